@@ -1,0 +1,76 @@
+"""Names and keys: who a message is for.
+
+A name is `id@suffix`; the suffix says user, group (qun), org, tenant or app. A key is what a client
+subscribes to: a name, or a session of a user (`u1_Android-d1@user`), or any opaque text that a
+gopush client chose. A realm separates the systems that share a cluster: native clients live in the
+default realm "" and see the plain text; a key of another realm can never equal one of theirs.
+
+    text                    Key(realm, id, suffix)                 routed by
+    u1@user                 ("", "u1", "user")                     u1@user
+    u1_Android-d1@user      ("", "u1_Android-d1", "user")          u1@user   all devices, one owner
+    Terry-Mao, x@gmail.com  ("", "x@gmail.com", "")                itself
+
+Source: appmsgsrv session naming (spec/appmsgsrv.md); gopush-cluster keys are opaque.
+"""
+
+from typing import NamedTuple
+
+from appmodel.errors import BadInput
+
+SUFFIXES = frozenset({"user", "qun", "org", "tenant", "app"})
+MAX_KEY = 255  # bytes of UTF-8; ours: the original has no limit, its MySQL column holds 64 characters
+REALM_MARK = "\x1f"  # between realm and name in stores; no name can contain a control character
+
+
+class Key(NamedTuple):
+    """A subscription key. Hashable, ordered, and the same value on every node."""
+
+    realm: str
+    id: str
+    suffix: str
+
+    def __str__(self) -> str:
+        """What a client of the realm sees."""
+        return f"{self.id}@{self.suffix}" if self.suffix else self.id
+
+    @property
+    def stored(self) -> str:
+        """One text for stores and logs; `from_stored` turns it back."""
+        return f"{self.realm}{REALM_MARK}{self}" if self.realm else str(self)
+
+    @property
+    def routed(self) -> str:
+        """The text that the ring hashes: a session goes where its user's inbox goes."""
+        if self.suffix == "user" and "_" in self.id:
+            owner = self.id.partition("_")[0]
+            if owner:
+                return Key(self.realm, owner, self.suffix).stored
+        return self.stored
+
+    @classmethod
+    def from_stored(cls, text: str) -> "Key":
+        """The key whose `stored` is `text`. Trusts it: for texts that we wrote ourselves."""
+        realm, mark, name = text.rpartition(REALM_MARK)
+        return _split(realm if mark else "", name)
+
+
+def parse_key(text: str, realm: str = "", *, field: str = "key") -> Key:
+    """The key that a client or caller named.
+
+    Raises:
+        BadInput: empty, over MAX_KEY bytes, or with a character that cannot be printed.
+    """
+    if not text:
+        raise BadInput(field, text, "a key that is not empty")
+    if not text.isprintable():
+        raise BadInput(field, text, "printable characters only")
+    if len(text) > MAX_KEY or (not text.isascii() and len(text.encode()) > MAX_KEY):
+        raise BadInput(field, text, f"at most {MAX_KEY} bytes")
+    return _split(realm, text)
+
+
+def _split(realm: str, text: str) -> Key:
+    identifier, at, suffix = text.rpartition("@")
+    if at and identifier and suffix in SUFFIXES:
+        return Key(realm, identifier, suffix)
+    return Key(realm, text, "")

@@ -1,0 +1,175 @@
+"""Every error that we raise on purpose. Anything else is a bug.
+
+    PushError                 65535  500
+      ConfigError                         a setting is unknown or wrong; the process does not start
+      BadInput                65534  422  a field of a request is missing or wrong; nothing was changed
+      TooLarge                65534  413  a body, frame or list is over its limit
+      RemoteProtocolError     65534  400  a peer broke its protocol; its connection cannot be saved
+      Unauthorized            65533  401  no credential, or one that is wrong, expired or revoked
+      Forbidden               65533  403  a good credential that does not allow this
+      Conflict                65534  409  the idempotency key was used for another push
+      LimitReached            65535  429  a limit of connections or of calls
+      NoNode                   1001  503  no live node for this key
+      NotOwner                 1001  503  another node owns the key: look it up again
+      Unavailable             65535  503  a node or store is away; nothing was done
+        NotStored             65535  503  the store refused: the push is nowhere
+      OutcomeUnknown          65535  504  the deadline passed; it may or may not have happened
+
+Each class carries the REST `ret` that it answers with (codes of appmsgsrv app/ret.go), its HTTP
+status under /v2, and a `code` that names it between nodes and in problem documents.
+"""
+
+from typing import Any, ClassVar, Self
+
+
+class PushError(Exception):
+    """Root of the tree. The message is written for the caller and names the value that was wrong."""
+
+    ret: ClassVar[int] = 65535
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    _by_code: ClassVar[dict[str, type["PushError"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        PushError._by_code[cls.code] = cls
+
+    @classmethod
+    def with_message(cls, message: str) -> Self:
+        """An error of this class from its text alone, as it arrives from another node."""
+        error = cls.__new__(cls)
+        Exception.__init__(error, message)
+        return error
+
+    @staticmethod
+    def from_wire(code: str, message: str) -> "PushError":
+        """The error that a peer raised. A code of a newer version becomes a plain PushError."""
+        return PushError._by_code.get(code, PushError).with_message(message)
+
+
+class ConfigError(PushError):
+    """A setting is unknown or has a wrong value. Raised at start only."""
+
+    code = "config"
+    title = "Bad configuration"
+
+    def __init__(self, path: str, value: object, expected: str) -> None:
+        super().__init__(f"{path} = {value!r}: {expected}")
+        self.path, self.value, self.expected = path, value, expected
+
+
+class BadInput(PushError):
+    """A field of a request is missing or wrong. Nothing was changed."""
+
+    ret = 65534
+    status = 422
+    code = "bad_input"
+    title = "Bad input"
+
+    field: str | None = None
+
+    def __init__(self, field: str, value: object, expected: str) -> None:
+        shown = repr(value)
+        if len(shown) > 80:
+            shown = shown[:77] + "..."
+        super().__init__(f"{field}: got {shown}, expected {expected}")
+        self.field, self.value, self.expected = field, value, expected
+
+
+class TooLarge(PushError):
+    """Something is over its size limit."""
+
+    ret = 65534
+    status = 413
+    code = "too_large"
+    title = "Too large"
+
+
+class RemoteProtocolError(PushError):
+    """The peer broke the protocol. Its connection cannot be saved; the node is fine."""
+
+    ret = 65534
+    status = 400
+    code = "protocol"
+    title = "Protocol error"
+
+
+class Unauthorized(PushError):
+    """No credential, or one that is wrong, expired or revoked."""
+
+    ret = 65533
+    status = 401
+    code = "unauthorized"
+    title = "Unauthorized"
+
+
+class Forbidden(PushError):
+    """The credential is good and does not allow this."""
+
+    ret = 65533
+    status = 403
+    code = "forbidden"
+    title = "Forbidden"
+
+
+class Conflict(PushError):
+    """An idempotency key was used before, for something else."""
+
+    ret = 65534
+    status = 409
+    code = "conflict"
+    title = "Conflict"
+
+
+class LimitReached(PushError):
+    """A limit of connections, calls or memory. Come back later."""
+
+    status = 429
+    code = "limit"
+    title = "Limit reached"
+
+
+class NoNode(PushError):
+    """No live node serves this key, or this protocol."""
+
+    ret = 1001
+    status = 503
+    code = "no_node"
+    title = "No node"
+
+
+class NotOwner(PushError):
+    """Another node owns the key: the ring moved. Look it up again, do not retry here."""
+
+    ret = 1001
+    status = 503
+    code = "not_owner"
+    title = "Not the owner"
+
+    def __init__(self, key: object, owner: str | None) -> None:
+        super().__init__(f"key {str(key)!r} belongs to {owner or 'no live node'}")
+
+
+class Unavailable(PushError):
+    """A node or a store is away. Nothing was done; try again."""
+
+    status = 503
+    code = "unavailable"
+    title = "Unavailable"
+
+
+class NotStored(Unavailable):
+    """The store did not take the message: it is nowhere, and nobody has seen it."""
+
+    code = "not_stored"
+    title = "Not stored"
+
+
+class OutcomeUnknown(PushError):
+    """The deadline passed before the answer: it may have happened. A retry with the same push id is safe."""
+
+    status = 504
+    code = "unknown_outcome"
+    title = "Outcome unknown"
