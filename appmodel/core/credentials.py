@@ -1,0 +1,200 @@
+"""Tickets and access tokens: signed texts that every node can check by itself.
+
+    ticket        lets a client subscribe to one key and read its messages
+                  {"aud":"appmsg/ticket","sub":<stored key>,"jti":ID,"iat":T,"exp":T}
+    access token  proves a caller of the REST API, its realm and what it may do
+                  {"aud":"appmsg/access","sub":WHO,"realm":R,"scope":"push read","jti":ID,"iat":T,"exp":T}
+
+    scope   push     push to names, ask who is online
+            read     read messages, ask who is online
+            ticket   issue and revoke tickets
+            admin    everything of the realm, and deleting messages
+
+Both are JWTs (RFC 7519) signed with HS256, so that a business system can make them with any library.
+The audience tells them apart: a ticket is never taken for an access token. Times are Unix seconds with
+a fraction, so a revocation and a credential issued just after it do not fall into the same second.
+
+Source: ours. gopush-cluster's tokens live in the memory of one comet and nothing issues them (S4).
+"""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+import jwt
+import msgspec
+
+from appmodel.core.names import REALM_MARK, Key, parse_key
+from appmodel.errors import BadInput, ConfigError, Unauthorized
+
+SCOPES = frozenset({"push", "read", "ticket", "admin"})
+MIN_SECRET = 32  # bytes; RFC 7518 section 3.2: at least the size of the hash
+MAX_LENGTH = 4096  # characters of a credential; ours are under 400
+MAX_TTL = 366 * 86400.0  # seconds; what never expires is never cleaned up after a leak
+MAX_CACHED = 1024  # verified access tokens remembered: far more than there are business systems
+ALGORITHM = "HS256"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """The right to subscribe to a key and to read its messages."""
+
+    key: Key
+    issued_at: float  # Unix seconds
+    expires_at: float  # Unix seconds
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, from which realm, and what they may do."""
+
+    subject: str
+    realm: str
+    scopes: frozenset[str]
+    id: str
+    issued_at: float  # Unix seconds
+    expires_at: float  # Unix seconds
+
+    def may(self, scope: str) -> bool:
+        """Whether the token grants `scope`; admin grants all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+class _Claims(msgspec.Struct, tag_field="aud"):
+    jti: str
+    iat: float
+    exp: float
+
+
+class _TicketClaims(_Claims, tag="appmsg/ticket"):
+    sub: str
+
+
+class _AccessClaims(_Claims, tag="appmsg/access"):
+    scope: str
+    sub: str = ""
+    realm: str = ""
+
+
+_CLAIMS = msgspec.json.Decoder(_TicketClaims | _AccessClaims)
+
+
+class Credentials:
+    """Issues and verifies with the cluster's secret."""
+
+    def __init__(self, secret: bytes) -> None:
+        """Raises ConfigError if `secret` is too short to sign with, or is a public key by mistake."""
+        if len(secret) < MIN_SECRET:
+            raise ConfigError("auth.secret", f"{len(secret)} bytes", f"at least {MIN_SECRET} bytes")
+        self._secret = secret
+        self._jws = jwt.PyJWS(algorithms=[ALGORITHM])
+        self._verified: dict[bytes, Caller] = {}  # by digest: no credential stays in memory
+        try:
+            self._jws.encode(b"{}", secret, ALGORITHM)
+        except jwt.PyJWTError:
+            raise ConfigError("auth.secret", "a PEM or SSH key", "random bytes") from None
+
+    def issue_ticket(self, key: Key, *, now: float, ttl: float) -> str:
+        """A ticket for `key` that is good for `ttl` seconds.
+
+        Raises:
+            BadInput: the ttl is not above 0 and at most MAX_TTL.
+        """
+        expires_at = now + _checked_ttl(ttl)
+        return self._sign(_TicketClaims(jti=_new_id(), iat=now, exp=expires_at, sub=key.stored))
+
+    def issue_token(
+        self, scopes: Iterable[str], *, realm: str = "", now: float, ttl: float, subject: str = ""
+    ) -> str:
+        """An access token with `scopes` for callers of `realm`.
+
+        Raises:
+            BadInput: the ttl is not above 0 and at most MAX_TTL, or a scope does not exist.
+        """
+        wanted = sorted(set(scopes))
+        if not wanted or not SCOPES.issuperset(wanted):
+            raise BadInput("scope", " ".join(wanted), f"one or more of {', '.join(sorted(SCOPES))}")
+        if realm and not realm.isprintable():
+            raise BadInput("realm", realm, "printable characters only")
+        claims = _AccessClaims(
+            jti=_new_id(),
+            iat=now,
+            exp=now + _checked_ttl(ttl),
+            scope=" ".join(wanted),
+            sub=subject,
+            realm=realm,
+        )
+        return self._sign(claims)
+
+    def verify_ticket(self, text: str, *, now: float) -> Ticket:
+        """What the ticket grants. Its revocation is the caller's question.
+
+        Raises:
+            Unauthorized: not a ticket of ours, or not good at `now`.
+        """
+        claims = self._verify(text, "ticket", now)
+        if not isinstance(claims, _TicketClaims):
+            raise Unauthorized("ticket: this is an access token")
+        realm, mark, name = claims.sub.rpartition(REALM_MARK)
+        try:
+            key = parse_key(name, realm if mark else "")
+        except BadInput:
+            raise Unauthorized("ticket: it names no key") from None
+        return Ticket(key, claims.iat, claims.exp, claims.jti)
+
+    def verify_token(self, text: str, *, now: float) -> Caller:
+        """Who the access token proves; remembered, because a signature costs 25 µs and a push should not.
+
+        Raises:
+            Unauthorized: not an access token of ours, or not good at `now`.
+        """
+        _check_length(text, "token")
+        digest = sha256(text.encode(errors="replace")).digest()
+        caller = self._verified.get(digest)
+        if caller is not None and now < caller.expires_at:
+            return caller
+        claims = self._verify(text, "token", now)
+        if not isinstance(claims, _AccessClaims):
+            raise Unauthorized("token: this is a ticket")
+        scopes = frozenset(claims.scope.split())
+        caller = Caller(claims.sub, claims.realm, scopes, claims.jti, claims.iat, claims.exp)
+        if len(self._verified) >= MAX_CACHED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = caller
+        return caller
+
+    def _sign(self, claims: _Claims) -> str:
+        return self._jws.encode(msgspec.json.encode(claims), self._secret, ALGORITHM)
+
+    def _verify(self, text: str, kind: str, now: float) -> _TicketClaims | _AccessClaims:
+        _check_length(text, kind)
+        try:
+            payload = self._jws.decode(text, self._secret, algorithms=[ALGORITHM])
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise Unauthorized(f"{kind}: not signed by this cluster") from None
+        try:
+            claims: _TicketClaims | _AccessClaims = _CLAIMS.decode(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raise Unauthorized(f"{kind}: its claims are not ours") from None
+        if now >= claims.exp:
+            raise Unauthorized(f"{kind}: expired {now - claims.exp:.0f} s ago")
+        return claims
+
+
+def _check_length(text: str, kind: str) -> None:
+    if not text:
+        raise Unauthorized(f"{kind}: there is none")
+    if len(text) > MAX_LENGTH:
+        raise Unauthorized(f"{kind}: longer than {MAX_LENGTH} characters")
+
+
+def _checked_ttl(ttl: float) -> float:
+    if not 0 < ttl <= MAX_TTL:
+        raise BadInput("ttl", ttl, f"above 0 and at most {MAX_TTL:.0f} seconds")
+    return ttl
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(12)
