@@ -31,7 +31,7 @@ from appmodel.errors import BadInput, ConfigError, Unauthorized
 SCOPES = frozenset({"push", "read", "ticket", "admin"})
 MIN_SECRET = 32  # bytes; RFC 7518 section 3.2: at least the size of the hash
 MAX_LENGTH = 4096  # characters of a credential; ours are under 400
-MAX_TTL = 366 * 86400.0  # seconds; what never expires is never cleaned up after a leak
+MAX_TTL = 400 * 86400.0  # seconds; what never expires is never cleaned up after a leak
 MAX_CACHED = 1024  # verified access tokens remembered: far more than there are business systems
 ALGORITHM = "HS256"
 
@@ -134,60 +134,70 @@ class Credentials:
         Raises:
             Unauthorized: not a ticket of ours, or not good at `now`.
         """
-        claims = self._verify(text, "ticket", now)
-        if not isinstance(claims, _TicketClaims):
+        credential = self.verify(text, now=now)
+        if not isinstance(credential, Ticket):
             raise Unauthorized("ticket: this is an access token")
-        realm, mark, name = claims.sub.rpartition(REALM_MARK)
-        try:
-            key = parse_key(name, realm if mark else "")
-        except BadInput:
-            raise Unauthorized("ticket: it names no key") from None
-        return Ticket(key, claims.iat, claims.exp, claims.jti)
+        return credential
 
     def verify_token(self, text: str, *, now: float) -> Caller:
-        """Who the access token proves; remembered, because a signature costs 25 µs and a push should not.
+        """Who the access token proves. Its revocation is the caller's question.
 
         Raises:
             Unauthorized: not an access token of ours, or not good at `now`.
         """
-        _check_length(text, "token")
+        credential = self.verify(text, now=now)
+        if not isinstance(credential, Caller):
+            raise Unauthorized("token: this is a ticket")
+        return credential
+
+    def verify(self, text: str, *, now: float) -> Ticket | Caller:
+        """Whichever of the two it is. Callers are remembered: a signature costs 25 µs, a push should not.
+
+        Raises:
+            Unauthorized: neither of ours, or not good at `now`.
+        """
+        if not text:
+            raise Unauthorized("credential: there is none")
+        if len(text) > MAX_LENGTH:
+            raise Unauthorized(f"credential: longer than {MAX_LENGTH} characters")
         digest = sha256(text.encode(errors="replace")).digest()
         caller = self._verified.get(digest)
         if caller is not None and now < caller.expires_at:
             return caller
-        claims = self._verify(text, "token", now)
-        if not isinstance(claims, _AccessClaims):
-            raise Unauthorized("token: this is a ticket")
-        scopes = frozenset(claims.scope.split())
-        caller = Caller(claims.sub, claims.realm, scopes, claims.jti, claims.iat, claims.exp)
-        if len(self._verified) >= MAX_CACHED:
-            del self._verified[next(iter(self._verified))]
-        self._verified[digest] = caller
-        return caller
+        credential = _grant(self._claims(text), now)
+        if isinstance(credential, Caller):
+            if len(self._verified) >= MAX_CACHED:
+                del self._verified[next(iter(self._verified))]
+            self._verified[digest] = credential
+        return credential
 
     def _sign(self, claims: _Claims) -> str:
         return self._jws.encode(msgspec.json.encode(claims), self._secret, ALGORITHM)
 
-    def _verify(self, text: str, kind: str, now: float) -> _TicketClaims | _AccessClaims:
-        _check_length(text, kind)
+    def _claims(self, text: str) -> _TicketClaims | _AccessClaims:
         try:
             payload = self._jws.decode(text, self._secret, algorithms=[ALGORITHM])
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            raise Unauthorized(f"{kind}: not signed by this cluster") from None
+            raise Unauthorized("credential: not signed by this cluster") from None
         try:
             claims: _TicketClaims | _AccessClaims = _CLAIMS.decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise Unauthorized(f"{kind}: its claims are not ours") from None
-        if now >= claims.exp:
-            raise Unauthorized(f"{kind}: expired {now - claims.exp:.0f} s ago")
+            raise Unauthorized("credential: its claims are not ours") from None
         return claims
 
 
-def _check_length(text: str, kind: str) -> None:
-    if not text:
-        raise Unauthorized(f"{kind}: there is none")
-    if len(text) > MAX_LENGTH:
-        raise Unauthorized(f"{kind}: longer than {MAX_LENGTH} characters")
+def _grant(claims: _TicketClaims | _AccessClaims, now: float) -> Ticket | Caller:
+    if now >= claims.exp:
+        raise Unauthorized(f"credential: expired {now - claims.exp:.0f} s ago")
+    if isinstance(claims, _AccessClaims):
+        scopes = frozenset(claims.scope.split())
+        return Caller(claims.sub, claims.realm, scopes, claims.jti, claims.iat, claims.exp)
+    realm, mark, name = claims.sub.rpartition(REALM_MARK)
+    try:
+        key = parse_key(name, realm if mark else "")
+    except BadInput:
+        raise Unauthorized("credential: it names no key") from None
+    return Ticket(key, claims.iat, claims.exp, claims.jti)
 
 
 def _checked_ttl(ttl: float) -> float:
