@@ -26,7 +26,7 @@ class PushError(Exception):
     """Root of the tree. The message is written for the caller and names the value that was wrong."""
 
     ret: ClassVar[int] = 65535
-    status: ClassVar[int] = 500
+    status: int = 500  # a class may give it to each instance
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
 

@@ -5,25 +5,25 @@ A handler is `async (Request) -> Response`. It raises `PushError` for what it re
 handlers on hot ports; web/asgi.py mounts the same ones in Hypercorn.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
-from appmodel.errors import BadInput
+import msgspec
+
+from appmodel.errors import BadInput, PushError
 
 Headers = Mapping[str, str]  # names in lower case; repeated ones joined with ", "
 
 
-@dataclass(slots=False, kw_only=True)
-class Request:
+class Request(msgspec.Struct, kw_only=True, dict=True):
     """One request. `body` is whole, unless its route streams: then it is empty and `chunks` has it."""
 
     method: str
     path: str  # percent-decoded, without the query
     query_string: str = ""
-    headers: Headers = field(default_factory=dict)
+    headers: Headers = {}
     body: bytes = b""
     chunks: AsyncIterator[bytes] | None = None
     peer: str = ""  # the client's address, without the port
@@ -48,12 +48,11 @@ def first_values(text: str, name: str) -> dict[str, str]:
     return {key: values[0] for key, values in parsed.items()}
 
 
-@dataclass(slots=True, kw_only=True)
-class Response:
+class Response(msgspec.Struct, kw_only=True):
     """One answer. An iterator as `body` is sent chunk by chunk, as fast as the client reads."""
 
     status: int = 200
-    headers: list[tuple[str, str]] = field(default_factory=list)  # without length and connection
+    headers: list[tuple[str, str]] = []  # without Date, Content-Length and Connection
     body: bytes | AsyncIterator[bytes] = b""
     close: bool = False  # hang up after it
     takeover: Callable[[Any, bytes], Awaitable[None]] | None = None
@@ -63,8 +62,13 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class RenderError(Protocol):
+    """A listener's way to say no. Called for each `PushError` of a handler or of a request's body."""
+
+    def __call__(self, error: PushError, request: Request, /) -> Response: ...
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A handler at an exact path for one method (GET answers HEAD too)."""
 
     method: str
@@ -72,3 +76,47 @@ class Route:
     handler: Handler
     streams: bool = False  # the handler reads `request.chunks` itself; no size limit on the whole
     max_body: int | None = None  # bytes; None = the listener's limit
+
+
+class RouteTable:
+    """Routes by method and path. A path that is here belongs to it, with any method."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes: dict[tuple[str, str], Route] = {}
+        self._methods: dict[str, list[str]] = {}
+        for route in routes:
+            self._add(route.method, route)
+            if route.method == "GET":
+                self._add("HEAD", route)
+        self.find = self._routes.get
+
+    def _add(self, method: str, route: Route) -> None:
+        if (method, route.path) in self._routes:
+            raise ValueError(f"two routes for {method} {route.path}")
+        self._routes[method, route.path] = route
+        self._methods.setdefault(route.path, []).append(method)
+
+    def allow(self, path: str) -> str | None:
+        """The `Allow` header of a path; None if no route has it."""
+        methods = self._methods.get(path)
+        return ", ".join(sorted(methods)) if methods else None
+
+
+def no_route(allow: str | None) -> Response:
+    """405 for a path that has other methods, as gopush-cluster writes it, else 404."""
+    if allow is None:
+        return plain(404, "Not Found")
+    response = plain(405, "Method Not Allowed")
+    response.headers.append(("Allow", allow))
+    return response
+
+
+def plain(status: int, text: str) -> Response:
+    """A short answer for people."""
+    headers = [("Content-Type", "text/plain; charset=utf-8")]
+    return Response(status=status, headers=headers, body=text.encode())
+
+
+def render_plainly(error: PushError, _request: Request) -> Response:
+    """The `RenderError` of a listener without a form of its own: the message as plain text."""
+    return plain(error.status, str(error))
