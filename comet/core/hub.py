@@ -1,0 +1,85 @@
+"""All channels of a comet. A key that nobody subscribes to costs nothing, whatever is pushed to it."""
+
+from collections.abc import Sequence
+
+from appmodel.core.names import Key
+from comet.core.channel import Channel, Subscriber, Verdict
+from comet.core.message import Message
+
+
+class Hub:
+    """Finds channels by key, makes and forgets them, and remembers which have something due."""
+
+    def __init__(self) -> None:
+        self._channels: dict[Key, Channel] = {}
+        self.dirty: list[Channel] = []  # channels with messages due, in the order they became so
+        self.accessed = 0  # look-ups; /stat shows it, as the original does
+        self.created = 0
+        self.deleted = 0
+        self.subscribers = 0
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def get(self, key: Key) -> Channel | None:
+        """The channel of `key`, if anybody is here."""
+        self.accessed += 1
+        return self._channels.get(key)
+
+    def open(self, key: Key) -> tuple[Channel, bool]:
+        """The channel of `key` for a client on its way in, and whether it is new.
+
+        Call `join` or `abandon` for each call of `open`.
+        """
+        channel = self._channels.get(key)
+        new = channel is None
+        if channel is None:
+            channel = self._channels[key] = Channel(key)
+            self.created += 1
+        channel.joining += 1
+        return channel, new
+
+    def join(self, channel: Channel, subscriber: Subscriber) -> None:
+        """The client of an `open` is a subscriber now."""
+        channel.joining -= 1
+        channel.join(subscriber)
+        self.subscribers += 1
+
+    def abandon(self, channel: Channel) -> None:
+        """The client of an `open` did not make it."""
+        channel.joining -= 1
+        self._forget_if_idle(channel)
+
+    def leave(self, channel: Channel, subscriber: Subscriber) -> None:
+        """`subscriber` is gone."""
+        channel.leave(subscriber)
+        self.subscribers -= 1
+        self._forget_if_idle(channel)
+
+    def accept(self, channel: Channel, message: Message, prev: int) -> Verdict:
+        """Hand a message to a channel and note that it has something due."""
+        was_clean = not channel.due
+        verdict = channel.accept(message, prev)
+        if verdict is Verdict.DUE and was_clean:
+            self.dirty.append(channel)
+        return verdict
+
+    def fill(self, channel: Channel, until: int, messages: Sequence[Message]) -> None:
+        """The hole of a channel is fetched; see `Channel.fill`."""
+        was_clean = not channel.due
+        channel.fill(until, messages)
+        if channel.due and was_clean:
+            self.dirty.append(channel)
+
+    def take_dirty(self) -> list[Channel]:
+        """The channels of this round."""
+        dirty, self.dirty = self.dirty, []
+        return dirty
+
+    def channels(self) -> list[Channel]:
+        """All of them, as they are now."""
+        return list(self._channels.values())
+
+    def _forget_if_idle(self, channel: Channel) -> None:
+        if channel.is_idle and self._channels.pop(channel.key, None) is not None:
+            self.deleted += 1

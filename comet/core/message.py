@@ -1,0 +1,31 @@
+"""A message on its way to subscribers: encoded once per encoding, however many receive it."""
+
+from collections.abc import Sequence
+
+from comet.protocol.dialect import Dialect
+
+
+class Message:
+    """One id and body, for all keys of the push that share the id."""
+
+    __slots__ = ("_frames", "body", "id", "stored")
+
+    def __init__(self, message_id: int, body: bytes, *, stored: bool) -> None:
+        self.id = message_id
+        self.body = body
+        self.stored = stored
+        self._frames: dict[int, bytes] = {}
+
+    def frame(self, dialect: Dialect) -> bytes:
+        """Its bytes in this dialect."""
+        frame = self._frames.get(dialect.encoding)
+        if frame is None:
+            frame = self._frames[dialect.encoding] = dialect.encode(self.id, self.body)
+        return frame
+
+
+def join_frames(messages: Sequence[Message], dialect: Dialect) -> bytes:
+    """Several messages as the one write that they become."""
+    if len(messages) == 1:
+        return messages[0].frame(dialect)
+    return b"".join([message.frame(dialect) for message in messages])

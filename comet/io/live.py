@@ -1,0 +1,44 @@
+"""What all subscribers of a comet share: one object that each of them points to."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import structlog
+
+from comet.config import LiveConfig
+from comet.core.admission import Gate
+from comet.core.hub import Hub
+from comet.core.wheel import Wheel
+from comet.io.poller import Poller
+
+
+@dataclass(slots=True)
+class Counts:
+    """Plain integers of the hot path, read by /stat and /metrics."""
+
+    subscribed: int = 0
+    unsubscribed: int = 0
+    frames_taken: int = 0  # writes that a subscriber took, each with one or more messages
+    frames_refused: int = 0  # a slow client, or one that just went
+    deliveries: int = 0  # messages times subscribers that took them
+    failures: int = 0  # messages times subscribers that did not
+    heartbeats: int = 0
+    acknowledgements: int = 0
+    pushes: int = 0
+    pushes_failed: int = 0
+    replayed: int = 0  # messages sent from the store to resuming clients
+    holes: int = 0  # gaps that were seen and fetched
+    ended: Counter[str] = field(default_factory=Counter)  # subscriptions by why they ended
+
+
+@dataclass(slots=True, kw_only=True)
+class Live:
+    """The live path of one comet."""
+
+    config: LiveConfig
+    hub: Hub
+    poller: Poller
+    wheel: Wheel
+    gate: Gate
+    counts: Counts = field(default_factory=Counts)
+    log: structlog.stdlib.BoundLogger = field(default_factory=lambda: structlog.get_logger("comet"))

@@ -1,0 +1,80 @@
+"""One readiness loop for every subscribed socket: no task, no buffer, no timer per client.
+
+An epoll descriptor is itself waitable, so trio sees a single one, whatever it holds.
+"""
+
+import select
+import socket
+from typing import Protocol
+
+import trio
+
+from appmodel.io.contain import contain_bugs
+
+BATCH = 256  # events between two checkpoints: 2 to 4 ms
+
+_READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
+
+
+class Polled(Protocol):
+    """The owner of a socket. Its methods never block; they may remove any socket from the poller."""
+
+    def on_readable(self) -> None:
+        """Bytes, or the end, or an error are there to be read."""
+
+    def on_writable(self) -> None:
+        """The kernel takes bytes again."""
+
+    def drop(self, reason: str) -> None:
+        """Close at once."""
+
+
+class Poller:
+    """Level-triggered: what a callback leaves unread is reported again."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._clients: dict[int, Polled] = {}
+        self._serving: Polled | None = None  # whose callback runs, or ran last
+        self.bugs = 0  # contained, each with its traceback in the log
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def add(self, sock: socket.socket, client: Polled) -> None:
+        """Watch `sock` for bytes."""
+        fd = sock.fileno()
+        self._epoll.register(fd, _READ)
+        self._clients[fd] = client
+
+    def watch_writes(self, sock: socket.socket, *, wanted: bool) -> None:
+        """Also report, or no longer report, that `sock` takes bytes."""
+        self._epoll.modify(sock.fileno(), _READ | _WRITE if wanted else _READ)
+
+    def remove(self, sock: socket.socket) -> None:
+        """Forget `sock`; call it before closing."""
+        fd = sock.fileno()
+        del self._clients[fd]
+        self._epoll.unregister(fd)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        while True:
+            await trio.lowlevel.wait_readable(self._epoll.fileno())
+            self._serve_batch()
+
+    def _serve_batch(self) -> None:
+        # One guard a batch, not one an event: what it cuts off is reported again by the next poll.
+        with contain_bugs("comet poller", self._drop_serving):
+            for fd, events in self._epoll.poll(0, BATCH):
+                client = self._serving = self._clients.get(fd)
+                if client is not None and events & _WRITE:
+                    client.on_writable()
+                    client = self._clients.get(fd)
+                if client is not None and events & ~_WRITE:
+                    client.on_readable()
+
+    def _drop_serving(self, _bug: BaseException) -> None:
+        self.bugs += 1
+        if self._serving is not None:
+            self._serving.drop("internal error")

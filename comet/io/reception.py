@@ -1,0 +1,194 @@
+"""From a parsed request to a subscriber: the checks, the mark, the welcome, and what was missed.
+
+The mark of a new channel is read before the client is welcomed: then everything up to it was stored
+before `+h`, where a client that fetches after `+h` finds it, and everything after it comes live.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+import trio
+
+from appmodel.core.clock import MessageClock
+from appmodel.core.cluster import ClusterView
+from appmodel.core.credentials import Credentials
+from appmodel.core.names import Key
+from appmodel.core.revocations import Revocations
+from appmodel.errors import BadInput, Unauthorized
+from appmodel.io.wire import Wire
+from comet.core.admission import HeartbeatRule, Subscription, parse_subscription
+from comet.core.channel import Channel
+from comet.io.live import Live
+from comet.io.replay import Reading
+from comet.io.subscriber import Subscriber
+from comet.protocol.dialect import Dialect
+from comet.protocol.native import (
+    KEY_FULL,
+    NOT_OURS,
+    STORE_AWAY,
+    TICKET_REFUSED,
+    TRY_LATER,
+    Goodbye,
+    bad_request,
+)
+
+log = structlog.get_logger("comet")
+
+BAD_PARAMETER, BAD_TICKET, ANOTHER_COMET = b"-p\r\n", b"-a\r\n", b"-n\r\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A subscription as the client wrote it."""
+
+    key: str
+    heartbeat: str
+    ticket: str = ""
+    version: str = ""
+    last_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    reply: bytes  # `-p`, `-a`, `-n` or nothing
+    goodbye: Goodbye
+
+
+class Reception:
+    """Admits clients of all dialects. `credentials` is None when auth is off."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        live: Live,
+        reading: Reading,
+        clock: MessageClock,
+        view: Callable[[], ClusterView],
+        credentials: Credentials | None,
+        revocations: Revocations,
+        now: Callable[[], float],
+    ) -> None:
+        self._name, self._view = name, view
+        self._live, self._reading, self._clock = live, reading, clock
+        self._credentials, self._revocations = credentials, revocations
+        self._now = now
+        self._rule = HeartbeatRule(
+            minimum=live.config.heartbeat_min, maximum=live.config.heartbeat_max
+        )
+        self.draining = False
+
+    async def receive(self, wire: Wire, asked: Asked, dialect: Dialect, rest: bytes) -> None:
+        """Make a subscriber of the client, or refuse it; returns when it is live or gone.
+
+        `rest`: bytes that came behind the request. Cancelling closes the connection.
+        """
+        gate = self._live.gate
+        limit = "draining" if self.draining else gate.enter(wire.peer.host, trio.current_time())
+        if limit is not None:
+            await self._refuse(wire, dialect, _Refusal(b"", TRY_LATER), limit)
+            return
+        handed_over = False
+        try:
+            admitted = self._check(asked)
+            if isinstance(admitted, _Refusal):
+                gate.refused[admitted.goodbye.reason.partition(":")[0]] += 1
+                await self._refuse(wire, dialect, admitted, admitted.goodbye.reason)
+                return
+            subscription, issued_at = admitted
+            channel, _ = self._live.hub.open(subscription.key)
+            try:
+                await self._learn_mark(channel)
+                if gate.is_full(len(channel.subscribers)):
+                    full = _Refusal(b"", KEY_FULL)  # the original drops it without a word
+                    await self._refuse(wire, dialect, full, KEY_FULL.reason)
+                    return
+                handed_over = True
+                subscriber = self._welcome(wire, channel, subscription, dialect, rest)
+                subscriber.issued_at = issued_at
+            finally:
+                if not handed_over:
+                    self._live.hub.abandon(channel)
+        finally:
+            if not handed_over:
+                gate.leave(wire.peer.host)
+        if subscription.last_id is not None:
+            await self._replay(subscriber, subscription.last_id)
+
+    def _check(self, asked: Asked) -> tuple[Subscription, float] | _Refusal:
+        """The subscription and when its ticket was issued, or why not: in the original's order."""
+        try:
+            subscription = parse_subscription(
+                key=asked.key,
+                heartbeat=asked.heartbeat,
+                ticket=asked.ticket,
+                version=asked.version,
+                last_id=asked.last_id,
+                rule=self._rule,
+            )
+        except BadInput as error:
+            return _Refusal(BAD_PARAMETER, bad_request(str(error)))
+        last_id = subscription.last_id
+        if last_id and not self._clock.observe_claim(last_id, int(self._now() * 1e6)):
+            late = BadInput("mid", last_id, "an id that was given, not one of the future")
+            return _Refusal(BAD_PARAMETER, bad_request(str(late)))
+        owner = self._view().owner(subscription.key)
+        if owner is None or owner.name != self._name:
+            return _Refusal(ANOTHER_COMET, NOT_OURS)
+        try:
+            return subscription, self._ticket_time(subscription)
+        except Unauthorized:
+            return _Refusal(BAD_TICKET, TICKET_REFUSED)
+
+    def _ticket_time(self, subscription: Subscription) -> float:
+        if self._credentials is None:
+            return 0.0
+        ticket = self._credentials.verify_ticket(subscription.ticket, now=self._now())
+        if ticket.key != subscription.key or self._is_revoked(ticket.key, ticket.issued_at):
+            raise Unauthorized("the ticket is of another key, or revoked")
+        return ticket.issued_at
+
+    def _is_revoked(self, key: Key, issued_at: float) -> bool:
+        return self._revocations.is_revoked(f"key:{key.stored}", issued_at)
+
+    async def _learn_mark(self, channel: Channel) -> None:
+        if channel.cursor is None:
+            mark = await self._reading.mark(channel.key)
+            if mark is not None:
+                channel.learn_mark(mark)
+
+    def _welcome(
+        self, wire: Wire, channel: Channel, wanted: Subscription, dialect: Dialect, rest: bytes
+    ) -> Subscriber:
+        sock = wire.detach()
+        config = self._live.config
+        if config.send_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer)
+        if config.receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.receive_buffer)
+        subscriber = Subscriber(sock, wire.peer.host, channel, dialect, self._live)
+        if wanted.last_id is not None:
+            subscriber.begin_replay()
+        log.info("subscribed", key=str(channel.key), peer=str(wire.peer), version=wanted.version)
+        subscriber.start(wanted.heartbeat, rest)
+        return subscriber
+
+    async def _replay(self, subscriber: Subscriber, after: int) -> None:
+        try:
+            await self._reading.replay(subscriber, after)
+        finally:
+            if subscriber.held is not None:  # cancelled, or a bug: never leave it joined but closed
+                subscriber.hang_up(STORE_AWAY)
+
+    async def _refuse(self, wire: Wire, dialect: Dialect, refusal: _Refusal, why: str) -> None:
+        log.info("refused", peer=str(wire.peer), reason=why)
+        goodbye = refusal.goodbye
+        last_words = (
+            dialect.refusal(refusal.reply, goodbye) if refusal.reply else dialect.silence(goodbye)
+        )
+        patience = self._live.config.goodbye_timeout
+        with trio.move_on_after(patience):
+            await wire.send_all(last_words)
+        await wire.aclose(linger=patience)

@@ -1,0 +1,287 @@
+"""One live connection inside a channel: about half a kilobyte while it is silent.
+
+OPEN       member of a channel; heartbeats in, messages out
+LEAVING    hung up on: owes its last words, then waits for the client's end; both bounded
+CLOSED     gone
+"""
+
+import contextlib
+import enum
+import socket
+import ssl
+from collections.abc import Sequence
+
+import trio
+
+from comet.core.channel import BEHIND, Channel
+from comet.core.message import Message, join_frames
+from comet.io.live import Live
+from comet.io.outbox import Outbox
+from comet.protocol.dialect import (
+    Acknowledged,
+    Answer,
+    Dialect,
+    Event,
+    Farewell,
+    Heartbeat,
+    Reader,
+    Violation,
+)
+from comet.protocol.native import HEARTBEAT_MISSED, SLOW, Goodbye
+
+READ = 16 * 1024  # bytes a read: a client that says more waits for its next turn
+MAX_HELD = 1000  # messages kept for a client while it is replayed; past it the store is read again
+
+
+class State(enum.Enum):
+    """See the module."""
+
+    OPEN = enum.auto()
+    LEAVING = enum.auto()
+    CLOSED = enum.auto()
+
+
+class Subscriber(Outbox):
+    """A client that was welcomed. Nothing here waits, but `drained`."""
+
+    __slots__ = (
+        "_beat_at",
+        "_drained",
+        "_heartbeat",
+        "_live",
+        "_reader",
+        "_state",
+        "address",
+        "channel",
+        "cursor",
+        "dialect",
+        "held",
+        "issued_at",
+        "overran",
+        "place",
+    )
+
+    def __init__(
+        self, sock: socket.socket, address: str, channel: Channel, dialect: Dialect, live: Live
+    ) -> None:
+        super().__init__(sock)
+        self._live = live
+        self._state = State.OPEN
+        self._beat_at = 0.0  # trio time of the last heartbeat; once LEAVING, when to give up
+        self._heartbeat = 0.0  # seconds, as promised by the client
+        self._reader: Reader | None = None  # only while something is half-read
+        self._drained: trio.Event | None = None  # only while somebody waits for an empty outbox
+        self.address = address
+        self.channel = channel
+        self.dialect = dialect
+        self.cursor = channel.cursor or 0
+        self.held: list[Message] | None = None
+        self.overran = False  # `held` was full: what it lost is in the store
+        self.place = 0
+        self.issued_at = 0.0  # Unix seconds: when its ticket was issued; 0 = it needed none
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be offered anything."""
+        return self._state is State.OPEN
+
+    def start(self, heartbeat: float, rest: bytes) -> None:
+        """Welcome the client, and let the poller and the wheel take over.
+
+        `rest`: what the client sent behind its request.
+        """
+        live = self._live
+        self._heartbeat = heartbeat
+        self._beat_at = trio.current_time()
+        live.counts.subscribed += 1
+        live.hub.join(self.channel, self)
+        live.poller.add(self.socket, self)
+        live.wheel.watch(self)
+        if self.offer(self.dialect.beat) and rest:
+            self._receive(rest)
+
+    # What the cluster has for the client
+
+    def offer(self, frames: bytes) -> bool:
+        """Send or queue `frames`; a client that owes too much is hung up on."""
+        if self._state is not State.OPEN:
+            return False
+        waits = bool(self.owed)
+        try:
+            taken = self.put(frames, self._live.config.outbox_limit)
+        except OSError:
+            self.drop("connection lost")
+            return False
+        if self.owed and not waits:
+            self._live.poller.watch_writes(self.socket, wanted=True)
+        if not taken:
+            self.hang_up(SLOW)
+        return taken
+
+    def hold(self, messages: Sequence[Message]) -> None:
+        """Keep what comes while this client is replayed; too much is left to the store."""
+        assert self.held is not None
+        if len(self.held) + len(messages) > MAX_HELD:
+            self.held.clear()
+            self.overran = True
+        else:
+            self.held.extend(messages)
+
+    def begin_replay(self) -> None:
+        """Join closed: from now on messages wait in order."""
+        self.cursor, self.held = BEHIND, []
+
+    def go_live(self, reached: int) -> None:
+        """The store has nothing newer than `reached`: send what waited, then follow the channel."""
+        waited = [message for message in self.held or () if message.id > reached]
+        self.held = None
+        self.cursor = waited[-1].id if waited else reached
+        if waited:
+            self.offer(join_frames(waited, self.dialect))
+
+    async def drained(self) -> None:
+        """Wait until nothing is owed, or the client is gone. Cancelling is safe."""
+        if self.owed and self._state is State.OPEN:
+            self._drained = trio.Event()
+            await self._drained.wait()
+
+    # What the client has for us
+
+    def on_readable(self) -> None:
+        """Read once; a TLS socket until it is empty, for epoll cannot see what OpenSSL holds."""
+        while self._state is not State.CLOSED:
+            try:
+                data = self.socket.recv(READ)
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                return
+            except OSError:
+                self.drop("connection lost")
+                return
+            if not data:
+                self.drop("client closed")
+                return
+            if self._state is State.OPEN:
+                self._receive(data)
+            if not isinstance(self.socket, ssl.SSLSocket):
+                return
+
+    def on_writable(self) -> None:
+        """Send what is owed."""
+        try:
+            if not self.flush():
+                return
+        except OSError:
+            self.drop("connection lost")
+            return
+        self._live.poller.watch_writes(self.socket, wanted=False)
+        self._wake_waiter()
+        if self._state is State.LEAVING:
+            self._end_writing()
+
+    def _receive(self, data: bytes) -> None:
+        if self._reader is None:
+            if self.dialect.is_beat(data):  # nearly everything that clients ever say
+                self._beat()
+                return
+            self._reader = self.dialect.reader()
+        try:
+            for event in self._reader.receive_data(data):
+                self._act(event)
+                if self._state is not State.OPEN:
+                    return
+        except Violation as violation:
+            self._leave(violation.last_words, f"protocol: {violation}")
+            return
+        if self._reader.idle:
+            self._reader = None
+
+    def _act(self, event: Event) -> None:
+        match event:
+            case Heartbeat():
+                self._beat()
+            case Acknowledged(message_id):
+                self._live.counts.acknowledgements += 1
+                if message_id > self.channel.acknowledged:
+                    self.channel.acknowledged = message_id
+            case Answer(data):
+                self.offer(data)
+            case Farewell(data):
+                self._leave(data, "client closed")
+
+    def _beat(self) -> None:
+        self._beat_at = trio.current_time()
+        self._live.counts.heartbeats += 1
+        self.offer(self.dialect.beat)
+
+    # How it ends
+
+    def due_at(self) -> float | None:
+        """When the wheel should look: the heartbeat's deadline, or the end of patience."""
+        if self._state is State.OPEN:
+            return self._beat_at + self._heartbeat + self._live.config.heartbeat_grace
+        return self._beat_at if self._state is State.LEAVING else None
+
+    def expire(self, _now: float) -> None:
+        """No heartbeat in time; or the last words were not read in time."""
+        if self._state is State.OPEN:
+            self.hang_up(HEARTBEAT_MISSED)
+        else:
+            self.drop("goodbye timed out")
+
+    def hang_up(self, goodbye: Goodbye) -> None:
+        """End it from our side: say why, as far as the dialect can, and close."""
+        if self._state is State.OPEN:
+            self._leave(self.dialect.goodbye(goodbye), goodbye.reason)
+
+    def drop(self, reason: str) -> None:
+        """Close at once."""
+        if self._state is State.OPEN:
+            self._unsubscribe(reason)
+        if self._state is not State.CLOSED:
+            self._state = State.CLOSED
+            self._live.poller.remove(self.socket)
+            self.socket.close()
+            self._live.gate.leave(self.address)
+            self._wake_waiter()
+
+    def _leave(self, last_words: bytes, reason: str) -> None:
+        """Send what is owed and the last words, then end our direction and wait for the client's.
+
+        Closing with unread bytes in the kernel would reset the connection and could destroy the last
+        words on their way. Half a frame that is owed is finished first, within the time for goodbyes.
+        """
+        self._unsubscribe(reason)
+        self._state = State.LEAVING
+        self._beat_at = trio.current_time() + self._live.config.goodbye_timeout
+        self._live.wheel.watch(self)
+        waited = bool(self.owed)
+        self.owed += last_words
+        try:
+            if self.flush():
+                self._end_writing()
+            elif not waited:
+                self._live.poller.watch_writes(self.socket, wanted=True)
+        except OSError:
+            self.drop("connection lost")
+
+    def _end_writing(self) -> None:
+        try:
+            if isinstance(self.socket, ssl.SSLSocket):
+                with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                    self.socket.unwrap()  # sends close_notify, and need not wait for the client's
+            socket.socket.shutdown(self.socket, socket.SHUT_WR)
+        except OSError:
+            self.drop("connection lost")
+
+    def _unsubscribe(self, reason: str) -> None:
+        live = self._live
+        live.hub.leave(self.channel, self)
+        live.counts.unsubscribed += 1
+        live.counts.ended[reason.partition(":")[0]] += 1
+        live.log.info("unsubscribed", key=str(self.channel.key), peer=self.address, reason=reason)
+        self._wake_waiter()
+
+    def _wake_waiter(self) -> None:
+        if self._drained is not None:
+            self._drained.set()
+            self._drained = None

@@ -1,0 +1,111 @@
+"""One encoding per dialect, one write per subscriber and round, nothing twice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from appmodel.core.names import parse_key
+from comet.core.channel import BEHIND, Channel
+from comet.core.fanout import sweep
+from comet.core.message import Message
+from comet.protocol.dialect import Dialect
+from comet.protocol.gopush_tcp import TcpDialect
+from comet.protocol.gopush_ws import WsDialect
+
+
+class CountingDialect(WsDialect):
+    """Counts how often it had to encode."""
+
+    encoded = 0
+
+    def encode(self, message_id: int, body: bytes) -> bytes:
+        self.encoded += 1
+        return super().encode(message_id, body)
+
+
+@dataclass
+class Taker:
+    """A subscriber that remembers its writes."""
+
+    dialect: Dialect
+    cursor: int = 0
+    held: list[Message] | None = None
+    place: int = 0
+    writes: list[bytes] = field(default_factory=list)
+    slow: bool = False
+
+    def offer(self, frames: bytes) -> bool:
+        if not self.slow:
+            self.writes.append(frames)
+        return not self.slow
+
+    def hold(self, messages: Sequence[Message]) -> None:
+        assert self.held is not None
+        self.held.extend(messages)
+
+
+def channel_with(*takers: Taker) -> Channel:
+    channel = Channel(parse_key("k"))
+    for taker in takers:
+        channel.join(taker)
+    return channel
+
+
+def messages(*numbers: int) -> list[Message]:
+    return [Message(number, b'{"n":%d}' % number, stored=True) for number in numbers]
+
+
+def test_a_round_is_one_write_of_all_its_messages() -> None:
+    """What is due to one socket in one round goes out together (design law 6)."""
+    ws = Taker(WsDialect(version="1", limit=9))
+    tcp = Taker(TcpDialect(version=""))
+    due = messages(1, 2)
+
+    assert list(sweep(channel_with(ws, tcp), due)) == [True, True]
+
+    assert ws.writes == [b"".join(ws.dialect.encode(m.id, m.body) for m in due)]
+    one = b'$35\r\n{"msg":"{\\"n\\":1}","mid":1,"gid":0}\r\n'
+    two = b'$35\r\n{"msg":"{\\"n\\":2}","mid":2,"gid":0}\r\n'
+    assert tcp.writes == [one + two]
+
+
+def test_a_dialect_encodes_once_for_all_channels() -> None:
+    """However many keys and subscribers share the message."""
+    dialect = CountingDialect(version="1", limit=9)
+    due = messages(1)
+
+    for _ in range(3):
+        list(sweep(channel_with(Taker(dialect), Taker(dialect)), due))
+
+    assert dialect.encoded == 1
+
+
+def test_a_newcomer_gets_only_what_is_above_its_cursor() -> None:
+    """It joined inside the round, or its replay reached so far."""
+    newcomer = Taker(WsDialect(version="1", limit=9), cursor=1)
+    up_to_date = Taker(WsDialect(version="1", limit=9), cursor=2)
+
+    list(sweep(channel_with(newcomer, up_to_date), messages(1, 2)))
+
+    assert newcomer.writes == [newcomer.dialect.encode(2, b'{"n":2}')]
+    assert up_to_date.writes == []
+
+
+def test_a_client_that_is_replayed_gets_nothing_in_between() -> None:
+    """What comes meanwhile is held for it, in order."""
+    behind = Taker(WsDialect(version="2", limit=9), cursor=BEHIND, held=[])
+
+    list(sweep(channel_with(behind), messages(1, 2)))
+
+    assert behind.writes == []
+    assert behind.held is not None
+    assert [m.id for m in behind.held] == [1, 2]
+
+
+def test_a_slow_client_costs_nobody_else_anything() -> None:
+    """Its refusal is reported, and the sweep goes on."""
+    slow, quick = Taker(TcpDialect(version="1"), slow=True), Taker(TcpDialect(version="1"))
+
+    taken = list(sweep(channel_with(slow, quick), messages(1)))
+
+    assert sorted(taken) == [False, True]
+    assert len(quick.writes) == 1
