@@ -1,0 +1,182 @@
+"""The settings that every node shares, and what all sections are made of.
+
+    [node]      who this process is, and how long it may take to stop
+    [log]       what is written about its life
+    [auth]      whether callers and clients must prove who they are
+    [registry]  who the other nodes are
+    [rpc]       how nodes talk to one another
+
+Each part adds its own root section ([comet] [message] [web]) in its own config.py. A section is a
+frozen msgspec Struct; the comment at a field is its line in docs/configuration.md. How values are
+found and checked is in settings.py.
+"""
+
+import ipaddress
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+import msgspec
+
+from appmodel.core.cluster import Node, RingKind, Role
+from appmodel.core.units import Duration, Size
+from appmodel.errors import ConfigError
+
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+"""A TCP port; 0 lets the system choose a free one."""
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[int, msgspec.Meta(ge=0)]
+NodeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class Secret(str):
+    """A text that is never shown: not in logs, not in errors, not by `appmsg config show`."""
+
+    MIN_SIZE: ClassVar[int] = (
+        32  # bytes: the key of HMAC-SHA256 should not be shorter (RFC 7518, 3.2)
+    )
+    EXPECTED: ClassVar[str] = "a secret text of at least 32 bytes, or empty"
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'" if self else "''"
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """From a text. Raises ValueError with what is expected, and never with the value."""
+        if isinstance(value, str) and (not value or len(value.encode()) >= cls.MIN_SIZE):
+            return cls(value)
+        raise ValueError(f"expected {cls.EXPECTED}")
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section and subsection of the configuration."""
+
+
+class NodeConfig(Section):
+    """[node]. This process."""
+
+    name: NodeName = "node1"  # unique in the cluster; the ring places a comet by its name
+    home: bool = True  # trying it out on one machine: print a tour at start, make missing secrets
+    start_timeout: Duration = Duration(30)  # a part that is not ready by then ends the process
+    drain_timeout: Duration = Duration(
+        8
+    )  # after SIGTERM each part may take this long to finish what it has
+    open_files: Share = 0  # warn if the hard limit of descriptors, which is always used, is lower
+
+
+class LogConfig(Section):
+    """[log]. One line per event, on stderr; never one per message."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal, else json
+
+
+class AuthConfig(Section):
+    """[auth]. With mode "off" every listener must be on loopback."""
+
+    mode: Literal["off", "on"] = "off"
+    secret: Secret = Secret()  # signs tickets and access tokens; the same on all nodes
+    secret_file: str = "var/secret"  # read if `secret` is empty; at home it is made if missing
+    ticket_ttl: Duration = Duration(3600)  # life of a ticket, unless asked otherwise
+    token_ttl: Duration = Duration(30 * 86400)  # life of an access token, unless asked otherwise
+    revocation_poll: Duration = Duration(1)  # how soon a revoked credential is refused everywhere
+
+
+class StaticNode(Section):
+    """[[registry.nodes]]. A node that runs in another process."""
+
+    role: Role
+    name: NodeName
+    weight: Share = 1  # share of the keys, of a comet on ring "sha"
+    rpc: str = ""  # host:port where nodes call it
+    ws: tuple[str, ...] = ()  # host:port where WebSocket clients find it
+    tcp: tuple[str, ...] = ()  # host:port where TCP clients find it
+
+    def node(self) -> Node:
+        """As the registry announces it."""
+        return Node(
+            self.role, self.name, weight=self.weight, rpc=self.rpc, ws=self.ws, tcp=self.tcp
+        )
+
+
+class RegistryConfig(Section):
+    """[registry]. Where nodes find each other."""
+
+    kind: Literal["embedded"] = "embedded"  # this process, and the nodes listed here
+    ring: RingKind = RingKind.SHA  # sha: gopush-cluster's; murmur: appmsgsrv's
+    nodes: tuple[StaticNode, ...] = ()
+
+
+class RpcConfig(Section):
+    """[rpc]. Calls between nodes. Without a secret their listeners must be on loopback."""
+
+    secret: Secret = Secret()  # of the cluster: proved by challenge, never sent
+    secret_file: str = ""  # read if `secret` is empty
+    max_frame: Size = Size(16 * 1024**2)
+    connect_timeout: Duration = Duration(2)
+    call_timeout: Duration = Duration(5)
+    ping_interval: Duration = Duration(10)  # how long a silent connection is believed
+
+
+def require_safe(listener: str, host: str, auth: AuthConfig) -> None:
+    """Design law 10: a listener that asks for no credential is on loopback.
+
+    Args:
+        listener: its path in the configuration, such as "comet.websocket".
+
+    Raises:
+        ConfigError: with the keys to set.
+    """
+    if auth.mode == "off" and not is_loopback(host):
+        expected = (
+            "without authentication a listener is on loopback only: "
+            'set auth.mode = "on" (and auth.secret), or keep the host "127.0.0.1"'
+        )
+        raise ConfigError(f"{listener}.host", host, expected)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_secret(path: str, secret: Secret, file: str) -> Secret:
+    """`secret`, else what `file` holds; empty if there is neither.
+
+    Args:
+        path: of the section, for the error: "auth".
+
+    Raises:
+        ConfigError: the file cannot be read, or holds something else than a secret.
+    """
+    if secret or not file:
+        return secret
+    try:
+        return Secret.parse(Path(file).read_text("utf-8").strip())
+    except FileNotFoundError:
+        return Secret()
+    except (OSError, ValueError) as error:
+        reason = (
+            error.strerror if isinstance(error, OSError) else f"does not hold {Secret.EXPECTED}"
+        )
+        raise ConfigError(f"{path}.secret_file", file, reason or "cannot be read") from None
+
+
+def make_secret(file: str) -> Secret:
+    """A new random secret, kept in `file` for its owner's eyes only. Never replaces a file."""
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    secret = Secret(secrets.token_urlsafe(48))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as text:
+        text.write(f"{secret}\n")
+    return secret
