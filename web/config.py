@@ -1,0 +1,66 @@
+"""[web] and its parts: three listeners, what one request may ask for, and how long it may take."""
+
+from typing import Annotated
+
+import msgspec
+
+from appmodel.core.units import Duration, Size
+from appmodel.runtime.config import Count, Port, Section
+
+
+class TlsConfig(Section, frozen=True, kw_only=True):
+    """A listener's certificate; both empty = no TLS."""
+
+    certificate: str = ""  # path of a PEM file with the chain
+    key: str = ""  # path of its private key
+
+
+class ListenerConfig(Section, frozen=True, kw_only=True):
+    """Where callers connect, and which web pages may call from a browser."""
+
+    host: str = "127.0.0.1"
+    port: Port = 0
+    tls: TlsConfig = TlsConfig()
+    origins: tuple[
+        str, ...
+    ] = ()  # beside the own host and loopback: "https://shop.example"; "*" = any
+
+
+class PublicConfig(ListenerConfig, frozen=True, kw_only=True):
+    """[web.public]. What clients ask before they connect."""
+
+    port: Port = 8090  # http.bind of the samples
+
+
+class AdminConfig(ListenerConfig, frozen=True, kw_only=True):
+    """[web.admin]. gopush-cluster's push API, for business systems."""
+
+    port: Port = 8091  # admin.bind of the samples
+
+
+class ApiConfig(ListenerConfig, frozen=True, kw_only=True):
+    """[web.api]. The /v2 API, the demo page, metrics and health."""
+
+    port: Port = 8094
+
+
+class WebConfig(Section, frozen=True, kw_only=True):
+    """[web]."""
+
+    public: PublicConfig = PublicConfig()
+    admin: AdminConfig = AdminConfig()
+    api: ApiConfig = ApiConfig()
+    hosts: tuple[
+        str, ...
+    ] = ()  # while auth.mode is "off": names beside loopback by which this node may be called
+    push_timeout: Duration = Duration(5)  # for a push with all its retries
+    read_timeout: Duration = Duration(5)  # for one read of the store or of the comets
+    max_message: Size = Size(
+        64 * 1024
+    )  # of one pushed JSON text; the original's MySQL column holds as much
+    max_body: Size = Size(4 * 1024**2)  # of a request: 10,000 names of 255 bytes and a message
+    max_names: Count = 10_000  # names or keys in one call
+    page: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = (
+        1_000  # messages of one read, and the most of one answer
+    )
+    stream_batch: Count = 512  # lines of /v2/push/stream that are pushed together

@@ -1,0 +1,54 @@
+"""JSON of a caller into typed structs, with errors that name the field and what it held."""
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from appmodel.errors import BadInput
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_QUOTED = re.compile(r"Object (?:missing required|contains unknown) field `(.*?)`", re.DOTALL)
+_STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
+
+
+def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes | memoryview) -> T:
+    """The struct in `raw`.
+
+    Raises:
+        BadInput: not JSON, not UTF-8, nested too deeply, or not of the struct's shape.
+    """
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _wrong_field(str(error), raw) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        start = bytes(raw[:80]).decode(errors="replace")
+        raise BadInput("body", start, f"a JSON object ({error})") from None
+
+
+def _wrong_field(message: str, raw: bytes | memoryview) -> BadInput:
+    located = _AT.fullmatch(message)
+    what, path = (located[1], located[2]) if located else (message, "")
+    quoted = _QUOTED.match(what)
+    if quoted:
+        field = f"{path}.{quoted[1]}" if path else quoted[1]
+        expected = "a value" if "missing" in what else "no such field"
+        return BadInput(field, _value(raw, field), expected)
+    expected = what.removeprefix("Expected ").replace("`", "")
+    return BadInput(path or "body", _value(raw, path), expected)
+
+
+def _value(raw: bytes | memoryview, path: str) -> Any:
+    """What the caller wrote at `path`, as far as it exists."""
+    value = msgspec.json.decode(raw)
+    for index, name in _STEP.findall(path):
+        if index and isinstance(value, list) and int(index) < len(value):
+            value = value[int(index)]
+        elif name and isinstance(value, dict) and name in value:
+            value = value[name]
+        else:
+            return None
+    return value

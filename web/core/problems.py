@@ -1,0 +1,57 @@
+"""How /v2 says no: problem details (RFC 9457), with the field at fault.
+
+HTTP/1.1 422
+Content-Type: application/problem+json
+
+{"type":"/v2/docs#bad_input","title":"Bad input","status":422,"code":"bad_input",
+ "detail":"ttl: got 'soon', expected a duration such as \"500ms\", ...","field":"ttl"}
+"""
+
+import msgspec
+
+from appmodel.errors import PushError, Unauthorized
+from appmodel.protocol.http import Response
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = "1"  # seconds; what is away or full now may be back then
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """A refusal. `type` leads to its description, `code` is for programs, `detail` for people."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None = None
+    line: int | None = None  # of /v2/push/stream, counted from 1
+
+
+def problem(error: PushError, *, line: int | None = None) -> Problem:
+    """`error` as its caller sees it."""
+    return Problem(
+        type=f"/v2/docs#{error.code}",
+        title=error.title,
+        status=error.status,
+        code=error.code,
+        detail=str(error),
+        field=getattr(error, "field", None),
+        line=line,
+    )
+
+
+def problem_headers(error: PushError) -> list[tuple[str, str]]:
+    """What goes with it."""
+    headers = [("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store")]
+    if isinstance(error, Unauthorized):
+        headers.append(("WWW-Authenticate", 'Bearer realm="appmsg"'))
+    if error.status in {429, 503}:
+        headers.append(("Retry-After", RETRY_AFTER))
+    return headers
+
+
+def render_problem(error: PushError, request: object = None) -> Response:
+    """A whole answer. `request` is there to fit the front door's `render_error`."""
+    body = msgspec.json.encode(problem(error))
+    return Response(status=error.status, headers=problem_headers(error), body=body)
