@@ -1,0 +1,129 @@
+"""How a push gets into each server, from one process, over loopback.
+
+    ours          POST /1/admin/push/private on 8091, one keep-alive connection per push at once
+    Node ws       a control WebSocket: each text message on it is sent to all the others
+    websockets    the same
+    floor         the same
+    nats-server   PUB on a client connection
+
+So ours pays for HTTP, checking the JSON, an id, an envelope and an answer per push; the others for a
+frame. A push to 1,000 is compared with all of that in it.
+"""
+
+import re
+import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+from bench.frames import client_frame, upgrade_request
+from bench.load import LoadFailed
+
+TIMEOUT = 30.0  # seconds for one read or write of a push
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+
+
+class Entry(Protocol):
+    """Where pushes go in. `close` it."""
+
+    def push(self, bodies: Sequence[bytes]) -> None:
+        """Send all of them at once, to all subscribers of the key `bench`."""
+
+    def confirm(self) -> None:
+        """Wait for the answers, if this server gives any. Raises LoadFailed on a refusal."""
+
+    def close(self) -> None: ...
+
+
+class ControlEntry:
+    """One connection that only speaks."""
+
+    def __init__(self, connection: socket.socket, before: bytes, after: bytes) -> None:
+        self._connection = connection
+        self._before = before
+        self._after = after
+
+    @classmethod
+    def websocket(cls, port: int, size: int) -> "ControlEntry":
+        """Messages of `size` bytes on the path /control."""
+        connection = _dial(port)
+        connection.sendall(upgrade_request(port, "/control"))
+        _read_until(connection, b"\r\n\r\n")
+        return cls(connection, client_frame(bytes(size))[:-size], b"")
+
+    @classmethod
+    def nats(cls, port: int, size: int) -> "ControlEntry":
+        """PUB of `size` bytes to the subject `bench`."""
+        connection = _dial(port)
+        _read_until(connection, b"\r\n")
+        connection.sendall(b'CONNECT {"verbose":false}\r\nPING\r\n')
+        _read_until(connection, b"PONG\r\n")
+        return cls(connection, b"PUB bench %d\r\n" % size, b"\r\n")
+
+    def push(self, bodies: Sequence[bytes]) -> None:
+        self._connection.sendall(b"".join(self._before + body + self._after for body in bodies))
+
+    def confirm(self) -> None:
+        """Nothing to wait for."""
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class HttpEntry:
+    """Keep-alive connections to the administrators' REST port: one request on each at a time."""
+
+    def __init__(self, port: int, at_once: int) -> None:
+        self._connections = [_dial(port) for _ in range(at_once)]
+        self._head = (
+            f"POST /1/admin/push/private?key=bench&expire=0 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+        )
+        self._asked: list[socket.socket] = []
+
+    def push(self, bodies: Sequence[bytes]) -> None:
+        for connection, body in zip(self._connections, bodies, strict=False):
+            connection.sendall(self._head.format(len(body)).encode() + body)
+            self._asked.append(connection)
+
+    def confirm(self) -> None:
+        for connection in self._asked:
+            answer = read_response(connection)
+            if b'"ret":0' not in answer:
+                raise LoadFailed(f"a push was refused: {answer[:200]!r}")
+        self._asked.clear()
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+def read_response(connection: socket.socket) -> bytes:
+    """One HTTP response with a Content-Length, from its status line to its last byte."""
+    text = _read_until(connection, b"\r\n\r\n")
+    head, end, body = text.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head + end)
+    if length is None:
+        raise LoadFailed(f"an answer without Content-Length: {head[:200]!r}")
+    while len(body) < int(length[1]):
+        body += _receive(connection)
+    return head + end + body
+
+
+def _dial(port: int) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _read_until(connection: socket.socket, ending: bytes) -> bytes:
+    text = b""
+    while ending not in text:
+        text += _receive(connection)
+    return text
+
+
+def _receive(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise LoadFailed("the server closed the connection of a push")
+    return data

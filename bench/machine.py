@@ -1,0 +1,77 @@
+"""The machine that the numbers belong to, and what a process has used of it.
+
+CPU time is read from the kernel's clock of the process: nanoseconds, all its threads, user and system.
+On loopback it includes what the kernel does for the receiver inside the sender's system call.
+"""
+
+import os
+import platform
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+OPEN_FILES = 1 << 17  # asked for; what the machine allows is what we get
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Which core is whose. With a single core both share it, and the report says so."""
+
+    server: frozenset[int]
+    load: frozenset[int]
+    all: frozenset[int]
+
+    @classmethod
+    def split(cls) -> "Cores":
+        """The last two of the cores that we may use: one for the server, one for the load."""
+        usable = sorted(os.sched_getaffinity(0))
+        return cls(frozenset(usable[-2:-1] or usable), frozenset(usable[-1:]), frozenset(usable))
+
+
+def describe() -> str:
+    """One line: processor, cores, memory, kernel, Python, and how busy it was when we came."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{_processor()}, {len(os.sched_getaffinity(0))} cores, {memory:.0f} GiB, "
+        f"{platform.system()} {platform.release().partition('-')[0]}, "
+        f"Python {platform.python_version()}, load average {os.getloadavg()[0]:.1f} at the start"
+    )
+
+
+def raise_open_files() -> int:
+    """Allow as many open sockets as the machine lets us have; return how many. Children inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, max(hard, OPEN_FILES)))
+    except (ValueError, OSError):  # not root: the hard limit is the limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, hard), hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds that a process has used since its start, with the threads that have ended."""
+    return time.clock_gettime_ns((~pid << 3) | 2) / 1e9  # clock_getcpuclockid(3): CPUCLOCK_SCHED
+
+
+def resident_bytes(pid: int) -> int:
+    """Bytes of memory that a process holds in RAM (Rss of smaps_rollup)."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"/proc/{pid}/smaps_rollup has no Rss line")
+
+
+def kernel_bytes() -> int:
+    """Bytes that the kernel holds in slabs: sockets live there, and in no process's Rss."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("Slab:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError("/proc/meminfo has no Slab line")
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

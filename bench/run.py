@@ -1,0 +1,124 @@
+"""Run the benchmarks: `python -m bench.run [name ...] [--quick] [--no-peers] [--save FILE]`.
+
+    fanout      one push, and 64 at once, to 1,000 subscribers of one key, beside the peers
+    memory      resident memory of 15,000 idle clients, beside the peers
+    heartbeats  CPU of 15,000 idle clients
+    keys        one push to 10,000 keys
+    rest        push/private under wrk
+    stream      /v2/push/stream
+
+Each prints its tables; the last table says what issue 2 asks for and whether it was reached. The exit
+code is 1 if a benchmark could not run to its end; a number that is missed is not an error.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bench import fanout, idle, keys, rest, stream
+from bench.load import LoadFailed
+from bench.machine import Cores, describe, raise_open_files
+from bench.scale import FULL, QUICK, Bench
+from bench.tables import Report, Table, Verdict, verdict_table
+
+Benchmark = Callable[[Bench], Report]
+
+BENCHMARKS: dict[str, Sequence[Benchmark]] = {
+    "fanout": (fanout.one, fanout.many),
+    "memory": (idle.memory,),
+    "heartbeats": (idle.heartbeats,),
+    "keys": (keys.one_push,),
+    "rest": (rest.push_private,),
+    "stream": (stream.push_stream,),
+}
+SPARE_FILES = 1_000  # descriptors beside the clients' sockets
+
+
+def main() -> int:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.run", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="small numbers: does it work at all?")
+    parser.add_argument("--no-peers", action="store_true", help="ours alone")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write what is printed there too")
+    options = parser.parse_args()
+    if unknown := set(options.names) - BENCHMARKS.keys():
+        parser.error(
+            f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        )
+    cores = Cores.split()
+    bench = Bench(cores, QUICK if options.quick else FULL, peers=not options.no_peers)
+    names = options.names or BENCHMARKS
+    said, failed = run(bench, [benchmark for name in names for benchmark in BENCHMARKS[name]])
+    if options.save:
+        options.save.write_text(said)
+    return 1 if failed else 0
+
+
+def run(bench: Bench, benchmarks: Sequence[Benchmark]) -> tuple[str, bool]:
+    """Run them, print as they end; return what was printed, and whether one failed."""
+    start = time.monotonic()
+    said = [_about(bench)]
+    print(said[0], flush=True)
+    verdicts: list[Verdict] = []
+    failed = False
+    os.sched_setaffinity(0, bench.cores.load)
+    try:
+        for benchmark in benchmarks:
+            tables, decided, broke = _attempt(benchmark, bench)
+            verdicts += decided
+            failed |= broke
+            _say(said, *tables)
+    finally:
+        os.sched_setaffinity(0, bench.cores.all)
+    _say(said, verdict_table(verdicts), f"{time.monotonic() - start:.0f} s in all")
+    return "\n".join(said), failed
+
+
+def _attempt(
+    benchmark: Benchmark, bench: Bench
+) -> tuple[Sequence[Table | str], Sequence[Verdict], bool]:
+    """One benchmark. Its failure is reported and does not end the others."""
+    try:
+        report = benchmark(bench)
+    except (LoadFailed, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        name = f"{benchmark.__module__}.{benchmark.__name__}"
+        return [f"## {name} FAILED: {error}\n"], [Verdict.not_measured(name, "", "failed")], True
+    return report.tables, report.verdicts, False
+
+
+def _say(said: list[str], *texts: Table | str) -> None:
+    for text in texts:
+        said.append(f"\n{text}")
+        print(said[-1], flush=True)
+
+
+def _about(bench: Bench) -> str:
+    allowed = raise_open_files()
+    cores = bench.cores
+    lines = [
+        f"# {describe()}",
+        f"server on core {_list(cores.server)}, load generator on core {_list(cores.load)}, loopback only",
+        f"open files allowed: {allowed:,}",
+    ]
+    if allowed < bench.scale.idle_clients + SPARE_FILES:
+        lines.append(
+            f"NOTE: {bench.scale.idle_clients:,} clients need more: the idle benchmarks will fail"
+        )
+    if cores.server == cores.load:
+        lines.append("NOTE: one core only: server and load generator share it")
+    return "\n".join(lines)
+
+
+def _list(cores: frozenset[int]) -> str:
+    return ", ".join(str(core) for core in sorted(cores))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,49 @@
+"""How much of everything: the numbers of issue 2, a quick look, and next to nothing for the tests."""
+
+from dataclasses import dataclass
+
+from bench import servers
+from bench.machine import Cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """The load of every benchmark. The defaults are the issue's."""
+
+    subscribers: int = 1_000  # of one key
+    rounds: int = 3  # of each server, interleaved
+    pushes: int = 200  # one after the other, in each round
+    at_once: int = 64
+    bursts: int = 5  # of `at_once` pushes, in each round
+    idle_clients: int = 15_000
+    idle_peer_clients: int = 15_000
+    idle_seconds: float = 30.0  # of every client's heartbeat, and of the measurement
+    keys: int = 10_000  # in one push
+    key_pushes: int = 7
+    wrk_seconds: int = 8
+    stream_pushes: int = 40_000
+    stream_keys: int = 100
+
+
+FULL = Scale()
+QUICK = Scale(
+    pushes=50,
+    bursts=2,
+    idle_clients=3_000,
+    idle_peer_clients=1_000,
+    idle_seconds=5.0,
+    keys=2_000,
+    key_pushes=3,
+    wrk_seconds=2,
+    stream_pushes=8_000,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every benchmark is given: `run(bench) -> Report`."""
+
+    cores: Cores
+    scale: Scale
+    ours: servers.Start = servers.appmsg  # the tests have others
+    peers: bool = True  # run others' servers beside ours

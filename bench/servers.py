@@ -1,0 +1,277 @@
+"""The servers under test: each a process of its own, on a free port of 127.0.0.1, pinned to one core.
+
+A server is ready when its log says where it listens; its log is shown if it never does. Leaving the
+`with` ends the process, whatever happened.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+
+from bench.entry import ControlEntry, Entry, HttpEntry
+from bench.frames import upgrade_request
+from bench.load import Dialogue
+from bench.machine import Cores, cpu_seconds, resident_bytes
+
+ROOT = Path(__file__).parents[1]
+PEER_FILES = ROOT / "bench" / "peers"
+LONG = 3600  # seconds between heartbeats of clients that are not here to send any
+WEBSOCKET = "APPMSG_COMET__WEBSOCKET__PORT"
+ADMIN = "APPMSG_WEB__ADMIN__PORT"
+API = "APPMSG_WEB__API__PORT"
+OUR_PORTS = (
+    WEBSOCKET,
+    ADMIN,
+    API,
+    "APPMSG_COMET__TCP__PORT",
+    "APPMSG_COMET__STAT__PORT",
+    "APPMSG_WEB__PUBLIC__PORT",
+    "APPMSG_MESSAGE__OPS__PORT",
+)
+OUR_SETTINGS = {  # what protects a node from floods would only slow the load generator's start
+    "APPMSG_COMET__LIMITS__PER_KEY": "100000",
+    "APPMSG_COMET__LIMITS__HANDSHAKES_PER_SECOND": "1000000",
+    "APPMSG_LOG__FORMAT": "json",
+}
+PRINTED_PORT = r"(\d+)\n"
+READY = 20.0  # seconds until a server must listen
+SETTLE = 20  # half seconds until memory is taken as it is
+STOP = 10.0  # seconds until it is killed
+
+
+class Missing(Exception):
+    """A peer cannot run on this machine; the message says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server.
+
+    `dialogue(key, heartbeat)` subscribes; `entry(size, at_once)` opens a way in for pushes.
+    """
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int  # of subscribers
+    dialogue: Callable[[str, int], Dialogue]
+    entry: Callable[[int, int], Entry]
+    ports: Mapping[str, int] = field(default_factory=dict)  # ours: "admin" and "api"
+    chatter: float = 0.0  # seconds after subscribing in which the server says things of its own
+    collects: bool = False  # SIGUSR2 makes it collect its garbage
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds used so far."""
+        return cpu_seconds(self.process.pid)
+
+    def resident(self) -> int:
+        """Bytes in RAM once it stands still, and after the garbage collection that a peer offers."""
+        if self.collects:
+            self.process.send_signal(signal.SIGUSR2)
+        before = 0
+        for _ in range(SETTLE):
+            time.sleep(0.5)
+            now = resident_bytes(self.process.pid)
+            if abs(now - before) < 1 << 16:
+                break
+            before = now
+        return now
+
+
+Start = Callable[[Cores], AbstractContextManager[Server]]
+
+
+@contextmanager
+def appmsg(cores: Cores) -> Iterator[Server]:
+    """The all-in-one node in home mode: comet, message and web in one process, SQLite on disk."""
+    ports = _free_ports(*OUR_PORTS)
+    environment = {name: str(port) for name, port in ports.items()} | OUR_SETTINGS
+    with tempfile.TemporaryDirectory() as home:
+        command = [_beside_python("appmsg"), "up"]
+        with _process(command, cores.server, Path(home), environment) as (process, log):
+            api, admin = ports[API], ports[ADMIN]
+            _await(process, log, lambda _: _answers(api, "/readyz"))
+            port = ports[WEBSOCKET]
+            yield Server(
+                "appmsg",
+                process,
+                port,
+                _subscription(port),
+                lambda _, at_once: HttpEntry(admin, at_once),
+                ports={"admin": admin, "api": api},
+            )
+
+
+@contextmanager
+def floor(cores: Cores) -> Iterator[Server]:
+    """A bare loop of send(2): what the kernel and Python's call into it cost, with nothing else."""
+    command = [sys.executable, "-m", "bench.peers.floor"]
+    with _running(command, PRINTED_PORT, cores.server) as (process, port):
+        yield Server("send() loop", process, port, _subscription(port), _control(port))
+
+
+@contextmanager
+def node_ws(cores: Cores) -> Iterator[Server]:
+    """Node with `ws`, the usual broadcast loop of its manual, no compression."""
+    _install_ws()
+    command = ["node", "--expose-gc", str(PEER_FILES / "ws_server.js")]
+    with _running(command, PRINTED_PORT, cores.server) as (process, port):
+        yield Server("Node ws", process, port, _subscription(port), _control(port), collects=True)
+
+
+@contextmanager
+def python_websockets(cores: Cores) -> Iterator[Server]:
+    """Python `websockets` on asyncio with its broadcast(), no compression, no pings."""
+    command = [sys.executable, "-m", "bench.peers.websockets_server"]
+    with _running(command, PRINTED_PORT, cores.server) as (process, port):
+        yield Server(
+            "Python websockets", process, port, _subscription(port), _control(port), collects=True
+        )
+
+
+@contextmanager
+def nats(cores: Cores) -> Iterator[Server]:
+    """nats-server with its own TCP protocol: cheaper for it than its WebSocket."""
+    command = [_beside_python("nats-server"), "-a", "127.0.0.1", "-p", "-1"]
+    listening = r"Listening for client connections on 127\.0\.0\.1:(\d+)"
+    with _running(command, listening, cores.server) as (process, port):
+        yield Server(
+            "nats-server",
+            process,
+            port,
+            _nats_subscription,
+            lambda size, _: ControlEntry.nats(port, size),
+            chatter=4.0,  # it pings each new connection once, about 2 s after it came
+        )
+
+
+PEERS: Sequence[Start] = (node_ws, python_websockets, nats)
+
+
+@contextmanager
+def _running(
+    command: Sequence[str], listening: str, cores: frozenset[int]
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The process of `command` and the port in the first group of `listening` in its log."""
+    with _process(command, cores, ROOT, {}) as (process, log):
+        said = _await(process, log, lambda said: re.search(listening, said) is not None)
+        port = re.search(listening, said)
+        assert port is not None
+        yield process, int(port[1])
+
+
+@contextmanager
+def _process(
+    command: Sequence[str], cores: frozenset[int], home: Path, environment: Mapping[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The process, and the descriptor of the file with all that it says."""
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=home,
+            env={**os.environ, **environment},
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+        try:
+            yield process, log.fileno()
+        finally:
+            _end(process)
+
+
+def _await(process: subprocess.Popen[bytes], log: int, ready: Callable[[str], bool]) -> str:
+    """Wait until `ready` likes what the process has said; return that."""
+    deadline = time.monotonic() + READY
+    while process.poll() is None and time.monotonic() < deadline:
+        if ready(said := _said(log)):
+            return said
+        time.sleep(0.05)
+    ended = f"is not ready after {READY:g} s" if process.poll() is None else "has ended"
+    raise RuntimeError(f"{process.args!r} {ended}; it said:\n{_said(log)[-4000:]}")
+
+
+def _said(log: int) -> str:
+    return os.pread(log, 1 << 20, 0).decode(errors="replace")
+
+
+def _answers(port: int, target: str) -> bool:
+    """Whether a GET is answered with 200."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", target)
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _free_ports(*names: str) -> dict[str, int]:
+    """A port for each name that was free a moment ago."""
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        return {name: port.getsockname()[1] for name, port in zip(names, held, strict=True)}
+
+
+def _beside_python(program: str) -> str:
+    """A program of the environment that runs this."""
+    path = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if path is None:
+        raise Missing(f"{program}: not in this environment, see pyproject.toml")
+    return path
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _install_ws() -> None:
+    """npm puts the pinned `ws` beside ws_server.js, once."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        raise Missing("Node ws: install nodejs and npm")
+    if not (PEER_FILES / "node_modules" / "ws").is_dir():
+        command = [
+            "npm",
+            "install",
+            "--no-package-lock",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+        ]
+        done = subprocess.run(command, cwd=PEER_FILES, capture_output=True, text=True, timeout=120)
+        if done.returncode:
+            raise Missing(f"Node ws: npm install failed: {done.stderr.strip()[-300:]}")
+
+
+def _subscription(port: int) -> Callable[[str, int], Dialogue]:
+    def dialogue(key: str, heartbeat: int) -> Dialogue:
+        target = f"/sub?key={key}&heartbeat={heartbeat}&ver=2"
+        return [(upgrade_request(port, target), b"+h\r\n")]
+
+    return dialogue
+
+
+def _control(port: int) -> Callable[[int, int], Entry]:
+    return lambda size, _: ControlEntry.websocket(port, size)
+
+
+def _nats_subscription(key: str, _: int) -> Dialogue:
+    subscribe = f'CONNECT {{"verbose":false}}\r\nSUB {key} 1\r\nPING\r\n'.encode()
+    return [(b"", b"\r\n"), (subscribe, b"PONG\r\n")]
