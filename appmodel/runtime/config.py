@@ -34,9 +34,7 @@ NodeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 class Secret(str):
     """A text that is never shown: not in logs, not in errors, not by `appmsg config show`."""
 
-    MIN_SIZE: ClassVar[int] = (
-        32  # bytes: the key of HMAC-SHA256 should not be shorter (RFC 7518, 3.2)
-    )
+    MIN_SIZE: ClassVar[int] = 32  # bytes: RFC 7518 section 3.2, for HMAC-SHA256
     EXPECTED: ClassVar[str] = "a secret text of at least 32 bytes, or empty"
 
     __slots__ = ()
@@ -53,10 +51,10 @@ class Secret(str):
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every section and subsection of the configuration."""
+    """Base of every section and subsection: `class TcpConfig(Section, frozen=True)`."""
 
 
-class NodeConfig(Section):
+class NodeConfig(Section, frozen=True):
     """[node]. This process."""
 
     name: NodeName = "node1"  # unique in the cluster; the ring places a comet by its name
@@ -68,25 +66,24 @@ class NodeConfig(Section):
     open_files: Share = 0  # warn if the hard limit of descriptors, which is always used, is lower
 
 
-class LogConfig(Section):
+class LogConfig(Section, frozen=True):
     """[log]. One line per event, on stderr; never one per message."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal, else json
 
 
-class AuthConfig(Section):
+class AuthConfig(Section, frozen=True):
     """[auth]. With mode "off" every listener must be on loopback."""
 
     mode: Literal["off", "on"] = "off"
     secret: Secret = Secret()  # signs tickets and access tokens; the same on all nodes
-    secret_file: str = "var/secret"  # read if `secret` is empty; at home it is made if missing
+    secret_file: Path = Path("var/secret")  # read if `secret` is empty; made at home if missing
     ticket_ttl: Duration = Duration(3600)  # life of a ticket, unless asked otherwise
-    token_ttl: Duration = Duration(30 * 86400)  # life of an access token, unless asked otherwise
-    revocation_poll: Duration = Duration(1)  # how soon a revoked credential is refused everywhere
+    max_ticket_ttl: Duration = Duration(30 * 86400)  # the longest that can be asked for
 
 
-class StaticNode(Section):
+class StaticNode(Section, frozen=True):
     """[[registry.nodes]]. A node that runs in another process."""
 
     role: Role
@@ -103,7 +100,7 @@ class StaticNode(Section):
         )
 
 
-class RegistryConfig(Section):
+class RegistryConfig(Section, frozen=True):
     """[registry]. Where nodes find each other."""
 
     kind: Literal["embedded"] = "embedded"  # this process, and the nodes listed here
@@ -111,15 +108,22 @@ class RegistryConfig(Section):
     nodes: tuple[StaticNode, ...] = ()
 
 
-class RpcConfig(Section):
+class RpcConfig(Section, frozen=True):
     """[rpc]. Calls between nodes. Without a secret their listeners must be on loopback."""
 
     secret: Secret = Secret()  # of the cluster: proved by challenge, never sent
-    secret_file: str = ""  # read if `secret` is empty
-    max_frame: Size = Size(16 * 1024**2)
-    connect_timeout: Duration = Duration(2)
-    call_timeout: Duration = Duration(5)
-    ping_interval: Duration = Duration(10)  # how long a silent connection is believed
+    secret_file: Path | None = None  # read if `secret` is empty
+    max_frame: Size = Size(16 * 1024**2)  # of one call or answer
+    max_calls: Count = 1024  # of one connection at once
+    max_waiting: Size = Size(64 * 1024**2)  # of one connection: bytes to be sent or answered
+    max_connections: Count = 1024  # of one listener
+    connect_timeout: Duration = Duration(2)  # from dialling to the end of the handshake
+    write_timeout: Duration = Duration(30)  # a peer that does not take what is written is cut
+    ping_interval: Duration = Duration(5)  # a peer that is silent for twice as long is cut
+    call_timeout: Duration = Duration(5)  # of a call that has no deadline of its own
+    max_call_time: Duration = Duration(60)  # of a call, whatever its caller asks for
+    retry_pause: Duration = Duration(0.1)  # before the first redial, at most; doubles
+    max_retry_pause: Duration = Duration(5)  # up to here
 
 
 def require_safe(listener: str, host: str, auth: AuthConfig) -> None:
@@ -149,7 +153,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def load_secret(path: str, secret: Secret, file: str) -> Secret:
+def load_secret(path: str, secret: Secret, file: Path | None) -> Secret:
     """`secret`, else what `file` holds; empty if there is neither.
 
     Args:
@@ -158,25 +162,22 @@ def load_secret(path: str, secret: Secret, file: str) -> Secret:
     Raises:
         ConfigError: the file cannot be read, or holds something else than a secret.
     """
-    if secret or not file:
+    if secret or file is None:
         return secret
     try:
-        return Secret.parse(Path(file).read_text("utf-8").strip())
+        return Secret.parse(file.read_text("utf-8").strip())
     except FileNotFoundError:
         return Secret()
     except (OSError, ValueError) as error:
-        reason = (
-            error.strerror if isinstance(error, OSError) else f"does not hold {Secret.EXPECTED}"
-        )
-        raise ConfigError(f"{path}.secret_file", file, reason or "cannot be read") from None
+        reason = getattr(error, "strerror", None) or f"expected a file with {Secret.EXPECTED}"
+        raise ConfigError(f"{path}.secret_file", str(file), reason) from None
 
 
-def make_secret(file: str) -> Secret:
+def make_secret(file: Path) -> Secret:
     """A new random secret, kept in `file` for its owner's eyes only. Never replaces a file."""
-    path = Path(file)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     secret = Secret(secrets.token_urlsafe(48))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as text:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as text:
         text.write(f"{secret}\n")
     return secret

@@ -161,6 +161,8 @@ def _parse(kind: type, value: object) -> object:
 
 
 def _holds_secret(kind: Any) -> bool:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return any(_holds_secret(field.type) for field in msgspec.structs.fields(kind))
     return kind is Secret or any(_holds_secret(argument) for argument in get_args(kind))
 
 
@@ -171,7 +173,7 @@ def _sentence(info: inspect.Type) -> str:
         case inspect.IntType() | inspect.FloatType():
             return _number(info)
         case inspect.StrType(pattern=pattern):
-            return f"a text like {pattern}" if pattern else "a text"
+            return f"a text that matches {pattern}" if pattern else "a text"
         case inspect.LiteralType(values=values):
             return "one of " + ", ".join(f'"{value}"' for value in values)
         case inspect.EnumType(cls=cls):

@@ -1,0 +1,106 @@
+"""The command `appmsg`.
+
+    appmsg up                      message, comet and web in one process
+    appmsg comet | message | web   one of them, for a cluster
+    appmsg push | listen           send to a name, and watch a key
+    appmsg ring | token issue      who owns a key; a credential
+    appmsg config show | check | defaults
+
+Exit codes: 0 done, 1 failed, 2 a wrong command or setting, 130 interrupted.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+
+import typer
+
+from appmodel.errors import ConfigError, PushError
+from appmodel.runtime.cli_clients import listen, push
+from appmodel.runtime.cli_config import Files, Overrides, load
+from appmodel.runtime.cli_config import app as config_app
+from appmodel.runtime.cli_keys import ring, token_app
+from appmodel.runtime.logs import configure_logs
+from appmodel.runtime.service import Address, run
+from appmodel.runtime.tour import tour
+
+BEGAN = time.monotonic()
+
+app = typer.Typer(
+    help="A push and messaging cluster: comet, message and web nodes.",
+    epilog="`appmsg COMMAND --help` shows examples.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def main() -> None:
+    """Entry point. What is refused on purpose is one line on stderr; a bug is a traceback."""
+    try:
+        app()
+    except PushError as error:
+        print(f"appmsg: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except BrokenPipeError:  # `appmsg listen ... | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@app.command()
+def up(files: Files = [], overrides: Overrides = []) -> None:
+    """Run message, comet and web in one process.
+
+    Without any setting this is home mode: loopback, SQLite under var/, no credential needed.
+
+    Example: `appmsg up --set node.name=n1 --set comet.websocket.port=7968`
+    """
+    _serve(("message", "comet", "web"), files, overrides)
+
+
+@app.command()
+def comet(files: Files = [], overrides: Overrides = []) -> None:
+    """Run a comet node: it holds the clients' connections.
+
+    Example: `appmsg comet --config conf/cluster.toml --set node.name=comet1`
+    """
+    _serve(("comet",), files, overrides)
+
+
+@app.command()
+def message(files: Files = [], overrides: Overrides = []) -> None:
+    """Run a message node: it keeps what was not delivered.
+
+    Example: `appmsg message --config conf/cluster.toml --set node.name=message1`
+    """
+    _serve(("message",), files, overrides)
+
+
+@app.command()
+def web(files: Files = [], overrides: Overrides = []) -> None:
+    """Run a web node: REST for business systems and clients.
+
+    Example: `appmsg web --config conf/cluster.toml --set node.name=web1`
+    """
+    _serve(("web",), files, overrides)
+
+
+def _serve(names: tuple[str, ...], files: Files, overrides: Overrides) -> None:
+    parts, settings = load(files, overrides)
+    configure_logs(settings.log)
+
+    def greet(addresses: Sequence[Address], seconds: float) -> None:
+        if settings.node.home:
+            print(tour(addresses, seconds), flush=True)
+
+    chosen = [part for name, part in parts.items() if name in names]
+    sys.exit(run(chosen, settings, began=BEGAN, on_ready=greet))
+
+
+app.command()(push)
+app.command()(listen)
+app.command()(ring)
+app.add_typer(token_app, name="token")
+app.add_typer(config_app, name="config")

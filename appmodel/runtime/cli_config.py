@@ -1,0 +1,64 @@
+"""`appmsg config`, and how every command reads the settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from appmodel.runtime.reference import defaults_markdown, defaults_toml, show_toml
+from appmodel.runtime.service import NodePart, find_parts
+from appmodel.runtime.settings import SHARED, Settings, load_settings
+
+Files = Annotated[
+    list[Path],
+    typer.Option("--config", metavar="FILE", help="TOML; repeatable. Else conf/appmsg.toml."),
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting; repeatable."),
+]
+
+app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+
+
+def load(files: list[Path], overrides: list[str]) -> tuple[dict[str, NodePart], Settings]:
+    """The installed parts, and the settings of all of them: nodes may share a file.
+
+    Raises:
+        ConfigError: a key is unknown or a value is wrong.
+    """
+    parts = find_parts()
+    kinds = {name: part.config for name, part in parts.items()}
+    return parts, load_settings(kinds, files=files, overrides=overrides)
+
+
+@app.command()
+def show(files: Files = [], overrides: Overrides = []) -> None:
+    """Print the settings in force, and where each was set. Secrets are masked.
+
+    Example: `appmsg config show --set comet.tcp.port=7000 | grep "set by"`
+    """
+    _, settings = load(files, overrides)
+    print(show_toml(settings), end="")
+
+
+@app.command()
+def check(files: Files = [], overrides: Overrides = []) -> None:
+    """Exit with 0 if the settings are right, else with 2 and the first thing that is wrong.
+
+    Example: `appmsg config check --config conf/cluster.toml`
+    """
+    _, settings = load(files, overrides)
+    print(f"{len(settings.origins)} settings, all right")
+
+
+@app.command()
+def defaults(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As docs/configuration.md.")] = False,
+) -> None:
+    """Print every key with its default and meaning, as a file to start from.
+
+    Example: `appmsg config defaults > conf/appmsg.toml`
+    """
+    kinds = {**SHARED, **{name: part.config for name, part in find_parts().items()}}
+    print(defaults_markdown(kinds) if markdown else defaults_toml(kinds), end="")

@@ -1,0 +1,130 @@
+"""`appmsg ring` and `appmsg token issue`: what follows from the settings alone."""
+
+import enum
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from appmodel.core.cluster import ClusterView, Node, RingKind, Role
+from appmodel.core.credentials import Credentials
+from appmodel.core.names import parse_key
+from appmodel.core.units import Duration
+from appmodel.errors import BadInput, ConfigError, NoNode
+from appmodel.runtime.cli_config import Files, Overrides, load
+from appmodel.runtime.config import load_secret
+from appmodel.runtime.service import credentials_secret
+from appmodel.runtime.settings import Settings
+
+TOKEN_LIFE = "30d"  # of an access token, unless asked otherwise
+
+token_app = typer.Typer(help="Credentials.", no_args_is_help=True)
+
+
+class Scope(enum.StrEnum):
+    """What an access token allows; see appmodel/core/credentials.py."""
+
+    PUSH = "push"
+    READ = "read"
+    TICKET = "ticket"
+    ADMIN = "admin"
+
+
+def ring(
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Such as u1@user.")],
+    nodes: Annotated[
+        list[str],
+        typer.Option(
+            "--node", metavar="NAME[=WEIGHT]", help="A comet. Else those of the settings."
+        ),
+    ] = [],
+    kind: Annotated[
+        RingKind | None, typer.Option("--ring", help="Else that of the settings.")
+    ] = None,
+    realm: Annotated[str, typer.Option(help="The keys' realm.")] = "",
+    files: Files = [],
+    overrides: Overrides = [],
+) -> None:
+    """Print the comet that owns each key.
+
+    Example: `appmsg ring u1@user u2@user --node n1 --node n2=2 --ring sha`
+    """
+    _, settings = load(files, overrides)
+    comets = [_comet(text) for text in nodes] or _configured_comets(settings)
+    view = ClusterView(0, tuple(comets), kind or settings.registry.ring)
+    for text in keys:
+        owner = view.owner(parse_key(text, realm))
+        if owner is None:
+            raise NoNode(f"{text}: no comet has a weight")
+        print(owner.name if len(keys) == 1 else f"{text}\t{owner.name}")
+
+
+def _configured_comets(settings: Settings) -> list[Node]:
+    """The comets of [[registry.nodes]]; without any, the one of this node."""
+    comets = [node.node() for node in settings.registry.nodes if node.role is Role.COMET]
+    return comets or [Node(Role.COMET, settings.node.name)]
+
+
+def _comet(text: str) -> Node:
+    name, _, weight = text.partition("=")
+    if not name or not (weight or "1").isdecimal():
+        raise BadInput("--node", text, "a name, or a name and its weight, such as n1=2")
+    return Node(Role.COMET, name, weight=int(weight or "1"))
+
+
+@token_app.command()
+def issue(
+    scopes: Annotated[
+        list[Scope], typer.Option("--scope", help="An access token may do this; repeatable.")
+    ] = [],
+    key: Annotated[str, typer.Option(help="A ticket: may subscribe to this key.")] = "",
+    ttl: Annotated[
+        str,
+        typer.Option(
+            help=f"How long it is good. A token: {TOKEN_LIFE}; a ticket: auth.ticket_ttl."
+        ),
+    ] = "",
+    realm: Annotated[str, typer.Option(help="The realm of the caller, or of the key.")] = "",
+    subject: Annotated[str, typer.Option(help="Who the caller is, for the log.")] = "",
+    files: Files = [],
+    overrides: Overrides = [],
+) -> None:
+    """Print an access token for callers of the REST API, or a ticket for a subscriber.
+
+    Both are signed with auth.secret, which must be that of the nodes.
+
+    Examples: `appmsg token issue --scope push --ttl 90d` and `appmsg token issue --key u1@user`
+    """
+    if bool(scopes) == bool(key):
+        raise BadInput("token", "both" if key else "neither", "either --scope or --key")
+    _, settings = load(files, overrides)
+    credentials = Credentials(_signing_secret(settings))
+    now = time.time()
+    seconds = _ttl(ttl or (TOKEN_LIFE if scopes else settings.auth.ticket_ttl))
+    if key:
+        text = credentials.issue_ticket(parse_key(key, realm), now=now, ttl=seconds)
+    else:
+        text = credentials.issue_token(scopes, realm=realm, subject=subject, now=now, ttl=seconds)
+    print(text)
+    if sys.stdout.isatty():
+        until = datetime.fromtimestamp(now + seconds, UTC).isoformat(" ", "seconds")
+        print(f"good until {until}", file=sys.stderr)
+
+
+def _ttl(value: object) -> float:
+    try:
+        return Duration.parse(value)
+    except ValueError:
+        raise BadInput("--ttl", value, Duration.EXPECTED) from None
+
+
+def _signing_secret(settings: Settings) -> bytes:
+    """That of the nodes. While auth is off they have none, unless it is configured."""
+    auth = settings.auth
+    secret = load_secret("auth", auth.secret, auth.secret_file)
+    if not secret and auth.mode == "off":
+        expected = 'to issue credentials set auth.mode = "on" (and auth.secret) for the nodes too'
+        raise ConfigError("auth.mode", auth.mode, expected)
+    return (secret or credentials_secret(settings)).encode()

@@ -1,0 +1,307 @@
+"""A process of the cluster: starts its parts, and stops them in the reverse order.
+
+    start     message, comet, web: a part that answers needs those before it
+    SIGTERM   web stops accepting and finishes, then comet says goodbye, then message: exit 0
+    late      a part that needs longer than node.drain_timeout is cut off: exit 1, and its name is logged
+    again     a second signal cuts off all of them
+    crash     an error out of a part ends the process with its traceback: a supervisor restarts it
+
+Parts are found by the entry points `appmsgsrv.nodes`, so that no package imports another.
+"""
+
+import contextlib
+import faulthandler
+import resource
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, fields
+from importlib.metadata import entry_points
+from typing import Protocol
+
+import msgspec
+import structlog
+import trio
+
+from appmodel.core.credentials import Credentials
+from appmodel.core.interfaces import Registry
+from appmodel.core.revocations import Revocations
+from appmodel.errors import ConfigError, PushError, Unavailable
+from appmodel.io.peers import Peers
+from appmodel.io.registry_embedded import EmbeddedRegistry
+from appmodel.io.rpc_link import RpcLimits
+from appmodel.runtime.config import Secret, load_secret, make_secret
+from appmodel.runtime.metrics import Metrics
+from appmodel.runtime.ops import Health
+from appmodel.runtime.settings import Settings
+
+GROUP = "appmsgsrv.nodes"
+ORDER = ("message", "comet", "web")
+PATIENCE = 1.0  # seconds on top of node.drain_timeout, for a part that uses all of it
+LAST_RESORT = 3.0  # seconds for what was cut off to end; then the process ends where it stands
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a part can be reached: "WebSocket", "ws://127.0.0.1:6968/sub"."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a part gets from the process that it lives in."""
+
+    settings: Settings
+    registry: Registry
+    peers: Peers
+    metrics: Metrics
+    health: Health
+    credentials: Credentials
+    revocations: Revocations
+    rpc_secret: bytes | None  # of the cluster; None: calls on loopback only
+    rpc_limits: RpcLimits
+
+
+class Serve(Protocol):
+    """The life of a part."""
+
+    async def __call__(
+        self,
+        context: Context,
+        stop: trio.Event,
+        *,
+        task_status: trio.TaskStatus[list[Address]],
+    ) -> None:
+        """Open, `started(addresses)`, serve until `stop`, drain, return."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodePart:
+    """One of message, comet, web: its root section in the configuration, and what it does."""
+
+    name: str
+    config: type[msgspec.Struct]
+    serve: Serve
+
+
+def find_parts() -> dict[str, NodePart]:
+    """All parts that are installed, by name, in the order of their start."""
+    found = {entry.name: entry.load() for entry in entry_points(group=GROUP)}
+    return {name: found[name] for name in ORDER if name in found}
+
+
+Ready = Callable[[Sequence[Address], float], None]
+"""Told the addresses, and the seconds since the start, once all parts serve."""
+
+
+def run(
+    parts: Iterable[NodePart],
+    settings: Settings,
+    *,
+    began: float | None = None,
+    on_ready: Ready = lambda addresses, seconds: None,
+) -> int:
+    """Run `parts` until SIGTERM or SIGINT; the exit code of the process.
+
+    Args:
+        parts: in the order of their start.
+        began: `time.monotonic()` of the start of the process.
+
+    Raises:
+        PushError: a part cannot start: a wrong setting, a taken port, a store that does not open.
+    """
+    process = _Process(list(parts), settings, time.monotonic() if began is None else began)
+    raise_open_files(settings.node.open_files)
+    try:
+        trio.run(process.serve, on_ready)
+    except BaseExceptionGroup as group:
+        error = _single(group)
+        if isinstance(error, PushError) and not process.is_ready:
+            raise error from None
+        log.critical("crashed", exc_info=error)
+        return 1
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    if process.hung:
+        log.error("stopped", cut_off=process.hung)
+        return 1
+    log.info("stopped")
+    return 0
+
+
+def raise_open_files(wanted: int) -> int:
+    """Raise the limit of open descriptors as far as is allowed; what it is now."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # a system with a hidden lower bound
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < wanted:
+        log.warning("too few descriptors", limit=limit, wanted=wanted, key="node.open_files")
+    return limit
+
+
+@asynccontextmanager
+async def open_context(settings: Settings) -> AsyncIterator[Context]:
+    """What the parts share. Its connections to other nodes live until the block ends."""
+    rpc_secret = load_secret("rpc", settings.rpc.secret, settings.rpc.secret_file).encode() or None
+    rpc_limits = _rpc_limits(settings)
+    registry = EmbeddedRegistry(
+        [node.node() for node in settings.registry.nodes], ring_kind=settings.registry.ring
+    )
+    async with Peers(registry, secret=rpc_secret, limits=rpc_limits) as peers:
+        yield Context(
+            settings=settings,
+            registry=registry,
+            peers=peers,
+            metrics=Metrics(),
+            health=Health(),
+            credentials=Credentials(credentials_secret(settings).encode()),
+            revocations=Revocations(),
+            rpc_secret=rpc_secret,
+            rpc_limits=rpc_limits,
+        )
+
+
+def credentials_secret(settings: Settings) -> Secret:
+    """What signs tickets and access tokens.
+
+    With auth off nothing is checked, and a secret of this process alone will do.
+
+    Raises:
+        ConfigError: auth is on, and there is none, and this is not a home node that may make one.
+    """
+    auth = settings.auth
+    secret = load_secret("auth", auth.secret, auth.secret_file)
+    if secret:
+        return secret
+    if auth.mode == "off":
+        return Secret(secrets.token_urlsafe(48))
+    if not settings.node.home:
+        expected = f"a secret, here or in auth.secret_file ({auth.secret_file})"
+        raise ConfigError("auth.secret", secret, expected)
+    log.warning("made a secret for tickets and access tokens", file=str(auth.secret_file))
+    return make_secret(auth.secret_file)
+
+
+def _rpc_limits(settings: Settings) -> RpcLimits:
+    given = msgspec.structs.asdict(settings.rpc)
+    bounds = {bound.name: given[bound.name] for bound in fields(RpcLimits) if bound.name in given}
+    return RpcLimits(**bounds, drain_timeout=settings.node.drain_timeout)
+
+
+def _single(error: BaseException) -> BaseException:
+    """The one error in a group of groups; the group if there are more."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+class _Process:
+    """The parts of this process, from start to stop."""
+
+    def __init__(self, parts: Sequence[NodePart], settings: Settings, began: float) -> None:
+        self._running = [_Running(part) for part in parts]
+        self._settings = settings
+        self._began = began
+        self._stop = trio.Event()
+        self.is_ready = False
+
+    @property
+    def hung(self) -> list[str]:
+        """The parts that were cut off."""
+        return [running.part.name for running in self._running if running.cut_off]
+
+    async def serve(self, on_ready: Ready) -> None:
+        """Start, wait for a signal, stop. An error out of a part comes out of here."""
+        async with trio.open_nursery() as outer:
+            await outer.start(self._watch_signals, outer.cancel_scope)
+            async with open_context(self._settings) as context, trio.open_nursery() as nursery:
+                context.health.add("node", self._state)
+                for running in self._running:
+                    await self._start(running, context, nursery)
+                self._announce(on_ready)
+                await self._stop.wait()
+                for running in reversed(self._running):
+                    await self._drain(running)
+            outer.cancel_scope.cancel()
+
+    async def _start(self, running: "_Running", context: Context, nursery: trio.Nursery) -> None:
+        timeout = self._settings.node.start_timeout
+        with trio.move_on_after(timeout) as patience:
+            running.addresses = await nursery.start(running.run, context)
+        if patience.cancelled_caught:
+            raise Unavailable(f"{running.part.name} was not ready within {timeout:g} s")
+
+    def _announce(self, on_ready: Ready) -> None:
+        seconds = round(time.monotonic() - self._began, 3)
+        addresses = [address for running in self._running for address in running.addresses]
+        self.is_ready = True
+        named = {address.name: address.url for address in addresses}
+        log.info("ready", node=self._settings.node.name, seconds=seconds, addresses=named)
+        on_ready(addresses, seconds)
+
+    async def _drain(self, running: "_Running") -> None:
+        """Ask a part to stop. One that does not is cut off, and the next is asked all the same."""
+        running.stop.set()
+        with trio.move_on_after(self._settings.node.drain_timeout + PATIENCE):
+            await running.ended.wait()
+            return
+        self._cut_off(running)
+
+    def _cut_off(self, running: "_Running") -> None:
+        log.error("did not stop in time", part=running.part.name)
+        running.scope.cancel()
+        faulthandler.dump_traceback_later(LAST_RESORT, exit=True)
+
+    async def _watch_signals(
+        self, everything: trio.CancelScope, *, task_status: trio.TaskStatus[None]
+    ) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            task_status.started()
+            async for number in signals:
+                log.info("stopping", signal=signal.Signals(number).name)
+                if not self.is_ready:  # nobody is served yet
+                    everything.cancel()
+                elif self._stop.is_set():
+                    for running in self._running:
+                        if not running.ended.is_set():
+                            self._cut_off(running)
+                self._stop.set()
+
+    def _state(self) -> str | None:
+        if self._stop.is_set():
+            return "stopping"
+        return None if self.is_ready else "starting"
+
+
+@dataclass(slots=True)
+class _Running:
+    """One part while the process lives."""
+
+    part: NodePart
+    addresses: list[Address] = field(default_factory=list)
+    stop: trio.Event = field(default_factory=trio.Event)
+    ended: trio.Event = field(default_factory=trio.Event)
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    @property
+    def cut_off(self) -> bool:
+        return self.scope.cancel_called
+
+    async def run(self, context: Context, *, task_status: trio.TaskStatus[list[Address]]) -> None:
+        try:
+            with self.scope:
+                await self.part.serve(context, self.stop, task_status=task_status)
+        except Exception as error:
+            error.add_note(f"in the part {self.part.name!r}")
+            raise
+        finally:
+            self.ended.set()
+        if not self.stop.is_set():
+            raise RuntimeError(f"the part {self.part.name!r} ended although nobody asked it to")

@@ -1,0 +1,34 @@
+"""What a home node prints when it is ready: where it is, and a first push to paste.
+
+WebSocket  ws://127.0.0.1:6968/sub
+API        http://127.0.0.1:8094/v2
+...
+See it     http://127.0.0.1:8094/
+Listen     appmsg listen u1@user
+Push       curl -d '{"to":"u1@user","msg":{"text":"hello"},"ttl":"10m"}' http://127.0.0.1:8094/v2/push
+Ready in 0.9 s. Ctrl-C stops.
+"""
+
+from collections.abc import Sequence
+
+from appmodel.runtime.service import Address
+
+API = "API"  # web's address with this name has /v2/push below it and the demo page at its root
+EXAMPLE = '{"to":"u1@user","msg":{"text":"hello"},"ttl":"10m"}'
+
+
+def tour(addresses: Sequence[Address], seconds: float) -> str:
+    """The text. Without a web node in this process only the addresses and the time."""
+    lines = [(address.name, address.url) for address in addresses]
+    api = next((address.url for address in addresses if address.name == API), None)
+    if api is not None:
+        root = api.removesuffix("/v2").rstrip("/")
+        lines += [
+            ("", ""),
+            ("See it", f"{root}/"),
+            ("Listen", "appmsg listen u1@user"),
+            ("Push", f"curl -d '{EXAMPLE}' {root}/v2/push"),
+        ]
+    width = max((len(name) for name, _ in lines), default=0)
+    shown = [f"{name:<{width}}  {text}".rstrip() for name, text in lines]
+    return "\n".join([*shown, "", f"Ready in {seconds:.1f} s. Ctrl-C stops."])
