@@ -1,0 +1,49 @@
+"""What a store remembers and for how long: the decisions that all stores share.
+
+    mark      of a key            for ever
+    message   (key, id) -> body   until it expires, is deleted, or `depth` newer ones of its key live
+    receipt   (push id, key)      answers retries with the first (id, prev), for 24 h or the ttl if longer
+
+Nothing here waits or looks at a clock. Source: cluster.md section 2; the originals kept 20 messages
+a key, forgot ids with their messages, and had no receipts (spec/gopush.md sections 6 and 10.3).
+"""
+
+from collections.abc import Iterable
+
+from appmodel.core.clock import MAX_ID, MAX_LEAD_US
+from appmodel.core.message import DEDUPE_WINDOW, Page, Stored
+
+
+def message_id(proposed: int, mark: int) -> int:
+    """The id of a key's next message: the one proposed, if it is above all before it."""
+    return proposed if proposed > mark else mark + 1
+
+
+def kept_until(now: float, expires_at: float) -> float:
+    """How long the receipts of a push saved at `now` are kept. Unix seconds, as all times here."""
+    return max(now + DEDUPE_WINDOW, expires_at)
+
+
+def runs_away(proposed: int, *, now: float, highest: int) -> bool:
+    """Whether a proposed id is more than 5 min ahead of our time and of the `highest` mark.
+
+    A mark only grows, so one comet whose clock is years ahead would spoil its keys for ever: nothing
+    may be stored under such an id.
+    """
+    return proposed > min(max(int(now * 1e6), highest) + MAX_LEAD_US, MAX_ID)
+
+
+def take_page(messages: Iterable[Stored], *, limit: int, max_bytes: int) -> Page:
+    """The first of `messages`, at most `limit`, and no more bodies than fit in `max_bytes`.
+
+    A page holds at least one message, so whoever asks again always gets on. `messages` is read one
+    further than the page, and not to its end.
+    """
+    page: list[Stored] = []
+    room = max_bytes
+    for message in messages:
+        room -= len(message.body)
+        if len(page) == limit or (page and room < 0):
+            return Page(tuple(page), more=True)
+        page.append(message)
+    return Page(tuple(page), more=False)
