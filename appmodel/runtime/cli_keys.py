@@ -18,7 +18,7 @@ from appmodel.runtime.config import load_secret
 from appmodel.runtime.service import credentials_secret
 from appmodel.runtime.settings import Settings
 
-TOKEN_LIFE = "30d"  # of an access token, unless asked otherwise
+ACCESS_LIFE = Duration(30 * 86400)  # of an access token, unless asked otherwise
 
 token_app = typer.Typer(help="Credentials.", no_args_is_help=True)
 
@@ -83,7 +83,7 @@ def issue(
     ttl: Annotated[
         str,
         typer.Option(
-            help=f"How long it is good. A token: {TOKEN_LIFE}; a ticket: auth.ticket_ttl."
+            help="How long it is good. Else 30d for a token, auth.ticket_ttl for a ticket."
         ),
     ] = "",
     realm: Annotated[str, typer.Option(help="The realm of the caller, or of the key.")] = "",
@@ -102,7 +102,7 @@ def issue(
     _, settings = load(files, overrides)
     credentials = Credentials(_signing_secret(settings))
     now = time.time()
-    seconds = _ttl(ttl or (TOKEN_LIFE if scopes else settings.auth.ticket_ttl))
+    seconds = _ttl(ttl or (ACCESS_LIFE if scopes else settings.auth.ticket_ttl))
     if key:
         text = credentials.issue_ticket(parse_key(key, realm), now=now, ttl=seconds)
     else:

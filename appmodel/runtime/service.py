@@ -58,6 +58,7 @@ class Context:
     """What a part gets from the process that it lives in."""
 
     settings: Settings
+    parts: frozenset[str]  # all that live in this process, this one included
     registry: Registry
     peers: Peers
     metrics: Metrics
@@ -147,8 +148,8 @@ def raise_open_files(wanted: int) -> int:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings) -> AsyncIterator[Context]:
-    """What the parts share. Its connections to other nodes live until the block ends."""
+async def open_context(settings: Settings, parts: Iterable[str]) -> AsyncIterator[Context]:
+    """What these parts share. Its connections to other nodes live until the block ends."""
     rpc_secret = load_secret("rpc", settings.rpc.secret, settings.rpc.secret_file).encode() or None
     rpc_limits = _rpc_limits(settings)
     registry = EmbeddedRegistry(
@@ -157,6 +158,7 @@ async def open_context(settings: Settings) -> AsyncIterator[Context]:
     async with Peers(registry, secret=rpc_secret, limits=rpc_limits) as peers:
         yield Context(
             settings=settings,
+            parts=frozenset(parts),
             registry=registry,
             peers=peers,
             metrics=Metrics(),
@@ -221,7 +223,11 @@ class _Process:
         """Start, wait for a signal, stop. An error out of a part comes out of here."""
         async with trio.open_nursery() as outer:
             await outer.start(self._watch_signals, outer.cancel_scope)
-            async with open_context(self._settings) as context, trio.open_nursery() as nursery:
+            names = [running.part.name for running in self._running]
+            async with (
+                open_context(self._settings, names) as context,
+                trio.open_nursery() as nursery,
+            ):
                 context.health.add("node", self._state)
                 for running in self._running:
                     await self._start(running, context, nursery)

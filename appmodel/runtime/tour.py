@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from appmodel.runtime.service import Address
 
-API = "API"  # web's address with this name has /v2/push below it and the demo page at its root
+API = "web.api"  # the address with the demo page at its root and /v2/push below it
 EXAMPLE = '{"to":"u1@user","msg":{"text":"hello"},"ttl":"10m"}'
 
 
@@ -22,12 +22,11 @@ def tour(addresses: Sequence[Address], seconds: float) -> str:
     lines = [(address.name, address.url) for address in addresses]
     api = next((address.url for address in addresses if address.name == API), None)
     if api is not None:
-        root = api.removesuffix("/v2").rstrip("/")
         lines += [
             ("", ""),
-            ("See it", f"{root}/"),
+            ("See it", f"{api}/"),
             ("Listen", "appmsg listen u1@user"),
-            ("Push", f"curl -d '{EXAMPLE}' {root}/v2/push"),
+            ("Push", f"curl -d '{EXAMPLE}' {api}/v2/push"),
         ]
     width = max((len(name) for name, _ in lines), default=0)
     shown = [f"{name:<{width}}  {text}".rstrip() for name, text in lines]

@@ -1,0 +1,82 @@
+# Two commands do all: `make run` starts a node, `make test` runs every test.
+# Needed: Python 3.11 or newer with venv, make, and a package index that pip can reach.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench lock docs clean install install-dev system-packages
+
+help:
+	@echo "make run      a node of all parts on this machine"
+	@echo "make test     every test"
+	@echo "make check    style, types, layers, and that the lock is up to date"
+	@echo "make bench    the benchmarks"
+	@echo "make lock     pin the newest allowed versions of all dependencies"
+	@echo "make docs     write docs/configuration.md"
+	@echo "make clean    remove the environment and everything made"
+
+run: install
+	@$(BIN)/appmsg up
+
+test: install-dev system-packages
+	$(BIN)/pytest $(ARGS)
+
+check: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/lock.py --check
+
+bench: install-dev
+	$(BIN)/python -m bench.run $(ARGS)
+
+lock: install-dev
+	$(BIN)/python tools/lock.py
+
+docs: install-dev
+	$(BIN)/appmsg config defaults --markdown > docs/configuration.md
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is made again only when its lock has changed. What is installed is what the lock
+# names, by hash; the checkout itself is linked in.
+
+install: $(VENV)/run.stamp
+install-dev: $(VENV)/dev.stamp
+
+$(VENV)/locked.stamp: requirements.lock
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+		|| { echo "$(PYTHON) has no venv: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV) ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/locked.stamp pyproject.toml
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
+	@echo "Installing what tests and checks need ..."
+	@$(PIP) --require-hashes --no-deps -r requirements-dev.lock
+	@touch $@
+
+# The browser tests need Chromium, and the tests of the JavaScript client Node.js. Without them those
+# tests are skipped, with that reason in pytest's summary.
+system-packages:
+	@command -v chromium >/dev/null && command -v node >/dev/null && exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing chromium and nodejs ..."; \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install -y --no-install-recommends chromium nodejs; } >/dev/null 2>&1 && exit 0; \
+	fi; \
+	echo "chromium or nodejs is missing and cannot be installed: their tests will be skipped"
