@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 
 from appmodel.core.units import Duration, Size
+from appmodel.io.http_limits import HttpLimits
 from appmodel.runtime.config import Count, Port, Section
 
 
@@ -24,6 +25,7 @@ class ListenerConfig(Section, frozen=True, kw_only=True):
     origins: tuple[
         str, ...
     ] = ()  # beside the own host and loopback: "https://shop.example"; "*" = any
+    http: HttpLimits = HttpLimits()
 
 
 class PublicConfig(ListenerConfig, frozen=True, kw_only=True):

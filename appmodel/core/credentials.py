@@ -32,6 +32,7 @@ SCOPES = frozenset({"push", "read", "ticket", "admin"})
 MIN_SECRET = 32  # bytes; RFC 7518 section 3.2: at least the size of the hash
 MAX_LENGTH = 4096  # characters of a credential; ours are under 400
 MAX_TTL = 400 * 86400.0  # seconds; what never expires is never cleaned up after a leak
+MAX_SKEW = 300.0  # seconds: how far ahead of ours the clock of an issuer may be
 MAX_CACHED = 1024  # verified access tokens remembered: far more than there are business systems
 ALGORITHM = "HS256"
 
@@ -189,6 +190,8 @@ class Credentials:
 def _grant(claims: _TicketClaims | _AccessClaims, now: float) -> Ticket | Caller:
     if now >= claims.exp:
         raise Unauthorized(f"credential: expired {now - claims.exp:.0f} s ago")
+    if claims.iat > now + MAX_SKEW or not claims.exp - claims.iat <= MAX_TTL:
+        raise Unauthorized("credential: its times are not ours, so nobody could revoke it")
     if isinstance(claims, _AccessClaims):
         scopes = frozenset(claims.scope.split())
         return Caller(claims.sub, claims.realm, scopes, claims.jti, claims.iat, claims.exp)

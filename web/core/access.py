@@ -31,8 +31,8 @@ class Access:
         """Whether nobody is asked for a credential."""
         return self._credentials is None
 
-    def caller(self, headers: Headers, scope: str, now: float) -> Caller:
-        """Who calls, if they may do `scope`.
+    def caller(self, headers: Headers, scope: str, now: float, *, or_scope: str = "") -> Caller:
+        """Who calls, if they may do `scope` (or `or_scope`).
 
         Raises:
             Unauthorized: no access token, or a bad one.
@@ -43,7 +43,7 @@ class Access:
         caller = self._verified(self._credentials, bearer(headers), now)
         if isinstance(caller, Ticket):
             raise Unauthorized("Authorization: this is a ticket, and an access token is needed")
-        if not caller.may(scope):
+        if not caller.may(scope) and not (or_scope and caller.may(or_scope)):
             raise Forbidden(f"scope: the access token does not grant {scope!r}")
         return caller
 

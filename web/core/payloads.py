@@ -101,6 +101,7 @@ class TicketAnswer(msgspec.Struct):
     """A ticket: show it to the client, who sends it as `token`."""
 
     ticket: str
+    id: str  # for revoking this one
     key: str
     expires_at: float  # Unix seconds
 

@@ -65,7 +65,7 @@ class Reading:
         while True:
             page = await self.first_page(key, after)
             yield page
-            if not page.more:
+            if not page.more or not page.messages:
                 return
             after = page.messages[-1].id
 

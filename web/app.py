@@ -1,0 +1,196 @@
+"""The web node: three listeners over one set of services.
+
+    8090 web.public   External                        front door
+    8091 web.admin    Internal                        front door
+    8094 web.api      PushApi, lookups, pages, ops    front door
+                      V2                              Quart on Hypercorn, behind the front door
+
+Web keeps nothing: any number of these nodes serve the same cluster.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+import trio
+
+from appmodel.core.cluster import Node, Role
+from appmodel.core.credentials import MAX_TTL
+from appmodel.errors import ConfigError, PushError
+from appmodel.io.http import FrontDoor
+from appmodel.io.listener import open_sockets, tls_context
+from appmodel.io.revoking import poll_revocations
+from appmodel.protocol.http import RenderError, Request, Response, Route
+from appmodel.runtime.config import require_safe
+from appmodel.runtime.ops import ops_routes
+from appmodel.runtime.service import Address, Context, NodePart
+from web.api.external import External
+from web.api.internal import Internal, Limits
+from web.api.pages import page_routes
+from web.api.push import PushApi
+from web.config import ListenerConfig, TlsConfig, WebConfig
+from web.core.access import Access
+from web.core.origins import Origins
+from web.core.problems import render_problem
+from web.services.ordering import Ordering
+from web.services.pushing import Pushing
+from web.services.reading import Reading
+from web.services.tickets import TicketRules, Tickets
+from web.services.watching import StoreWatch
+
+
+class Services:
+    """What all listeners of one process share."""
+
+    def __init__(self, context: Context) -> None:
+        config = context.settings.section(WebConfig)
+        auth, peers, registry = context.settings.auth, context.peers, context.registry
+        self.home = auth.mode == "off"
+        self.access = Access(None if self.home else context.credentials, context.revocations)
+        self.pushing = Pushing(registry, peers, timeout=config.push_timeout)
+        self.ordering = Ordering(self.pushing, peers.ledger)
+        self.reading = Reading(
+            registry, peers, peers.store, timeout=config.read_timeout, page=config.page
+        )
+        rules = TicketRules(
+            ttl=auth.ticket_ttl,
+            max_ttl=auth.max_ticket_ttl,
+            kept=MAX_TTL,
+            timeout=config.read_timeout,
+        )
+        self.tickets = Tickets(context.credentials, context.revocations, peers.ledger, rules)
+        self.watch = StoreWatch(peers.store, timeout=config.read_timeout)
+        self.limits = Limits(
+            message=config.max_message, body=config.max_body, names=config.max_names
+        )
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A front door, and the sockets that it will serve."""
+
+    name: str
+    door: FrontDoor
+    sockets: Sequence[socket.socket]
+    tls: ssl.SSLContext | None
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        host, port = self.sockets[0].getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        return f"{'https' if self.tls else 'http'}://{shown}:{port}"
+
+
+async def serve(
+    context: Context, stop: trio.Event, *, task_status: trio.TaskStatus[list[Address]]
+) -> None:
+    """The life of the web part: see `NodePart`."""
+    services = Services(context)
+    me = Node(Role.WEB, context.settings.node.name)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(poll_revocations, context.peers.ledger(), context.revocations)
+        await nursery.start(services.watch.run)
+        listeners = _open_listeners(context, services)
+        _observe(context, services, listeners)
+        await context.registry.register(me)
+        async with trio.open_nursery() as doors:
+            for listener in listeners:
+                run = partial(listener.door.serve, stop=stop, tls=listener.tls)
+                doors.start_soon(run, listener.sockets)
+            task_status.started([Address(f"web.{each.name}", each.url) for each in listeners])
+        await context.registry.withdraw(me)
+        nursery.cancel_scope.cancel()
+
+
+def _open_listeners(context: Context, services: Services) -> list[Listener]:
+    config = context.settings.section(WebConfig)
+    access, reading, limits = services.access, services.reading, services.limits
+
+    def origins(listener: ListenerConfig) -> Origins:
+        return Origins(listener.origins, config.hosts, home=services.home)
+
+    external = External(access, origins(config.public), reading)
+    internal = Internal(access, origins(config.admin), services.pushing, reading, limits)
+    api = origins(config.api)
+    lookups = External(access, api, reading)
+    pushes = PushApi(access, api, services.ordering, limits, batch=config.stream_batch)
+    hot = [*pushes.routes(), *lookups.lookup_routes(), *page_routes(), *ops_routes(context)]
+
+    def refuse(error: PushError, request: Request) -> Response:
+        if request.path.endswith("/server/get"):
+            return lookups.render_error(error, request)
+        response = render_problem(error)
+        response.headers += api.cors(request.headers)
+        return response
+
+    return [
+        _open(context, "public", config.public, external.routes(), external.render_error),
+        _open(context, "admin", config.admin, internal.routes(), internal.render_error),
+        _open(context, "api", config.api, hot, refuse),
+    ]
+
+
+def _open(
+    context: Context,
+    name: str,
+    config: ListenerConfig,
+    routes: Sequence[Route],
+    render_error: RenderError,
+) -> Listener:
+    require_safe(f"web.{name}", config.host, context.settings.auth)
+    tls = _tls(f"web.{name}.tls", config.tls)
+    drain = min(config.http.drain_timeout, context.settings.node.drain_timeout)
+    limits = msgspec.structs.replace(config.http, drain_timeout=drain)
+    door = FrontDoor(routes, limits=limits, render_error=render_error)
+    return Listener(name, door, open_sockets(config.host, config.port), tls)
+
+
+def _tls(path: str, config: TlsConfig) -> ssl.SSLContext | None:
+    if bool(config.certificate) != bool(config.key):
+        missing = "key" if config.certificate else "certificate"
+        raise ConfigError(f"{path}.{missing}", "", "a PEM file: certificate and key go together")
+    return tls_context(config.certificate, config.key) if config.certificate else None
+
+
+def _observe(context: Context, services: Services, listeners: Sequence[Listener]) -> None:
+    counts = services.pushing.counts
+    metrics, registry = context.metrics, context.registry
+    metrics.counter("web_pushes", "Pushes accepted from callers.", lambda: counts.pushes)
+    metrics.counter("web_push_keys", "Keys that they went to.", lambda: counts.keys)
+    metrics.counter("web_push_failed_keys", "Keys that did not get theirs.", lambda: counts.failed)
+    metrics.counter("web_push_retries", "Rounds of calls repeated.", lambda: counts.retries)
+    metrics.counter(
+        "web_http_answers",
+        "Answers of the front doors, by listener and class of status.",
+        lambda: _by_listener(listeners, lambda door: door.answered),
+        labels=("listener", "class"),
+    )
+    metrics.counter(
+        "web_http_refused",
+        "Connections that the front doors ended early, by listener and reason.",
+        lambda: _by_listener(listeners, lambda door: door.refused),
+        labels=("listener", "reason"),
+    )
+    metrics.gauge(
+        "web_http_connections",
+        "Open connections, by listener.",
+        lambda: {each.name: each.door.open_connections for each in listeners},
+        labels=("listener",),
+    )
+    context.health.add("web.store", lambda: services.watch.trouble)
+    context.health.add(
+        "web.comets", lambda: None if registry.view.comets else "no comet is registered"
+    )
+
+
+def _by_listener(
+    listeners: Sequence[Listener], counts: Callable[[FrontDoor], Mapping[str, int]]
+) -> dict[tuple[str, ...], float]:
+    return {(each.name, value): n for each in listeners for value, n in counts(each.door).items()}
+
+
+NODE = NodePart("web", WebConfig, serve)
