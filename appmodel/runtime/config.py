@@ -14,6 +14,7 @@ found and checked is in settings.py.
 import ipaddress
 import os
 import secrets
+import ssl
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -22,6 +23,7 @@ import msgspec
 from appmodel.core.cluster import Node, RingKind, Role
 from appmodel.core.units import Duration, Size
 from appmodel.errors import ConfigError
+from appmodel.io.listener import tls_context
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 """A TCP port; 0 lets the system choose a free one."""
@@ -52,6 +54,13 @@ class Secret(str):
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of every section and subsection: `class TcpConfig(Section, frozen=True)`."""
+
+
+class TlsConfig(Section, frozen=True):
+    """A listener's certificate; both empty: no TLS."""
+
+    certificate: str = ""  # path of a PEM file with the chain
+    key: str = ""  # path of its private key
 
 
 class NodeConfig(Section, frozen=True):
@@ -181,3 +190,18 @@ def make_secret(file: Path) -> Secret:
     with os.fdopen(descriptor, "w", encoding="utf-8") as text:
         text.write(f"{secret}\n")
     return secret
+
+
+def open_tls(path: str, config: TlsConfig) -> ssl.SSLContext | None:
+    """A listener's TLS; None if it has none.
+
+    Args:
+        path: of the section, for the error: "comet.tcp.tls".
+
+    Raises:
+        ConfigError: one of the two is missing, or they cannot be read or do not fit.
+    """
+    if bool(config.certificate) != bool(config.key):
+        missing = "key" if config.certificate else "certificate"
+        raise ConfigError(f"{path}.{missing}", "", "a PEM file: certificate and key go together")
+    return tls_context(config.certificate, config.key) if config.certificate else None

@@ -12,14 +12,16 @@ counted twice, and what is shown is what the code itself goes by.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-Labelled = Mapping[str, float] | Mapping[tuple[str, ...], float]
-Read = Callable[[], float | Labelled]
+Read = Callable[[], float | Mapping[Any, float]]
+"""The number; with labels a number per value: {"slow": 3}, or {("a", "b"): 3} for two of them."""
+
 Family = type[CounterMetricFamily] | type[GaugeMetricFamily]
 
 
@@ -36,7 +38,7 @@ class Metrics:
         """Something that only grows; shown with the suffix `_total`.
 
         Args:
-            read: the number, or with labels a number per value: {"slow": 3}, {("a", "b"): 3} for two.
+            read: called at each scrape; must be quick and must not block.
 
         Raises:
             ValueError: there is one of that name.

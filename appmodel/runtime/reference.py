@@ -88,7 +88,9 @@ def defaults_toml(kinds: Mapping[str, type[msgspec.Struct]]) -> str:
             header, mark = (f"[[{table.path}]]", "# ") if table.many else (f"[{table.path}]", "")
             lines += ["", f"# {table.title}"] if table.title else [""]
             lines.append(mark + header)
-            lines += [mark + _toml_line(entry, entry.comment) for entry in table.entries]
+            for entry in table.entries:
+                line = _toml_line(entry, entry.comment)
+                lines.append(line if line.startswith("#") else mark + line)
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -116,9 +118,9 @@ def _tables(path: str, kind: type[msgspec.Struct], value: Any) -> Iterator[Table
         below = f"{path}.{field.encode_name}"
         section, container = section_in(field.type)
         if section is not None and container is None:
-            inner.append(_tables(below, section, None if shown is None else shown))
+            inner.append(_tables(below, section, shown))
             continue
-        if section is not None and value is None:
+        if section is not None:
             inner.append(_elements(below, section))
         comment = comments.get(field.name, "")
         entries.append(Entry(field.encode_name, field.type, shown, field.required, comment))
@@ -190,8 +192,8 @@ def _comment_at(comments: Mapping[int, str], source: str, statement: ast.AnnAssi
 
 
 def _toml_line(entry: Entry, comment: str) -> str:
-    if entry.required:
-        line = f"{entry.name} = ...  # required: {describe(entry.kind)}"
+    if entry.value is None and entry.required:
+        line = f"# {entry.name} =  # required: {describe(entry.kind)}"
     elif entry.value is None:
         line = f"# {entry.name} ="
     else:
@@ -243,6 +245,6 @@ def _in_units(value: float, units: Mapping[str, float], smallest: str) -> str:
     """In the largest unit that leaves a whole number."""
     for unit, size in units.items():
         count = value / size
-        if value and abs(count - round(count)) < 1e-9:
+        if round(count) >= 1 and abs(count - round(count)) < 1e-9:
             return f'"{round(count)}{unit}"'
     return f'"{value:g}{smallest}"'

@@ -36,9 +36,10 @@ class Raw(str):
     def value(self) -> object:
         """As TOML would read it; the text itself if it would not."""
         try:
-            return tomllib.loads(f"value = {self}")["value"]
-        except tomllib.TOMLDecodeError:
+            document = tomllib.loads(f"value = {self}")
+        except (ValueError, RecursionError):
             return str(self)
+        return document["value"] if len(document) == 1 else str(self)
 
 
 class Decoder:

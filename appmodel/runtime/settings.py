@@ -130,7 +130,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError.with_message(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # bad TOML, or bytes that are not UTF-8
+    except (ValueError, RecursionError) as error:  # bad TOML, or bytes that are not UTF-8
         raise ConfigError.with_message(f"{path}: not TOML: {error}") from None
 
 
