@@ -1,102 +1,94 @@
 """[comet] and its parts. Defaults that come from gopush-cluster are marked with their place there."""
 
-import msgspec
-
 from appmodel.core.units import Duration, Size
+from appmodel.runtime.config import Count, Port, Section, Share, TlsConfig
 
 
-class TlsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A listener's certificate; both empty = no TLS."""
-
-    certificate: str = ""  # path of a PEM file with the chain
-    key: str = ""  # path of its private key
-
-
-class ListenerConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListenerConfig(Section, frozen=True):
     """Where clients connect."""
 
-    enabled: bool = True
+    enabled: bool = True  # false: this listener is not opened
     host: str = "127.0.0.1"
-    port: int = 0
-    advertise: str = ""  # host:port that clients are told; empty = the bound address
+    port: Port = 0
+    advertise: str = ""  # host:port that clients are told; empty: the address it is bound to
     tls: TlsConfig = TlsConfig()
 
 
-class WebSocketConfig(ListenerConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet.websocket]."""
+class WebSocketConfig(ListenerConfig, frozen=True):
+    """[comet.websocket]. Browsers, and everybody who can speak WebSocket."""
 
-    port: int = 6968  # websocket.bind
-    origins: tuple[str, ...] = ()  # allowed beside the own host and loopback; "*" = any
-    max_message: Size = Size(64 * 1024)  # bytes that a client may say at once; original: 32 MiB
-    handshake_timeout: Duration = Duration(5)  # ours: the original waits for ever
-
-
-class TcpConfig(ListenerConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet.tcp]."""
-
-    port: int = 6969  # tcp.bind
-    first_request_timeout: Duration = Duration(5)  # comet/pubsub.go: fitstPacketTimedoutSec
+    port: Port = 6968  # websocket.bind
+    origins: tuple[str, ...] = ()  # pages beside the own host and loopback; "*" = any
+    max_message: Size = Size(64 * 1024)  # that a client may say at once; the original's: 32 MiB
+    handshake_timeout: Duration = Duration(5)  # of the request; the original waits for ever
 
 
-class LiveConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet.live]: what a subscribed connection may and must do."""
+class TcpConfig(ListenerConfig, frozen=True):
+    """[comet.tcp]. Phones and devices with gopush's own protocol."""
 
-    heartbeat_min: Duration = Duration(30)  # comet/pubsub.go: minHearbeatSec
-    heartbeat_max: Duration = Duration(86400)  # ours: the original has no bound
-    heartbeat_grace: Duration = Duration(5)  # comet/pubsub.go: delayHeartbeatSec
+    port: Port = 6969  # tcp.bind
+    first_request_timeout: Duration = Duration(5)  # from accept: fitstPacketTimedoutSec
+
+
+class LiveConfig(Section, frozen=True):
+    """[comet.live]. What a subscribed connection may and must do."""
+
+    heartbeat_min: Duration = Duration(30)  # that a client may promise: minHearbeatSec
+    heartbeat_max: Duration = Duration(86400)  # a longer promise counts as this; no bound there
+    heartbeat_grace: Duration = Duration(5)  # added to the promise: delayHeartbeatSec
     goodbye_timeout: Duration = Duration(1)  # for the last words, and for the client's end
-    outbox_limit: Size = Size(1024 * 1024)  # bytes a slow client may owe; original: 30 messages
-    send_buffer: Size = Size(0)  # SO_SNDBUF; 0 = the kernel's; original: channel:sndbuf.size 2048
-    receive_buffer: Size = Size(0)  # SO_RCVBUF; 0 = the kernel's; original: channel:rcvbuf.size 256
+    outbox_limit: Size = Size(1024**2)  # that a slow client may owe; original: 30 messages
+    send_buffer: Size = Size(0)  # SO_SNDBUF; 0: the kernel's choice; sndbuf.size is 2048
+    receive_buffer: Size = Size(0)  # SO_RCVBUF; 0: the kernel's choice; rcvbuf.size is 256
 
 
-class LimitsConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet.limits]: what is above is refused and counted."""
+class LimitsConfig(Section, frozen=True):
+    """[comet.limits]. What is above is refused and counted."""
 
-    connections: int = 100_000  # also bounded by the files that the process may open
-    per_key: int = 64  # channel:maxsubscriber
-    per_address: int = 20_000  # many phones share one address of their operator
-    handshakes_per_second: int = 5_000
-    handshakes_at_once: int = 2_000  # connections that have not subscribed yet
-
-
-class PushConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet.push]: the way of a message to the store."""
-
-    save_timeout: Duration = Duration(5)
-    queue_limit: Size = Size(64 * 1024 * 1024)  # bytes that may wait for the store
-    batch_limit: Size = Size(4 * 1024 * 1024)  # bytes of one save, under the RPC frame's limit
+    connections: Count = 100_000  # that are subscribed or about to be
+    per_key: Count = 64  # channel:maxsubscriber
+    per_address: Count = 20_000  # many phones share one address of their operator
+    handshakes_per_second: Count = 10_000
+    handshakes_at_once: Count = 2_000  # connections of a listener that have not subscribed yet
 
 
-class ReplayConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet.replay]: reading what a client missed."""
+class PushConfig(Section, frozen=True):
+    """[comet.push]. The way of a message to the store."""
 
-    page: int = 200  # messages a read
-    at_once: int = 64  # clients that are replayed at the same time; others wait
+    save_timeout: Duration = Duration(5)  # then the caller hears that the outcome is unknown
+    queue_limit: Size = Size(64 * 1024**2)  # that may wait for the store; more is refused
+    batch_limit: Size = Size(4 * 1024**2)  # of one save; below the RPC frame's limit
+
+
+class ReplayConfig(Section, frozen=True):
+    """[comet.replay]. Reading what a client missed."""
+
+    page: Count = 200  # messages of one read
+    at_once: Count = 64  # clients that are replayed at the same time; others wait
     stall_timeout: Duration = Duration(30)  # for a client that does not read
-    fetch_timeout: Duration = Duration(5)
-    position_check: Duration = Duration(1)  # how often marks are compared; 0 = never
+    fetch_timeout: Duration = Duration(5)  # for one read of the store
+    position_check: Duration = Duration(1)  # between two comparisons with the store; 0: never
 
 
-class StatConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet.stat]: /stat, /metrics, /healthz, /readyz."""
-
-    host: str = "127.0.0.1"
-    port: int = 6972  # stat.bind
-
-
-class RpcConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet.rpc]: where web and other comets call. The all-in-one node needs none."""
+class StatConfig(Section, frozen=True):
+    """[comet.stat]. /stat, /metrics, /healthz, /readyz."""
 
     host: str = "127.0.0.1"
-    port: int = 6970  # rpc.bind
-    advertise: str = ""  # host:port that other nodes dial; empty = the bound address
+    port: Port = 6972  # stat.bind
 
 
-class CometConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[comet]."""
+class RpcListenerConfig(Section, frozen=True):
+    """[comet.rpc]. Where web nodes and other comets call; not opened in an all-in-one node."""
 
-    weight: int = 1  # zookeeper:comet.weight
+    host: str = "127.0.0.1"
+    port: Port = 6970  # rpc.bind
+    advertise: str = ""  # host:port that other nodes dial; empty: the address it is bound to
+
+
+class CometConfig(Section, frozen=True):
+    """[comet]. The node that holds the connections."""
+
+    weight: Share = 1  # share of the keys: zookeeper:comet.weight
     websocket: WebSocketConfig = WebSocketConfig()
     tcp: TcpConfig = TcpConfig()
     live: LiveConfig = LiveConfig()
@@ -104,4 +96,4 @@ class CometConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     push: PushConfig = PushConfig()
     replay: ReplayConfig = ReplayConfig()
     stat: StatConfig = StatConfig()
-    rpc: RpcConfig = RpcConfig()
+    rpc: RpcListenerConfig = RpcListenerConfig()

@@ -36,6 +36,7 @@ class Poller:
         self._epoll = select.epoll()
         self._clients: dict[int, Polled] = {}
         self._serving: Polled | None = None  # whose callback runs, or ran last
+        self._emptied = trio.Event()
         self.bugs = 0  # contained, each with its traceback in the log
 
     def __len__(self) -> int:
@@ -56,6 +57,14 @@ class Poller:
         fd = sock.fileno()
         del self._clients[fd]
         self._epoll.unregister(fd)
+        if not self._clients:
+            self._emptied.set()
+            self._emptied = trio.Event()
+
+    async def wait_empty(self) -> None:
+        """Until nobody is watched."""
+        if self._clients:
+            await self._emptied.wait()
 
     async def run(self) -> None:
         """Serve until cancelled."""

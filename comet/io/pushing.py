@@ -148,9 +148,12 @@ class CometPusher:
         self._sweeper.wake()
 
     def _take_batch(self) -> list[_Job]:
+        """Saved pushes, then unsaved ones: an id is given to these when all before them are delivered."""
         batch: list[_Job] = []
         size = 0
         while self._queue and (not batch or size < self._config.batch_limit):
+            if batch and self._queue[0].push.expires_at > batch[-1].push.expires_at == 0:
+                break
             job = self._queue.popleft()
             batch.append(job)
             size += len(job.push.body) + 64 * len(job.push.keys)

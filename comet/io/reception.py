@@ -13,8 +13,7 @@ import trio
 
 from appmodel.core.clock import MessageClock
 from appmodel.core.cluster import ClusterView
-from appmodel.core.credentials import Credentials
-from appmodel.core.names import Key
+from appmodel.core.credentials import Credentials, Ticket
 from appmodel.core.revocations import Revocations
 from appmodel.errors import BadInput, Unauthorized
 from appmodel.io.wire import Wire
@@ -97,7 +96,7 @@ class Reception:
                 gate.refused[admitted.goodbye.reason.partition(":")[0]] += 1
                 await self._refuse(wire, dialect, admitted, admitted.goodbye.reason)
                 return
-            subscription, issued_at = admitted
+            subscription, ticket = admitted
             channel, _ = self._live.hub.open(subscription.key)
             try:
                 await self._learn_mark(channel)
@@ -107,7 +106,7 @@ class Reception:
                     return
                 handed_over = True
                 subscriber = self._welcome(wire, channel, subscription, dialect, rest)
-                subscriber.issued_at = issued_at
+                subscriber.ticket = ticket
             finally:
                 if not handed_over:
                     self._live.hub.abandon(channel)
@@ -117,8 +116,8 @@ class Reception:
         if subscription.last_id is not None:
             await self._replay(subscriber, subscription.last_id)
 
-    def _check(self, asked: Asked) -> tuple[Subscription, float] | _Refusal:
-        """The subscription and when its ticket was issued, or why not: in the original's order."""
+    def _check(self, asked: Asked) -> tuple[Subscription, Ticket | None] | _Refusal:
+        """The subscription and the ticket that allows it, or why not: in the original's order."""
         try:
             subscription = parse_subscription(
                 key=asked.key,
@@ -138,20 +137,17 @@ class Reception:
         if owner is None or owner.name != self._name:
             return _Refusal(ANOTHER_COMET, NOT_OURS)
         try:
-            return subscription, self._ticket_time(subscription)
+            return subscription, self._check_ticket(subscription)
         except Unauthorized:
             return _Refusal(BAD_TICKET, TICKET_REFUSED)
 
-    def _ticket_time(self, subscription: Subscription) -> float:
+    def _check_ticket(self, subscription: Subscription) -> Ticket | None:
         if self._credentials is None:
-            return 0.0
+            return None
         ticket = self._credentials.verify_ticket(subscription.ticket, now=self._now())
-        if ticket.key != subscription.key or self._is_revoked(ticket.key, ticket.issued_at):
+        if ticket.key != subscription.key or self._revocations.voids(ticket):
             raise Unauthorized("the ticket is of another key, or revoked")
-        return ticket.issued_at
-
-    def _is_revoked(self, key: Key, issued_at: float) -> bool:
-        return self._revocations.is_revoked(f"key:{key.stored}", issued_at)
+        return ticket
 
     async def _learn_mark(self, channel: Channel) -> None:
         if channel.cursor is None:

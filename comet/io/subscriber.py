@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import trio
 
+from appmodel.core.credentials import Ticket
 from comet.core.channel import BEHIND, Channel
 from comet.core.message import Message, join_frames
 from comet.io.live import Live
@@ -56,9 +57,9 @@ class Subscriber(Outbox):
         "cursor",
         "dialect",
         "held",
-        "issued_at",
         "overran",
         "place",
+        "ticket",
     )
 
     def __init__(
@@ -78,7 +79,7 @@ class Subscriber(Outbox):
         self.held: list[Message] | None = None
         self.overran = False  # `held` was full: what it lost is in the store
         self.place = 0
-        self.issued_at = 0.0  # Unix seconds: when its ticket was issued; 0 = it needed none
+        self.ticket: Ticket | None = None  # what let it in; None when auth is off
 
     @property
     def is_open(self) -> bool:

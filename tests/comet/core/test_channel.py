@@ -76,8 +76,7 @@ def test_a_hole_holds_everything_back_until_it_is_filled() -> None:
     channel.fill(7, [stored(6), stored(7)])
 
     assert ids(channel.take_due()) == [6, 7, 9, 10]
-    assert channel.hole is None
-    assert channel.cursor == 9
+    assert (channel.aside, channel.cursor) == (None, 9)
 
 
 def test_what_expired_in_the_hole_is_simply_not_there() -> None:
