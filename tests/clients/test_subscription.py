@@ -285,14 +285,15 @@ async def test_what_was_handled_off_line_is_told_after_the_welcome(
 
 
 async def test_it_acknowledges_by_itself_what_the_caller_has_done_with(comet: Comet) -> None:
-    """Asking for the next message says that the one before was handled."""
+    """Asking for the next message says that the one before was handled; so does leaving."""
     async with subscribe("u1@user", server=comet.url, acknowledge=True) as messages:
         line = await comet.accept_welcome()
         for mid in (5, 6):
             await line.message(mid)
         assert await take(messages, 2) == [5, 6]
-
         assert await line.hear() == '{"ack":[5]}'
+
+    assert await line.hear() == '{"ack":[6]}'
 
 
 @pytest.mark.parametrize("rubbish", ["{}", "rubbish", b"\x00"])

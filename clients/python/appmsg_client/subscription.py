@@ -74,7 +74,12 @@ class Subscription:
         self._send.close()  # the reader comes to the refusal after the last message
 
     async def leave(self) -> None:
-        """Say goodbye to the comet. `subscribe` does it at the end of the block."""
+        """Acknowledge the last message, if that is wanted, and say goodbye to the comet.
+
+        `subscribe` does it when the block is left in order.
+        """
+        if self._acknowledges and self.mid:
+            await self.acknowledge(self.mid)
         await self._journey.leave()
 
 
@@ -103,7 +108,8 @@ async def subscribe(
         mid: id of the last message that was handled; 0 for all that is kept; None for what is
             pushed from now on.
         heartbeat: seconds, 30 or more. 15 s after one that is not answered, the line is dead.
-        acknowledge: acknowledge each message when the next one is asked for.
+        acknowledge: acknowledge each message when the next one is asked for, and the last one when the
+            block is left in order.
         queue: messages that may wait for the caller, 1 or more.
         max_message: bytes; a longer message ends its connection with code 1009.
         within: seconds that one look-up or one handshake may take.
