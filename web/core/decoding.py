@@ -9,12 +9,13 @@ from appmodel.errors import BadInput
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _QUOTED = re.compile(r"Object (?:missing required|contains unknown) field `(.*?)`", re.DOTALL)
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 
 
-def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes | memoryview) -> T:
+def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes) -> T:
     """The struct in `raw`.
 
     Raises:
@@ -24,26 +25,33 @@ def decode(decoder: "msgspec.json.Decoder[T]", raw: bytes | memoryview) -> T:
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _wrong_field(str(error), raw) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        start = bytes(raw[:80]).decode(errors="replace")
-        raise BadInput("body", start, f"a JSON object ({error})") from None
+    except _NOT_JSON as error:
+        raise _not_json(raw, error) from None
 
 
-def _wrong_field(message: str, raw: bytes | memoryview) -> BadInput:
+def _not_json(raw: bytes, error: Exception) -> BadInput:
+    return BadInput("body", raw[:80].decode(errors="replace"), f"a JSON object ({error})")
+
+
+def _wrong_field(message: str, raw: bytes) -> BadInput:
+    try:
+        document = msgspec.json.decode(raw)
+    except _NOT_JSON as error:  # the first fault was of its shape, and there is a worse one behind
+        return _not_json(raw, error)
     located = _AT.fullmatch(message)
     what, path = (located[1], located[2]) if located else (message, "")
     quoted = _QUOTED.match(what)
     if quoted:
         field = f"{path}.{quoted[1]}" if path else quoted[1]
         expected = "a value" if "missing" in what else "no such field"
-        return BadInput(field, _value(raw, field), expected)
+        return BadInput(field, _value(document, field), expected)
     expected = what.removeprefix("Expected ").replace("`", "")
-    return BadInput(path or "body", _value(raw, path), expected)
+    return BadInput(path or "body", _value(document, path), expected)
 
 
-def _value(raw: bytes | memoryview, path: str) -> Any:
+def _value(document: Any, path: str) -> Any:
     """What the caller wrote at `path`, as far as it exists."""
-    value = msgspec.json.decode(raw)
+    value = document
     for index, name in _STEP.findall(path):
         if index and isinstance(value, list) and int(index) < len(value):
             value = value[int(index)]
