@@ -23,12 +23,26 @@ class SqliteConfig(Section, frozen=True):
     )
 
 
-class MessageConfig(Section, frozen=True):
-    """[message]. Stores, and where other nodes call them."""
+class RpcConfig(Section, frozen=True):
+    """[message.rpc]. Where comet and web nodes call; an all-in-one node needs none."""
 
-    host: str = "127.0.0.1"  # of both listeners
-    rpc_port: Port = 8070  # calls of comet and web nodes; not opened in an all-in-one node
-    ops_port: Port = 8071  # /metrics /healthz /readyz; not opened in an all-in-one node
+    host: str = "127.0.0.1"
+    port: Port = 8070  # rpc.bind of the original
+    advertise: str = ""  # host:port that other nodes dial; empty = the bound address
+
+
+class OpsConfig(Section, frozen=True):
+    """[message.ops]. /metrics /healthz /readyz."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8071
+
+
+class MessageConfig(Section, frozen=True):
+    """[message]. Which store, what it keeps, and how much may wait for it."""
+
+    rpc: RpcConfig = RpcConfig()
+    ops: OpsConfig = OpsConfig()
     store: Literal["sqlite", "memory"] = "sqlite"  # memory: nothing survives the process
     sqlite: SqliteConfig = SqliteConfig()
     depth: Count = 1000  # newest messages kept per key (gopush-cluster: 20)

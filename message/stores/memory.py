@@ -50,7 +50,8 @@ class MemoryStore:
     def __init__(self, config: MessageConfig, now: Callable[[], float] = time.time) -> None:
         self._config, self._now = config, now
         self.notices = Notices()
-        self.trouble: str | None = None  # nothing ever is
+        self.trouble: str | None = None  # there is no disk to fail
+        self.waiting = 0  # nor to wait for
         self._keys: dict[Key, KeyLog] = {}
         self._pushes: dict[bytes, list[StoredPush]] = {}
         self._feed: deque[tuple[float, Key, int]] = deque()  # kept until, key, mark
@@ -75,7 +76,10 @@ class MemoryStore:
                 self._first_answer(save.push_id, key, now) is None for key in save.keys
             ):
                 raise self.notices.runaway(save.proposed_id, now)
-        return [self._save(save, now) for save in saves]
+        begin = self._position
+        saved = [self._save(save, now) for save in saves]
+        self.notices.saved += self._position - begin
+        return saved
 
     async def fetch(self, key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
         await trio.lowlevel.checkpoint()
@@ -122,6 +126,7 @@ class MemoryStore:
             if self._answers.get(name, (b"", 0.0))[1] == until:  # else it was remembered anew
                 self._size -= len(self._answers.pop(name)[0])
             done += 1
+        self.notices.swept += done
         return done
 
     async def remember(self, name: bytes, value: bytes, *, kept_until: float) -> bytes:

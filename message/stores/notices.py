@@ -16,6 +16,9 @@ class Notices:
     """The counters of one store."""
 
     def __init__(self) -> None:
+        self.saved = 0  # messages: a push counts once per key
+        self.swept = 0  # messages, receipts and facts freed because their time had passed
+        self.failures = 0  # calls that the disk refused
         self.trimmed = 0  # messages dropped unexpired, because `depth` newer ones of their key live
         self.runaways = 0  # saves refused for their proposed id
         self._named: set[Key] = set()

@@ -67,9 +67,9 @@ class Rounds(Generic[Request]):
         self._queue_limit, self._round_limit = queue_limit, round_limit
         self._refusal = refusal
         self._waiting: deque[Job[Request]] = deque()
-        self._weight = 0  # of those waiting
         self._arrived = trio.Event()
         self._closing = False
+        self.waiting = 0  # weight of the requests that no round has begun
 
     async def ask(self, request: Request, weight: int = 1) -> Any:
         """The answer to `request`. Cancelling leaves it to be done, and its answer to nobody.
@@ -79,11 +79,11 @@ class Rounds(Generic[Request]):
         """
         if self._closing:
             raise self._refusal(f"{self._name}: closing")
-        if self._weight + weight > self._queue_limit and self._waiting:
+        if self.waiting + weight > self._queue_limit and self._waiting:
             raise self._refusal(f"{self._name}: {len(self._waiting)} calls wait already, try later")
         job = Job(request, weight)
         self._waiting.append(job)
-        self._weight += weight
+        self.waiting += weight
         self._arrived.set()
         await job.done.wait()
         if job.error is not None:
@@ -121,7 +121,7 @@ class Rounds(Generic[Request]):
             job = self._waiting.popleft()
             weight += job.weight
             jobs.append(job)
-        self._weight -= weight
+        self.waiting -= weight
         return jobs
 
     def _finish(self, jobs: Iterable[Job[Request]]) -> None:

@@ -29,13 +29,7 @@ from message.core.retention import runs_away, take_page
 from message.stores.notices import Notices
 from message.stores.rounds import Job, Rounds
 from message.stores.sqlite_saving import Draft, Memory, release
-from message.stores.sqlite_schema import (
-    SCHEMA_VERSION,
-    locked,
-    named_errors,
-    open_reader,
-    open_writer,
-)
+from message.stores.sqlite_schema import locked, named_errors, open_reader, open_writer
 from message.stores.sqlite_sweep import sweep
 
 KEY_WEIGHT = 128  # bytes that a key of a waiting save counts for, beside the bodies
@@ -117,6 +111,11 @@ class SqliteStore:
             round_limit=READS_PER_ROUND,
         )
 
+    @property
+    def waiting(self) -> int:
+        """Bytes of what waits for the disk."""
+        return self.writer.waiting
+
     async def save(self, saves: Sequence[Save]) -> list[Saved]:
         weight = sum(len(save.body) + KEY_WEIGHT * len(save.keys) for save in saves)
         saved: list[Saved] = await self.writer.ask(saves, CALL_WEIGHT + weight)
@@ -169,11 +168,13 @@ class SqliteStore:
 
     async def sweep(self, *, limit: int) -> int:
         def change(database: sqlite3.Connection, now: float) -> int:
-            if self.trouble is not None:  # is it over? This writes one page, and nothing new
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            if self.trouble is not None:  # is it over? This has expired, and is freed at once
+                database.execute(REMEMBER, (b"", b"", 0.0, now))
             return sweep(database, now, limit)
 
-        return await self._change(change)
+        done = await self._change(change)
+        self.notices.swept += done
+        return done
 
     async def remember(self, name: bytes, value: bytes, *, kept_until: float) -> bytes:
         def change(database: sqlite3.Connection, now: float) -> bytes:
@@ -269,6 +270,7 @@ class SqliteStore:
     def _explain(self, error: Exception, committing: bool) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
+        self.notices.failures += 1
         text = f"{self._config.sqlite.path}: {error}"
         if self.trouble is None:
             log.error("store not written", error=str(error))

@@ -212,6 +212,7 @@ class Draft:
         """It is committed: now the memory may know. Cannot fail."""
         memory = self._memory
         memory.keys.update(self._after)
+        self._notices.saved += self._last_receipt - memory.last_receipt
         memory.last_receipt, memory.last_key = self._last_receipt, self._last_key
         memory.highest = self._highest
         for key, count in self._trims:

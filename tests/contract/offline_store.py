@@ -215,7 +215,7 @@ class OfflineStoreContract:
         """`more` says whether to ask again after the last id; nothing is missed or read twice."""
         await store.save([push(number, at=NOW + number) for number in range(1, 8)])
 
-        pages = []
+        pages: list[Page] = []
         after = 0
         while not pages or pages[-1].more:
             pages.append(await store.fetch(A, after, limit=3))
