@@ -89,7 +89,11 @@ def _attempt(
         report = benchmark(bench)
     except (LoadFailed, RuntimeError, OSError, subprocess.SubprocessError) as error:
         name = f"{benchmark.__module__}.{benchmark.__name__}"
-        return [f"## {name} FAILED: {error}\n"], [Verdict.not_measured(name, "", "failed")], True
+        return (
+            [f"## {name} FAILED: {str(error).strip()}\n"],
+            [Verdict.not_measured(name, "", "failed")],
+            True,
+        )
     return report.tables, report.verdicts, False
 
 

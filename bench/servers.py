@@ -30,17 +30,12 @@ LONG = 3600  # seconds between heartbeats of clients that are not here to send a
 WEBSOCKET = "APPMSG_COMET__WEBSOCKET__PORT"
 ADMIN = "APPMSG_WEB__ADMIN__PORT"
 API = "APPMSG_WEB__API__PORT"
-OUR_PORTS = (
-    WEBSOCKET,
-    ADMIN,
-    API,
-    "APPMSG_COMET__TCP__PORT",
-    "APPMSG_COMET__STAT__PORT",
-    "APPMSG_WEB__PUBLIC__PORT",
-    "APPMSG_MESSAGE__OPS__PORT",
-)
-OUR_SETTINGS = {  # what protects a node from floods would only slow the load generator's start
-    "APPMSG_COMET__LIMITS__PER_KEY": "100000",
+OUR_SETTINGS = {
+    "APPMSG_COMET__TCP__PORT": "0",
+    "APPMSG_COMET__STAT__PORT": "0",
+    "APPMSG_WEB__PUBLIC__PORT": "0",
+    "APPMSG_MESSAGE__OPS__PORT": "0",
+    "APPMSG_COMET__LIMITS__PER_KEY": "100000",  # these protect from floods, and we are one
     "APPMSG_COMET__LIMITS__HANDSHAKES_PER_SECOND": "1000000",
     "APPMSG_LOG__FORMAT": "json",
 }
@@ -95,7 +90,7 @@ Start = Callable[[Cores], AbstractContextManager[Server]]
 @contextmanager
 def appmsg(cores: Cores) -> Iterator[Server]:
     """The all-in-one node in home mode: comet, message and web in one process, SQLite on disk."""
-    ports = _free_ports(*OUR_PORTS)
+    ports = _free_ports(WEBSOCKET, ADMIN, API)
     environment = {name: str(port) for name, port in ports.items()} | OUR_SETTINGS
     with tempfile.TemporaryDirectory() as home:
         command = [_beside_python("appmsg"), "up"]
