@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
+from appmodel.core.clock import MAX_ID
 from appmodel.core.interfaces import Ledger, OfflineStore, Pusher
 from appmodel.core.message import (
     Delivery,
@@ -46,8 +47,15 @@ class Call(Generic[Argument, Result]):
         self.method = method
 
     def encode(self, argument: Argument) -> bytes:
-        """The argument in msgpack."""
-        return _encode(argument)
+        """The argument in msgpack.
+
+        Raises:
+            BadInput: a number beyond 64 bits, or text that is not Unicode.
+        """
+        try:
+            return _encode(argument)
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise BadInput(self.method, argument, f"what msgpack can carry ({error})") from None
 
     def decode(self, result: msgspec.Raw) -> Result:
         """The result from msgpack.
@@ -157,6 +165,9 @@ class RemoteStore:
         return await self._caller.call(SAVE, saves, timeout=self._timeout)
 
     async def fetch(self, key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
+        # a client's cursor may be any number; beyond the ids that there can be they are all alike
+        after = min(max(after, -1), MAX_ID)
+        until = None if until is None else min(max(until, -1), MAX_ID)
         return await self._caller.call(FETCH, (key, after, limit, until), timeout=self._timeout)
 
     async def marks(self, keys: Sequence[Key]) -> list[int]:

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 import msgspec
@@ -24,17 +24,13 @@ from appmodel.errors import (
 from appmodel.io.calls import Call
 from appmodel.io.listener import open_sockets
 from appmodel.io.rpc_client import RpcClient
-from appmodel.io.rpc_link import RpcLimits
 from appmodel.io.rpc_server import Handlers, serve_rpc
 from appmodel.protocol import rpc
+from tests.appmodel.io.loopback import LIMITS, PATIENCE, SECRET, calling, serving
 
-SECRET = b"the cluster's secret"
-LIMITS = RpcLimits(retry_pause=0.001, max_retry_pause=0.01)
 ECHO = Call[bytes, bytes]("test.echo")
 WAIT = Call[int, int]("test.wait")
 T = TypeVar("T")
-
-PATIENCE = 10.0  # seconds after which a test has failed; nothing here takes a fraction of it
 
 
 async def echo(value: bytes) -> bytes:
@@ -75,53 +71,6 @@ class Gate:
             async with self.changed:
                 while self.entered < times:
                     await self.changed.wait()
-
-
-@dataclass
-class Served:
-    """A server under test."""
-
-    address: str
-    stop: trio.Event
-    nursery: trio.Nursery
-    done: trio.Event
-
-    def kill(self) -> None:
-        """As a process dies: its sockets close, nothing is said."""
-        self.nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def serving(
-    handlers: Handlers,
-    *,
-    secret: bytes | None = SECRET,
-    limits: RpcLimits = LIMITS,
-    port: int = 0,
-) -> AsyncIterator[Served]:
-    sockets = open_sockets("127.0.0.1", port)
-    address = f"127.0.0.1:{sockets[0].getsockname()[1]}"
-    stop, done = trio.Event(), trio.Event()
-
-    async def serve() -> None:
-        await serve_rpc(sockets, handlers, secret=secret, stop=stop, limits=limits)
-        done.set()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        yield Served(address, stop, nursery, done)
-        nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def calling(
-    address: str, *, secret: bytes | None = SECRET, limits: RpcLimits = LIMITS
-) -> AsyncIterator[RpcClient]:
-    client = RpcClient(address, secret=secret, limits=limits)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(client.run)
-        yield client
-        nursery.cancel_scope.cancel()
 
 
 def table(**handlers: Callable[[bytes], Awaitable[bytes]]) -> Handlers:
