@@ -40,7 +40,7 @@ from appmodel.runtime.settings import Settings
 GROUP = "appmsgsrv.nodes"
 ORDER = ("message", "comet", "web")
 PATIENCE = 1.0  # seconds on top of node.drain_timeout, for a part that uses all of it
-LAST_RESORT = 3.0  # seconds for what was cut off to end; then the process ends where it stands
+LAST_RESORT = 3.0  # seconds for what was cut off to end by itself
 
 log = structlog.get_logger(__name__)
 
@@ -231,10 +231,12 @@ class _Process:
                 context.health.add("node", self._state)
                 for running in self._running:
                     await self._start(running, context, nursery)
+                await trio.lowlevel.checkpoint()  # a part that has crashed already is not ready
                 self._announce(on_ready)
                 await self._stop.wait()
                 for running in reversed(self._running):
                     await self._drain(running)
+                self._end_soon()
             outer.cancel_scope.cancel()
 
     async def _start(self, running: "_Running", context: Context, nursery: trio.Nursery) -> None:
@@ -258,12 +260,15 @@ class _Process:
         with trio.move_on_after(self._settings.node.drain_timeout + PATIENCE):
             await running.ended.wait()
             return
-        self._cut_off(running)
-
-    def _cut_off(self, running: "_Running") -> None:
         log.error("did not stop in time", part=running.part.name)
         running.scope.cancel()
-        faulthandler.dump_traceback_later(LAST_RESORT, exit=True)
+        with trio.move_on_after(LAST_RESORT):
+            await running.ended.wait()
+
+    def _end_soon(self) -> None:
+        """What cannot even be cancelled must not keep the process: it shows where it stands."""
+        if not all(running.ended.is_set() for running in self._running):
+            faulthandler.dump_traceback_later(LAST_RESORT, exit=True)
 
     async def _watch_signals(
         self, everything: trio.CancelScope, *, task_status: trio.TaskStatus[None]
@@ -277,7 +282,8 @@ class _Process:
                 elif self._stop.is_set():
                     for running in self._running:
                         if not running.ended.is_set():
-                            self._cut_off(running)
+                            running.scope.cancel()
+                    self._end_soon()
                 self._stop.set()
 
     def _state(self) -> str | None:
@@ -309,5 +315,5 @@ class _Running:
             raise
         finally:
             self.ended.set()
-        if not self.stop.is_set():
+        if not self.stop.is_set() and not self.cut_off:
             raise RuntimeError(f"the part {self.part.name!r} ended although nobody asked it to")
