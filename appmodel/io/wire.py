@@ -95,14 +95,13 @@ class Wire:
         if self._pushed_back:
             data, self._pushed_back = self._pushed_back[:max_bytes], self._pushed_back[max_bytes:]
             return data
-        if self._drained and not self.closed:  # asking at once would be a system call for nothing
+        if self._drained:  # a turn for the others: often there is something by then, without epoll
             self._in_a_row = 0
-            await trio.lowlevel.wait_readable(self._socket)
+            await trio.lowlevel.checkpoint()
         receive = partial(self._socket.recv, max_bytes)
         data = await self._until_done(receive, trio.lowlevel.wait_readable)
-        self._drained = (
-            len(data) < max_bytes and not self.secure
-        )  # TLS: there may be another record
+        # a TLS record may hold less than what was asked for, and the next one be there already
+        self._drained = len(data) < max_bytes and not self.secure
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
