@@ -21,7 +21,6 @@ from appmodel.runtime.cli_clients import listen, push
 from appmodel.runtime.cli_config import Files, Overrides, load
 from appmodel.runtime.cli_config import app as config_app
 from appmodel.runtime.cli_keys import ring, token_app
-from appmodel.runtime.logs import configure_logs
 from appmodel.runtime.service import Address, run
 from appmodel.runtime.tour import tour
 
@@ -89,7 +88,6 @@ def web(files: Files = [], overrides: Overrides = []) -> None:
 
 def _serve(names: tuple[str, ...], files: Files, overrides: Overrides) -> None:
     parts, settings = load(files, overrides)
-    configure_logs(settings.log)
 
     def greet(addresses: Sequence[Address], seconds: float) -> None:
         if settings.node.home:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from appmodel.runtime.logs import configure_logs
 from appmodel.runtime.reference import defaults_markdown, defaults_toml, show_toml
 from appmodel.runtime.service import NodePart, find_parts
 from appmodel.runtime.settings import SHARED, Settings, load_settings
@@ -24,12 +25,16 @@ app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 def load(files: list[Path], overrides: list[str]) -> tuple[dict[str, NodePart], Settings]:
     """The installed parts, and the settings of all of them: nodes may share a file.
 
+    From then on this process logs as they say.
+
     Raises:
         ConfigError: a key is unknown or a value is wrong.
     """
     parts = find_parts()
     kinds = {name: part.config for name, part in parts.items()}
-    return parts, load_settings(kinds, files=files, overrides=overrides)
+    settings = load_settings(kinds, files=files, overrides=overrides)
+    configure_logs(settings.log)
+    return parts, settings
 
 
 @app.command()
