@@ -13,7 +13,6 @@ key or body is 65534 (the original: 65535). `k` may also be a JSON list, so that
 (L25); empty keys in it are skipped, ones that nobody can have are in `fk`.
 """
 
-import os
 import time
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ from web.core.access import Access
 from web.core.numbers import unsigned
 from web.core.orders import MAX_TTL
 from web.core.origins import Origins
+from web.services.push_ids import fresh_push_id
 from web.services.pushing import Pushing
 from web.services.reading import Reading
 
@@ -88,7 +88,7 @@ class Internal:
         key = parse_key(query.get("key", ""), caller.realm)
         expires_at = _expires_at(query.get("expire", ""), now)
         body = checked_json(request.body, "body")
-        push = Push(os.urandom(16), (key,), body, expires_at)
+        push = Push(fresh_push_id(), (key,), body, expires_at)
         (outcome,) = await self._pushing.push((push,))
         if outcome.failed:
             outcome.check()
@@ -102,7 +102,7 @@ class Internal:
         expires_at = _expires_at(request.query.get("expire", ""), now)
         keys, failed = _addressable(names, caller.realm)
         if keys:
-            push = Push(os.urandom(16), tuple(keys), message, expires_at)
+            push = Push(fresh_push_id(), tuple(keys), message, expires_at)
             (outcome,) = await self._pushing.push((push,))
             if any(isinstance(error, NoNode) for error in outcome.failed.values()):
                 outcome.check()

@@ -11,7 +11,6 @@ Lines are pushed in the batches in which they arrive, one after the other: while
 gathers in the socket, and a sender that is too fast waits there. Both run on the front door.
 """
 
-import os
 import time
 from collections.abc import AsyncIterator
 from functools import partial
@@ -34,6 +33,7 @@ from web.core.origins import Origins
 from web.core.payloads import PushAnswer, PushRequest, StreamError, parse_ttl, push_answer
 from web.core.problems import problem
 from web.services.ordering import Ordering
+from web.services.push_ids import fresh_push_id
 
 _REQUEST = msgspec.json.Decoder(PushRequest)
 _ENCODER = msgspec.json.Encoder()
@@ -123,7 +123,7 @@ class PushApi:
         keys = self._targets(wanted.to, caller.realm)
         expires_at = now + ttl if ttl else 0.0
         if wanted.idempotency_key is None:
-            return Order(Push(os.urandom(16), keys, body, expires_at))
+            return Order(Push(fresh_push_id(), keys, body, expires_at))
         claim = claim_of(wanted.idempotency_key, caller, keys, body, ttl)
         return Order(Push(push_id_of(claim), keys, body, expires_at), claim)
 
