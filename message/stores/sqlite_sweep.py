@@ -1,13 +1,14 @@
 """Taking out of the SQLite file what has had its time, in slices that keep nobody waiting.
 
 A push is due twice: when it expires its messages and its body go, and when its receipts are no longer
-needed they go with it. A slice may end within a push: `freed` and `receipts` say how far it came.
+needed they go with it; without live messages only the second is left, and `due` says so already.
+A slice may end within a push: `freed` and `receipts` say how far it came.
 """
 
 import sqlite3
 
 DUE = """
-    SELECT id, receipts, freed, live, kept_until FROM push WHERE due <= ? ORDER BY due LIMIT ?"""
+    SELECT id, receipts, freed, live FROM push WHERE due <= ? ORDER BY due LIMIT ?"""
 DROP_MESSAGES = """
     DELETE FROM message WHERE (key_id, mid) IN (
         SELECT key_id, mid FROM receipt WHERE id >= ? AND id < ?)"""
@@ -33,12 +34,12 @@ def sweep(database: sqlite3.Connection, now: float, limit: int) -> int:
 def _sweep_pushes(database: sqlite3.Connection, now: float, limit: int) -> int:
     left = limit
     (newest,) = database.execute("SELECT max(id) FROM push").fetchone()
-    for push, receipts, freed, live, kept_until in database.execute(DUE, (now, limit)).fetchall():
+    for push, receipts, freed, live in database.execute(DUE, (now, limit)).fetchall():
         if not left:
             break
         if live:
             left -= _expire(database, push, receipts, freed, left)
-        elif kept_until <= now and push != newest:  # the newest holds the numbering
+        elif push != newest:  # the newest holds the numbering
             left -= _forget(database, push, receipts, left)
     return limit - left
 

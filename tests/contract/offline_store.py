@@ -149,12 +149,13 @@ class OfflineStoreContract:
         self, store: OfflineStore, time: Time
     ) -> None:
         """Deletion and expiry take the message, not the answer, and a retry does not revive it."""
-        first = await store.save([push(1, [A, B])])
+        pushes = [(1, [A, B]), (2, [A])]
+        first = await store.save([push(number, keys) for number, keys in pushes])
         await store.delete(A)
         time.now += 3600
         await _sweep_all(store)
 
-        again = await store.save([push(1, [A, B], expires_at=time.now + 60)])
+        again = await store.save([push(n, keys, expires_at=time.now + 60) for n, keys in pushes])
 
         assert again == first
         assert (

@@ -12,6 +12,7 @@ from appmodel.core.message import DEDUPE_WINDOW, Saved
 from appmodel.core.names import Key
 from appmodel.errors import NotStored, OutcomeUnknown
 from message.stores.sqlite import SqliteStore, open_sqlite
+from message.stores.sqlite_saving import KeyState, KnownKeys
 from tests.contract.offline_store import NOW, START, A, B, C, Time, ids, push
 from tests.message.stores.opening import config, limit_pages, query, rows
 
@@ -75,6 +76,31 @@ async def test_keys_out_of_memory_are_read_again(path: Path) -> None:
     assert again == first
     assert [ids(page) for page in pages] == [[NOW + 2, NOW + 3]] * 10
     assert rows(path, "key") == len(MANY)
+
+
+async def test_what_expired_during_a_restart_takes_no_place(path: Path) -> None:
+    """The depth counts living messages, also of a key that has just been read."""
+    time = Time()
+    async with open_sqlite(config(path, depth=2), time) as store:
+        await store.save([push(1, expires_at=START + 600), push(2, expires_at=START + 10)])
+    time.now += 11
+    async with open_sqlite(config(path, depth=2), time) as store:
+        await store.save([push(3, expires_at=START + 600)])
+
+        assert ids(await store.fetch(A, 0, limit=10)) == [NOW, NOW + 2]
+
+
+def test_the_keys_used_last_are_known() -> None:
+    """At least half of the limit, and never more than the limit."""
+    known = KnownKeys(1000)
+    states = {key: KeyState(number, 0, 0, 0.0) for number, key in enumerate(MANY)}
+
+    for at in range(0, len(MANY), 100):
+        known.update({key: states[key] for key in MANY[at : at + 100]})
+
+    found = [key for key in MANY if known.get(key) == states[key]]
+    assert found == MANY[-len(found) :]
+    assert 500 <= len(found) <= 1000
 
 
 async def test_a_body_is_kept_once_and_as_long_as_it_is_needed(path: Path) -> None:
