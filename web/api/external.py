@@ -73,18 +73,18 @@ class External:
         gets = {
             "/1/msg/get": partial(self._messages, NEW),
             "/msg/get": partial(self._messages, OLD),
-            "/1/time/get": partial(self._time, NEW),
             "/time/get": partial(self._time, OLD),
         }
         routes = [Route(method="GET", path=path, handler=handler) for path, handler in gets.items()]
         return self.lookup_routes() + routes + [self._preflight(path) for path in gets]
 
     def lookup_routes(self) -> list[Route]:
-        """Where is my comet? Also offered to the demo page on its own listener."""
+        """Where is my comet, and what time is it? Also for the demo page on its own listener."""
         gets = {
             "/1/server/get": partial(self._server, NEW, False),
             "/2/server/get": partial(self._server, NEW, True),
             "/server/get": partial(self._server, OLD, False),
+            "/1/time/get": partial(self._time, NEW),
         }
         routes = [Route(method="GET", path=path, handler=handler) for path, handler in gets.items()]
         return routes + [self._preflight(path) for path in gets]

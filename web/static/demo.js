@@ -171,7 +171,7 @@ function showAnswer(results, problem) {
   }
   const table = element("table", {}, [
     element("caption", { textContent: `Pushed at ${new Date().toLocaleTimeString()}` }),
-    row("th", ["Name", "Kept", "On line", "Message id"]),
+    row("th", ["Name", "Kept", "Online", "Message id"]),
     ...results.slice(0, SHOWN).map(({ name, stored, online, id, error }) =>
       row("td", error ? [name, "no", "", error.detail] : [name, stored ? "yes" : "no", online, id]),
     ),
