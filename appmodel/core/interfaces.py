@@ -76,9 +76,7 @@ class OfflineStore(Protocol):
                 5 min ahead of both the store's time and every mark (a clock that ran away).
         """
 
-    async def fetch(
-        self, key: Key, after: int, *, limit: int, until: int | None = None
-    ) -> Page:
+    async def fetch(self, key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
         """Unexpired messages with after < id (<= until), ids ascending, at most `limit`."""
 
     async def marks(self, keys: Sequence[Key]) -> list[int]:
@@ -91,7 +89,10 @@ class OfflineStore(Protocol):
         """Keys whose mark rose since `position`, oldest first; -1 asks for the end only."""
 
     async def sweep(self, *, limit: int) -> int:
-        """Free up to `limit` expired messages; how many were. Call again while it returns `limit`."""
+        """Free up to `limit` messages, receipts and facts whose time has passed; how many were.
+
+        Nobody can see a difference. Call again while it returns `limit`.
+        """
 
 
 class Ledger(Protocol):

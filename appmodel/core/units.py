@@ -1,7 +1,8 @@
 """Durations and sizes with their units, as configuration and callers write them: "30s", "64KiB"."""
 
 import re
-from typing import Self
+from collections.abc import Mapping
+from typing import ClassVar, Self
 
 _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 
@@ -9,7 +10,14 @@ _NUMBER = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
 class Duration(float):
     """Seconds."""
 
-    UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+    UNITS: ClassVar[Mapping[str, float]] = {
+        "ms": 0.001,
+        "s": 1.0,
+        "m": 60.0,
+        "min": 60.0,
+        "h": 3600.0,
+        "d": 86400.0,
+    }
     EXPECTED = 'a duration such as "500ms", "30s", "10m", "24h" or "7d"'
 
     @classmethod
@@ -21,7 +29,12 @@ class Duration(float):
 class Size(int):
     """Bytes."""
 
-    UNITS = {"b": 1.0, "kib": 1024.0, "mib": 1024.0**2, "gib": 1024.0**3}
+    UNITS: ClassVar[Mapping[str, float]] = {
+        "b": 1.0,
+        "kib": 1024.0,
+        "mib": 1024.0**2,
+        "gib": 1024.0**3,
+    }
     EXPECTED = 'a size such as "512B", "64KiB", "1MiB" or "1GiB"'
 
     @classmethod
@@ -30,7 +43,7 @@ class Size(int):
         return cls(_scaled(value, cls.UNITS, "b", cls.EXPECTED))
 
 
-def _scaled(value: object, units: dict[str, float], default: str, expected: str) -> float:
+def _scaled(value: object, units: Mapping[str, float], default: str, expected: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return value
     match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None

@@ -1,6 +1,6 @@
 """Logs: one line per event, on stderr, as JSON or for a reader at a terminal.
 
-    {"event":"started","logger":"comet.app","level":"info","time":"2026-07-01T12:00:00.123456Z",...}
+    {"time":"2026-07-01T12:00:00.123456Z","level":"info","event":"ready","logger":"comet",...}
 
 Everything goes through the standard library's logging, so what libraries say (Hypercorn, Quart) has
 the same form. From them only warnings are kept: Hypercorn would write a line for each request.
@@ -19,6 +19,7 @@ from structlog.typing import Processor
 from appmodel.runtime.config import LogConfig
 
 OURS = ("appmodel", "comet", "message", "web")
+FIRST = ("time", "level", "event", "logger")  # of a line, for those who read JSON with their eyes
 
 
 def configure_logs(config: LogConfig, stream: TextIO | None = None) -> None:
@@ -70,5 +71,6 @@ def _route_standard_logging(handler: logging.Handler, level: str) -> None:
     logging.captureWarnings(True)
 
 
-def _json(event: Any, **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=str).decode()
+def _json(event: dict[str, Any], **_: Any) -> str:
+    first = {name: event.pop(name) for name in FIRST if name in event}
+    return msgspec.json.encode(first | event, enc_hook=str).decode()
