@@ -104,6 +104,8 @@ def open_writer(path: Path, *, synchronous: str, cache: int) -> sqlite3.Connecti
     Raises:
         ConfigError: the file is not ours, newer than this program, corrupt, or cannot be opened.
     """
+    if not path.exists():
+        path.touch(0o600)  # what users are told is for nobody else; -wal and -shm follow it
     with named_errors(path), contextlib.ExitStack() as undo:
         database = _connect(path, cache)
         undo.callback(database.close)

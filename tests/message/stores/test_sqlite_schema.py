@@ -13,12 +13,15 @@ from tests.message.stores.opening import config, query
 
 
 async def test_a_file_is_made_with_its_folder(tmp_path: Path) -> None:
-    """Nothing has to be prepared."""
+    """Nothing has to be prepared, and nobody else may read it."""
     path = tmp_path / "new" / "folder" / "messages.db"
 
-    async with open_sqlite(config(path), Time()):
-        pass
+    async with open_sqlite(config(path), Time()) as store:
+        await store.save([push(1)])
+        files = [path.with_name(f"messages.db{suffix}") for suffix in ("", "-wal", "-shm")]
+        modes = [oct(file.stat().st_mode & 0o777) for file in files]
 
+    assert modes == ["0o600"] * 3
     assert query(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
