@@ -33,11 +33,14 @@ HANDSHAKE = (
     "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-UPGRADED = (
-    b"HTTP/1.1 101 Switching Protocols\r\n"
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-)
+UPGRADED = [
+    b"HTTP/1.1 101 Switching Protocols",
+    b"Upgrade: websocket",
+    b"Connection: Upgrade",
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+    b"",
+    b"",
+]
 
 
 class Client:
@@ -212,6 +215,8 @@ async def open_comet(
             with trio.CancelScope(shield=True):
                 for client in world.clients:
                     await trio.aclose_forcefully(client.stream)
+                for listening in (*ws_sockets, *tcp_sockets):
+                    listening.close()
             nursery.cancel_scope.cancel()
 
 

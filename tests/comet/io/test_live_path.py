@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from appmodel.core.cluster import Node, Role
-from appmodel.core.message import Save, Saved, Stored
+from appmodel.core.message import Delivery, Save, Saved, Stored
 from appmodel.core.names import Key, parse_key
 from appmodel.core.units import Duration, Size
 from appmodel.errors import NotStored, OutcomeUnknown
@@ -134,6 +134,7 @@ async def test_a_retried_push_reaches_a_connection_once() -> None:
         [later] = await world.comet.pusher.push([push])
         last = await world.push("k", ttl=60)
 
+        assert isinstance(first, Delivery)
         assert first == again == later
         assert await messages(client, 2) == [*first.ids, *last.ids]
 
@@ -141,13 +142,13 @@ async def test_a_retried_push_reaches_a_connection_once() -> None:
 class FailingStore(MemoryStore):
     """Fails as told, and then works."""
 
-    trouble: Exception | None = None
+    refusal: Exception | None = None
     loses_answers = False
 
     async def save(self, saves: list[Save]) -> list[Saved]:  # type: ignore[override]
-        if self.trouble is not None:
+        if self.refusal is not None:
             await trio.lowlevel.checkpoint()
-            raise self.trouble
+            raise self.refusal
         saved = await super().save(saves)
         if self.loses_answers:
             await trio.sleep_forever()
@@ -160,7 +161,7 @@ async def test_what_cannot_be_stored_is_refused_and_seen_by_nobody() -> None:
     async with open_comet(store=store) as world:
         client = await world.tcp(request("sub", "k", "30", "", "1"))
         await client.read(4)
-        store.trouble = NotStored("the disk is full")
+        store.refusal = NotStored("the disk is full")
 
         refused = await world.try_push("k", ttl=60)
         delivery = await world.push("k")
@@ -177,7 +178,7 @@ async def test_a_message_whose_answer_was_lost_is_found_by_the_next(mock_clock: 
         client = await world.tcp(request("sub", "k", "30", "", "1"))
         await client.read(4)
         store.loses_answers = True
-        outcomes = []
+        outcomes: list[object] = []
         async with trio.open_nursery() as nursery:
             nursery.start_soon(lambda: _append(outcomes, world.try_push("k", ttl=600)))
             await world.until(lambda: store.notices.saved == 1)
@@ -264,7 +265,7 @@ async def test_a_slow_client_is_let_go_and_costs_nobody_else(version: str) -> No
         await quick.read(4)
         body = b'"%b"' % (b"x" * 30_000)
 
-        ids = []
+        ids: list[int] = []
         while world.comet.live.hub.subscribers == 2:
             ids += (await world.push("k", body=body)).ids
             assert await messages(quick, 1) == ids[-1:]
