@@ -71,7 +71,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(run: Run) -> None:
 
 def start_refused(place: Path, *flags: str) -> Done:
     """`appmsg up`, which is expected to end by itself."""
-    command = [APPMSG, "up", *(f"--set={key}" for key in (*FREE_PORTS, *flags))]
+    command = [str(APPMSG), "up", *(f"--set={key}" for key in (*FREE_PORTS, *flags))]
     done = subprocess.run(
         command, cwd=place, capture_output=True, text=True, timeout=30, check=False
     )

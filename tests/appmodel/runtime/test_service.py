@@ -116,7 +116,8 @@ def test_a_part_that_does_not_stop_in_time_is_cut_off_and_named(start: Start) ->
     code, after, err = process.end()
     assert code == 1
     assert after[-2:] == ["message stops {'node': 'stopping'}", "message closed"]
-    assert '"part":"comet","event":"did not stop in time"' in err
+    assert '"event":"did not stop in time"' in err
+    assert '"part":"comet"' in err
     assert '"cut_off":["comet"]' in err
 
 
