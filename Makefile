@@ -9,7 +9,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lock docs clean install install-dev system-packages
+.PHONY: help run test check style types layers locked bench lock docs clean
+.PHONY: install install-dev system-packages
 
 help:
 	@echo "make run      a node of all parts on this machine"
@@ -26,11 +27,19 @@ run: install
 test: install-dev system-packages
 	$(BIN)/pytest $(ARGS)
 
-check: install-dev
+check: style types layers locked
+
+style: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install-dev
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+
+layers: install-dev
+	$(BIN)/lint-imports --no-logo
+
+locked: install-dev
 	$(BIN)/python tools/lock.py --check
 
 bench: install-dev

@@ -10,6 +10,7 @@ The locks hold for every platform and every Python that we support. They name no
 configuration says where packages come from, and uv is told the same.
 """
 
+import ast
 import os
 import shutil
 import subprocess
@@ -59,17 +60,16 @@ def _compile(place: Path, more: list[str]) -> int:
 
 def _environment() -> dict[str, str]:
     """uv's variables, from pip's settings where it has some: uv does not read those itself."""
-    names = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}
-    return {name: value for key, name in names.items() if (value := _pip_setting(key))} | os.environ
-
-
-def _pip_setting(key: str) -> str:
-    for path in (f":env:.{key}", f"global.{key}"):
-        asked = [sys.executable, "-m", "pip", "config", "get", path]
-        done = subprocess.run(asked, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return done.stdout.strip()
-    return ""
+    asked = [sys.executable, "-m", "pip", "config", "list"]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    settings = dict(line.split("=", 1) for line in listed.splitlines() if "=" in line)
+    found = {}
+    for key, name in {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}.items():
+        for place in ("global", "install", ":env:"):  # the later wins, as with pip
+            value = settings.get(f"{place}.{key}")
+            if value is not None:
+                found[name] = str(ast.literal_eval(value))
+    return found | os.environ
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 failed, 2 a wrong command or setting, 130 interrupted.
 """
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -90,10 +91,18 @@ def _serve(names: tuple[str, ...], files: Files, overrides: Overrides) -> None:
 
     def greet(addresses: Sequence[Address], seconds: float) -> None:
         if settings.node.home:
-            print(tour(addresses, seconds), flush=True)
+            print(tour(addresses, seconds, appmsg=_own_name()), flush=True)
 
     chosen = [part for name, part in parts.items() if name in names]
     sys.exit(run(chosen, settings, began=_began(), on_ready=greet))
+
+
+def _own_name() -> str:
+    """How this command can be typed again: in an environment that is not active, by its path."""
+    here = Path(sys.argv[0])
+    if shutil.which(here.name) == str(here.absolute()):
+        return here.name
+    return min(os.path.relpath(here), str(here.absolute()), key=len)
 
 
 def _began() -> float:

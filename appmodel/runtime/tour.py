@@ -17,15 +17,19 @@ API = "web.api"  # the address with the demo page at its root and /v2/push below
 EXAMPLE = '{"to":"u1@user","msg":{"text":"hello"},"ttl":"10m"}'
 
 
-def tour(addresses: Sequence[Address], seconds: float) -> str:
-    """The text. Without a web node in this process only the addresses and the time."""
+def tour(addresses: Sequence[Address], seconds: float, *, appmsg: str = "appmsg") -> str:
+    """The text. Without a web node in this process only the addresses and the time.
+
+    Args:
+        appmsg: how this command is called from where the reader is.
+    """
     lines = [(address.name, address.url) for address in addresses]
     api = next((address.url for address in addresses if address.name == API), None)
     if api is not None:
         lines += [
             ("", ""),
             ("See it", f"{api}/"),
-            ("Listen", "appmsg listen u1@user"),
+            ("Listen", f"{appmsg} listen u1@user"),
             ("Push", f"curl -d '{EXAMPLE}' {api}/v2/push"),
         ]
     width = max((len(name) for name, _ in lines), default=0)

@@ -275,6 +275,7 @@ def test_a_home_node_shows_the_way_and_can_be_used_at_once(home: HomeNode, tmp_p
     (paste,) = [
         line.removeprefix("Push").strip() for line in home.printed if line.startswith("Push")
     ]
+    assert (tmp_path / home.addresses["Listen"].split()[0]).samefile(APPMSG)
 
     answer = subprocess.run(["sh", "-c", paste], capture_output=True, text=True, check=True).stdout
     pushed = subprocess.run(

@@ -1,0 +1,28 @@
+"""What a home node prints."""
+
+from appmodel.runtime.service import Address
+from appmodel.runtime.tour import tour
+
+
+def test_the_tour_names_all_addresses_and_a_push_to_paste() -> None:
+    """Aligned, so that they can be read; the push goes to this node's own address."""
+    addresses = [Address("comet.tcp", "tcp://h:1"), Address("web.api", "https://h:2")]
+
+    text = tour(addresses, 0.44, appmsg="bin/appmsg")
+
+    assert text.splitlines() == [
+        "comet.tcp  tcp://h:1",
+        "web.api    https://h:2",
+        "",
+        "See it     https://h:2/",
+        "Listen     bin/appmsg listen u1@user",
+        """Push       curl -d '{"to":"u1@user","msg":{"text":"hello"},"ttl":"10m"}' https://h:2/v2/push""",
+        "",
+        "Ready in 0.4 s. Ctrl-C stops.",
+    ]
+
+
+def test_without_web_there_is_nothing_to_paste() -> None:
+    """A comet alone takes no pushes by REST."""
+    assert "curl" not in tour([Address("comet.tcp", "tcp://h:1")], 1)
+    assert tour([], 1).endswith("Ready in 1.0 s. Ctrl-C stops.")
