@@ -20,7 +20,8 @@ import trio
 from appmodel.core.cluster import Node, Role
 from appmodel.core.credentials import MAX_TTL
 from appmodel.errors import ConfigError, PushError
-from appmodel.io.http import FrontDoor
+from appmodel.io.http import FrontDoor, HttpLimits
+from appmodel.io.http_connection import Fallback
 from appmodel.io.listener import open_sockets, tls_context
 from appmodel.io.revoking import poll_revocations
 from appmodel.protocol.http import RenderError, Request, Response, Route
@@ -31,6 +32,8 @@ from web.api.external import External
 from web.api.internal import Internal, Limits
 from web.api.pages import page_routes
 from web.api.push import PushApi
+from web.api.v2 import V2
+from web.breadth import Breadth
 from web.config import ListenerConfig, TlsConfig, WebConfig
 from web.core.access import Access
 from web.core.origins import Origins
@@ -46,7 +49,7 @@ class Services:
     """What all listeners of one process share."""
 
     def __init__(self, context: Context) -> None:
-        config = context.settings.section(WebConfig)
+        self.config = config = context.settings.section(WebConfig)
         auth, peers, registry = context.settings.auth, context.peers, context.registry
         self.home = auth.mode == "off"
         self.access = Access(None if self.home else context.credentials, context.revocations)
@@ -63,8 +66,16 @@ class Services:
         )
         self.tickets = Tickets(context.credentials, context.revocations, peers.ledger, rules)
         self.watch = StoreWatch(peers.store, timeout=config.read_timeout)
-        self.limits = Limits(
-            message=config.max_message, body=config.max_body, names=config.max_names
+
+    def origins(self, listener: ListenerConfig) -> Origins:
+        """Which web pages may call a listener."""
+        return Origins(listener.origins, self.config.hosts, home=self.home)
+
+    def limits(self, listener: ListenerConfig) -> Limits:
+        """What one request of a listener may ask for."""
+        config = self.config
+        return Limits(
+            message=config.max_message, body=listener.http.max_body, names=config.max_names
         )
 
 
@@ -90,14 +101,23 @@ async def serve(
 ) -> None:
     """The life of the web part: see `NodePart`."""
     services = Services(context)
+    config = services.config
+    hot = _hot_routes(context, services)
+    limits = _http_limits(context, config.api)
+    breadth = Breadth(_v2(services).app, routes=hot.routes, render_error=hot.refuse, limits=limits)
     me = Node(Role.WEB, context.settings.node.name)
     async with trio.open_nursery() as nursery:
         await nursery.start(poll_revocations, context.peers.ledger(), context.revocations)
         await nursery.start(services.watch.run)
-        listeners = _open_listeners(context, services)
+        listeners = [
+            _open(context, "public", config.public, _public(services)),
+            _open(context, "admin", config.admin, _admin(services)),
+            _open(context, "api", config.api, hot, fallback=breadth.take),
+        ]
         _observe(context, services, listeners)
         await context.registry.register(me)
         async with trio.open_nursery() as doors:
+            await doors.start(partial(breadth.serve, stop=stop))
             for listener in listeners:
                 run = partial(listener.door.serve, stop=stop, tls=listener.tls)
                 doors.start_soon(run, listener.sockets)
@@ -106,47 +126,80 @@ async def serve(
         nursery.cancel_scope.cancel()
 
 
-def _open_listeners(context: Context, services: Services) -> list[Listener]:
-    config = context.settings.section(WebConfig)
-    access, reading, limits = services.access, services.reading, services.limits
+@dataclass(frozen=True)
+class Offer:
+    """What a listener answers, and how it says no."""
 
-    def origins(listener: ListenerConfig) -> Origins:
-        return Origins(listener.origins, config.hosts, home=services.home)
+    routes: Sequence[Route]
+    refuse: RenderError
 
-    external = External(access, origins(config.public), reading)
-    internal = Internal(access, origins(config.admin), services.pushing, reading, limits)
-    api = origins(config.api)
-    lookups = External(access, api, reading)
-    pushes = PushApi(access, api, services.ordering, limits, batch=config.stream_batch)
-    hot = [*pushes.routes(), *lookups.lookup_routes(), *page_routes(), *ops_routes(context)]
+
+def _public(services: Services) -> Offer:
+    origins = services.origins(services.config.public)
+    external = External(services.access, origins, services.reading)
+    return Offer(external.routes(), external.render_error)
+
+
+def _admin(services: Services) -> Offer:
+    config = services.config.admin
+    origins, limits = services.origins(config), services.limits(config)
+    internal = Internal(services.access, origins, services.pushing, services.reading, limits)
+    return Offer(internal.routes(), internal.render_error)
+
+
+def _hot_routes(context: Context, services: Services) -> Offer:
+    """What the front door of 8094 answers itself."""
+    config = services.config
+    origins, limits = services.origins(config.api), services.limits(config.api)
+    lookups = External(services.access, origins, services.reading)
+    pushes = PushApi(services.access, origins, services.ordering, limits, batch=config.stream_batch)
 
     def refuse(error: PushError, request: Request) -> Response:
         if request.path.endswith("/server/get"):
             return lookups.render_error(error, request)
         response = render_problem(error)
-        response.headers += api.cors(request.headers)
+        response.headers += origins.cors(request.headers)
         return response
 
-    return [
-        _open(context, "public", config.public, external.routes(), external.render_error),
-        _open(context, "admin", config.admin, internal.routes(), internal.render_error),
-        _open(context, "api", config.api, hot, refuse),
-    ]
+    routes = [*pushes.routes(), *lookups.lookup_routes(), *page_routes(), *ops_routes(context)]
+    return Offer(routes, refuse)
+
+
+def _v2(services: Services) -> V2:
+    """What Quart answers on 8094."""
+    config = services.config
+    return V2(
+        services.access,
+        services.origins(config.api),
+        services.reading,
+        services.tickets,
+        services.limits(config.api),
+        page=config.page,
+    )
 
 
 def _open(
     context: Context,
     name: str,
     config: ListenerConfig,
-    routes: Sequence[Route],
-    render_error: RenderError,
+    offer: Offer,
+    *,
+    fallback: Fallback | None = None,
 ) -> Listener:
     require_safe(f"web.{name}", config.host, context.settings.auth)
     tls = _tls(f"web.{name}.tls", config.tls)
-    drain = min(config.http.drain_timeout, context.settings.node.drain_timeout)
-    limits = msgspec.structs.replace(config.http, drain_timeout=drain)
-    door = FrontDoor(routes, limits=limits, render_error=render_error)
+    door = FrontDoor(
+        offer.routes,
+        limits=_http_limits(context, config),
+        render_error=offer.refuse,
+        fallback=fallback,
+    )
     return Listener(name, door, open_sockets(config.host, config.port), tls)
+
+
+def _http_limits(context: Context, config: ListenerConfig) -> HttpLimits:
+    drain = min(config.http.drain_timeout, context.settings.node.drain_timeout)
+    return msgspec.structs.replace(config.http, drain_timeout=drain)
 
 
 def _tls(path: str, config: TlsConfig) -> ssl.SSLContext | None:

@@ -60,7 +60,6 @@ class WebConfig(Section, frozen=True, kw_only=True):
     max_message: Size = Size(
         64 * 1024
     )  # of one pushed JSON text; the original's MySQL column holds as much
-    max_body: Size = Size(4 * 1024**2)  # of a request: 10,000 names of 255 bytes and a message
     max_names: Count = 10_000  # names or keys in one call
     page: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = (
         1_000  # messages of one read, and the most of one answer

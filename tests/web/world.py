@@ -20,7 +20,9 @@ from appmodel.core.clock import MessageClock
 from appmodel.core.cluster import Node, Role
 from appmodel.core.message import Delivery, Presence, Push, Save
 from appmodel.core.names import Key, parse_key
+from appmodel.core.units import Size
 from appmodel.errors import PushError
+from appmodel.io.http_limits import HttpLimits
 from appmodel.runtime.config import AuthConfig, Secret
 from appmodel.runtime.service import Address, Context, open_context
 from appmodel.runtime.settings import Settings
@@ -42,11 +44,14 @@ class HonestComet:
         self.subscribers: Counter[Key] = Counter()
         self.calls: list[list[Push]] = []
         self.trouble: PushError | None = None  # raised by the next calls
+        self.refused = 0  # calls that it was raised by
 
     async def push(self, pushes: Sequence[Push]) -> list[Delivery | PushError]:
-        if self.trouble is not None:
+        trouble = self.trouble
+        if trouble is not None:
+            self.refused += 1
             await trio.lowlevel.checkpoint()
-            raise self.trouble
+            raise trouble
         self.calls.append(list(pushes))
         now_us = time.time_ns() // 1000
         stored = [p for p in pushes if p.expires_at]
@@ -172,6 +177,13 @@ class World:
         now = time.time() - ago
         return self.context.credentials.issue_ticket(parse_key(key, realm), now=now, ttl=ttl)
 
+    async def revoke(self, subject: str) -> None:
+        """Void the credentials of `subject`, and let the node know at once."""
+        now = time.time()
+        await self.store.revoke(subject, issued_before=now, kept_until=now + 600)
+        for revocation in await self.store.revocations(0):
+            self.context.revocations.add(revocation)
+
     async def kept(self, key: str, realm: str = "") -> list[bytes]:
         """The bodies that the store has for `key`."""
         page = await self.store.fetch(parse_key(key, realm), 0, limit=10_000)
@@ -193,6 +205,11 @@ def web_config(**changes: Any) -> WebConfig:
         "api": ApiConfig(port=0),
     }
     return WebConfig(**(listeners | changes))
+
+
+def small_bodies() -> WebConfig:
+    """At most 1,000 bytes in a request of 8094."""
+    return web_config(api=ApiConfig(port=0, http=HttpLimits(max_body=Size(1000))))
 
 
 @asynccontextmanager

@@ -3,10 +3,12 @@
 A test calls every operation here and holds its answers against what this says.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from appmodel.errors import ConfigError, PushError
 from web.core.payloads import (
     DeletedAnswer,
     MessagesAnswer,
@@ -84,7 +86,29 @@ def document() -> Json:
                 }
             },
         },
+        "x-problems": _problems(),
     }
+
+
+def _problems() -> list[Json]:
+    """Each `code` with its status and its meaning: the tree of errors.py, without what ends a start."""
+    classes = [cls for cls in _tree(PushError) if cls is not ConfigError]
+    return [
+        {"code": cls.code, "status": cls.status, "description": _first_line(cls)} for cls in classes
+    ]
+
+
+def _tree(cls: type[PushError]) -> Iterator[type[PushError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        if child.code != cls.code:
+            yield from _tree(child)
+
+
+def _first_line(cls: type[PushError]) -> str:
+    if cls is PushError:
+        return "A fault of the node; it is in its log."
+    return (cls.__doc__ or "").partition("\n")[0]
 
 
 def _push() -> Json:

@@ -64,7 +64,11 @@ class Origins:
     def cors(self, headers: Headers) -> list[tuple[str, str]]:
         """What lets the page of an allowed origin read the answer; nothing without an Origin."""
         origin = headers.get("origin")
-        if origin is None or not self.allows(origin, headers.get("host", "")):
+        if origin is None:
+            return []
+        try:
+            self.check(headers)
+        except Forbidden:
             return []
         return [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
 

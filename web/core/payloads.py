@@ -3,12 +3,17 @@
 from typing import Annotated
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from appmodel.core.units import Duration
 from appmodel.errors import BadInput
 from web.core.orders import MAX_TTL, Outcome
 from web.core.problems import Problem, problem
 
+MessageId = Annotated[
+    int, msgspec.Meta(description="As clients see it in `mid`; ids of a key grow")
+]
+Instant = Annotated[float, msgspec.Meta(description="Unix seconds")]
 Ttl = Annotated[float | str, msgspec.Meta(description='Seconds, or a text such as "10m"')]
 
 
@@ -25,20 +30,22 @@ class PushRequest(msgspec.Struct, forbid_unknown_fields=True):
     ] = None
 
 
-class NameResult(msgspec.Struct, omit_defaults=True):
-    """A push at one name: done, or the reason why not."""
+class NameResult(msgspec.Struct):
+    """A push at one name: what became of it, or only the `error`."""
 
     name: str
-    id: int | None = None  # of the message, as clients see it in `mid`
-    stored: bool | None = None
-    online: int | None = None  # connections that were offered it
-    error: Problem | None = None
+    id: MessageId | UnsetType = UNSET
+    stored: bool | UnsetType = UNSET
+    online: (
+        Annotated[int, msgspec.Meta(description="Connections that were offered it")] | UnsetType
+    ) = UNSET
+    error: Problem | UnsetType = UNSET
 
 
 class PushAnswer(msgspec.Struct):
     """What became of a push, one result per name, in the order of `to`."""
 
-    id: str  # of the push, 32 hexadecimal digits
+    id: Annotated[str, msgspec.Meta(description="Of the push: 32 hexadecimal digits")]
     results: list[NameResult]
 
 
@@ -51,16 +58,18 @@ class StreamError(msgspec.Struct):
 class StoredMessage(msgspec.Struct):
     """A message that is kept."""
 
-    id: int
-    msg: msgspec.Raw
-    expires_at: float  # Unix seconds
+    id: MessageId
+    msg: Annotated[msgspec.Raw, msgspec.Meta(description="As it was pushed")]
+    expires_at: Instant
 
 
 class MessagesAnswer(msgspec.Struct):
-    """Messages of a key, ids ascending. `next` is the `after` of the next page, null at the end."""
+    """Messages of a key, ids ascending."""
 
     messages: list[StoredMessage]
-    next: int | None
+    next: Annotated[
+        int | None, msgspec.Meta(description="The `after` of the next page; null at the end")
+    ]
 
 
 class DeletedAnswer(msgspec.Struct):
@@ -75,13 +84,16 @@ class PresenceRequest(msgspec.Struct, forbid_unknown_fields=True):
     keys: list[str]
 
 
-class KeyPresence(msgspec.Struct, omit_defaults=True):
-    """Who is there for a key now; `error` if its owner could not be asked."""
+class KeyPresence(msgspec.Struct):
+    """Who is there for a key now, or only the `error` of its owner."""
 
     key: str
-    online: int | None = None  # connections
-    acknowledged: int | None = None  # the highest message id that a client acknowledged; 0 = none
-    error: Problem | None = None
+    online: Annotated[int, msgspec.Meta(description="Connections")] | UnsetType = UNSET
+    acknowledged: (
+        Annotated[int, msgspec.Meta(description="The highest id that a client acknowledged, or 0")]
+        | UnsetType
+    ) = UNSET
+    error: Problem | UnsetType = UNSET
 
 
 class PresenceAnswer(msgspec.Struct):
@@ -98,12 +110,12 @@ class TicketRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TicketAnswer(msgspec.Struct):
-    """A ticket: show it to the client, who sends it as `token`."""
+    """A ticket: give it to the client, who sends it as `token`."""
 
     ticket: str
-    id: str  # for revoking this one
+    id: Annotated[str, msgspec.Meta(description="For revoking this one")]
     key: str
-    expires_at: float  # Unix seconds
+    expires_at: Instant
 
 
 def parse_ttl(value: float | str, *, field: str = "ttl") -> float:

@@ -7,7 +7,10 @@ Content-Type: application/problem+json
  "detail":"ttl: got 'soon', expected a duration such as \"500ms\", ...","field":"ttl"}
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from appmodel.errors import PushError, Unauthorized
 from appmodel.protocol.http import Response
@@ -16,19 +19,19 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "1"  # seconds; what is away or full now may be back then
 
 
-class Problem(msgspec.Struct, omit_defaults=True):
-    """A refusal. `type` leads to its description, `code` is for programs, `detail` for people."""
+class Problem(msgspec.Struct):
+    """A refusal."""
 
-    type: str
+    type: Annotated[str, msgspec.Meta(description="Where it is described")]
     title: str
     status: int
-    code: str
-    detail: str
-    field: str | None = None
-    line: int | None = None  # of /v2/push/stream, counted from 1
+    code: Annotated[str, msgspec.Meta(description="For programs")]
+    detail: Annotated[str, msgspec.Meta(description="For people: field, value, what was expected")]
+    field: Annotated[str, msgspec.Meta(description="What to repair")] | UnsetType = UNSET
+    line: Annotated[int, msgspec.Meta(description="Of a stream, from 1")] | UnsetType = UNSET
 
 
-def problem(error: PushError, *, line: int | None = None) -> Problem:
+def problem(error: PushError, *, line: int | UnsetType = UNSET) -> Problem:
     """`error` as its caller sees it."""
     return Problem(
         type=f"/v2/docs#{error.code}",
@@ -36,7 +39,7 @@ def problem(error: PushError, *, line: int | None = None) -> Problem:
         status=error.status,
         code=error.code,
         detail=str(error),
-        field=getattr(error, "field", None),
+        field=getattr(error, "field", None) or UNSET,
         line=line,
     )
 
