@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import structlog
 import trio
 
 from appmodel.io.calls import Call
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("seconds", type=float, nargs="?", default=3.0)
     parser.add_argument("--serve", action="store_true")
     options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     if options.serve:
         trio.run(serve)
         return

@@ -17,6 +17,7 @@ import ipaddress
 import random
 import socket
 from collections.abc import Callable
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -206,11 +207,11 @@ class RpcClient:
         if link is None:
             return
         now = trio.current_time()
-        while self._waiting and len(self._sent) < self._limits.max_calls:
+        room = self._limits.max_calls - len(self._sent)
+        for call_id, pending in list(islice(self._waiting.items(), room)):
             if link.owed > ROUND:
                 link.wake()
                 return
-            call_id, pending = next(iter(self._waiting.items()))
             self._forget(call_id)
             self._sent[call_id] = pending
             left_ms = max(1, int((pending.deadline - now) * 1000))

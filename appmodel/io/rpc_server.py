@@ -38,6 +38,8 @@ It is cancelled at its caller's deadline, wherever it waits."""
 
 Handlers = Mapping[str, Handler]  # by method
 
+MAX_MESSAGE = 1000  # characters of an error: it must fit where no answer does
+
 log = structlog.get_logger(__name__)
 
 
@@ -180,4 +182,4 @@ class _Connection:
 
 
 def _refusal(call: rpc.Call, error: PushError) -> rpc.Error:
-    return rpc.Error(call.id, error.code, str(error))
+    return rpc.Error(call.id, error.code, str(error)[:MAX_MESSAGE])

@@ -232,8 +232,7 @@ async def test_a_host_that_says_nothing_is_given_up() -> None:
 
     with structlog.testing.capture_logs() as logs:
         async with serving(table(echo=echo), limits=limits) as served:
-            host, port = served.address.split(":")
-            stream = await trio.open_tcp_stream(host, int(port))
+            stream = await trio.open_tcp_stream("127.0.0.1", served.port)
             with trio.fail_after(PATIENCE):
                 while await stream.receive_some():
                     pass
@@ -280,6 +279,21 @@ async def test_a_dead_peer_fails_its_calls_at_once_and_is_dialled_again() -> Non
         port = int(first.address.partition(":")[2])
         async with serving(table(echo=echo), port=port):
             await eventually(lambda: client.call(ECHO, b"", timeout=PATIENCE))
+
+
+async def test_pauses_between_redials_grow(autojump_clock: trio.testing.MockClock) -> None:
+    """Twelve failures in a row take minutes, not seconds: the bound of the pause doubles."""
+    autojump_clock.autojump_threshold = 0.01  # real sockets have their turn first
+    limits = replace(LIMITS, retry_pause=1.0, max_retry_pause=1000.0)
+    async with puppet_server() as (address, listener), calling(address, limits=limits) as client:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(outcome, client.call(ECHO, b"", timeout=60))
+            began = trio.current_time()
+            for _ in range(12):
+                await (await listener.accept()).aclose()
+            nursery.cancel_scope.cancel()
+
+        assert trio.current_time() - began > 12  # 12 pauses of at most 1 s take less
 
 
 async def test_strangers_are_refused_on_both_sides() -> None:
@@ -338,18 +352,41 @@ async def test_sizes_are_checked_where_they_arise() -> None:
 
 
 async def test_what_waits_to_be_sent_is_bounded() -> None:
-    """Above `max_waiting` bytes a call is refused, not queued."""
+    """Above `max_waiting` bytes a call is refused, not queued; who gives up makes room."""
     limits = replace(LIMITS, max_waiting=1000)
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        async with (
-            calling(f"127.0.0.1:{mute.getsockname()[1]}", limits=limits) as client,
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(outcome, client.call(ECHO, bytes(800), timeout=PATIENCE))
-            await trio.testing.wait_all_tasks_blocked()
-            with pytest.raises(Unavailable, match="limit 1000"):
-                await client.call(ECHO, bytes(200), timeout=PATIENCE)
-            nursery.cancel_scope.cancel()
+        async with calling(f"127.0.0.1:{mute.getsockname()[1]}", limits=limits) as client:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(outcome, client.call(ECHO, bytes(800), timeout=PATIENCE))
+                await trio.testing.wait_all_tasks_blocked()
+                with pytest.raises(Unavailable, match="limit 1000"):
+                    await client.call(ECHO, bytes(200), timeout=PATIENCE)
+                nursery.cancel_scope.cancel()
+
+            with pytest.raises(Unavailable, match="was not sent"):
+                await client.call(ECHO, bytes(800), timeout=0.01)
+
+
+async def test_what_waits_behind_a_full_connection_is_not_sent() -> None:
+    """A write is bounded too: calls behind it can still be called back when their time is up."""
+    async with puppet_server() as (address, listener), calling(address) as client:
+        heard: list[object] = []
+
+        async def ask() -> None:
+            try:
+                await client.call(ECHO, bytes(1_000_000), timeout=0.5)
+            except PushError as error:
+                heard.append(type(error))
+
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                for _ in range(40):
+                    nursery.start_soon(ask)
+                puppet = Puppet(await listener.accept(), rpc.Role.SERVER)
+                await puppet.shake_hands()  # and reads no more
+            await puppet.stream.aclose()
+
+    assert set(heard) == {OutcomeUnknown, Unavailable}
 
 
 async def test_a_client_sends_no_more_calls_than_its_limit() -> None:
@@ -430,6 +467,84 @@ async def test_a_full_server_reads_no_more() -> None:
     assert gate.most == 3
 
 
+async def test_a_server_holds_a_bounded_amount_of_arguments() -> None:
+    """Few big calls fill it as many small ones do."""
+    gate = Gate()
+
+    async def hold(value: bytes) -> bytes:
+        await gate(0)
+        return value
+
+    limits = replace(LIMITS, max_waiting=1000)
+    async with (
+        serving(table(echo=hold), limits=limits) as served,
+        calling(served.address) as client,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(6):
+            nursery.start_soon(outcome, client.call(ECHO, bytes(800), timeout=PATIENCE))
+        await gate.has_entered(2)
+        gate.open.set()
+
+    assert (gate.entered, gate.most) == (6, 2)
+
+
+async def test_a_client_that_does_not_read_its_answers_gets_no_further_ones() -> None:
+    """Answers wait up to `max_waiting` bytes; then its calls stay unread until it reads."""
+    begun = trio.Condition()
+    calls = 0
+
+    async def grow(value: bytes) -> bytes:
+        nonlocal calls
+        async with begun:
+            calls += 1
+            begun.notify_all()
+        return value * 1_000_000
+
+    limits = replace(LIMITS, max_waiting=1000)
+    async with serving(table(grow=grow), limits=limits) as served:
+        stream = await trio.open_tcp_stream("127.0.0.1", served.port)
+        puppet = Puppet(stream, rpc.Role.CLIENT)
+        await puppet.shake_hands()
+        eight = msgspec.Raw(msgspec.msgpack.encode(b"eight by"))
+        with trio.fail_after(PATIENCE):
+            for number in range(2):
+                await puppet.send(rpc.Call(number, "test.grow", 60_000, eight))
+                await trio.testing.wait_all_tasks_blocked(0.01)
+            assert calls == 1
+
+            answers: list[rpc.Frame] = []
+            while len(answers) < 2:
+                answers += [f for f in await puppet.next_frames() if isinstance(f, rpc.Answer)]
+        await stream.aclose()
+
+    assert calls == 2
+
+
+async def test_no_call_lasts_longer_than_a_node_allows() -> None:
+    """Whatever its caller asks for, on either side."""
+    gate = Gate()
+    limits = replace(LIMITS, max_call_time=0.05)
+    async with serving(dict([WAIT.answered_by(gate)]), limits=limits) as served:
+        stream = await trio.open_tcp_stream("127.0.0.1", served.port)
+        puppet = Puppet(stream, rpc.Role.CLIENT)
+        await puppet.shake_hands()
+        one = msgspec.Raw(msgspec.msgpack.encode(1))
+        await puppet.send(rpc.Call(7, "test.wait", 2**62, one))
+        with trio.fail_after(PATIENCE):
+            [error] = await puppet.next_frames()
+        await stream.aclose()
+
+    text = "test.wait: not done within 0.05 s"
+    assert error == rpc.Error(7, OutcomeUnknown.code, text)
+    async with (
+        serving(dict([WAIT.answered_by(gate)])) as served,
+        calling(served.address, limits=limits) as client,
+    ):
+        with trio.fail_after(PATIENCE), pytest.raises((OutcomeUnknown, Unavailable)):
+            await client.call(WAIT, 1, timeout=float("inf"))
+
+
 async def test_a_stopping_server_finishes_what_it_began_and_takes_no_more() -> None:
     """Its clients get their answers, and later calls hear Unavailable: not begun."""
     gate = Gate()
@@ -457,6 +572,23 @@ async def test_a_stopping_server_finishes_what_it_began_and_takes_no_more() -> N
 
     assert answers == [1]
     assert "stops" in str(error) or "goes away" in str(error)
+
+
+async def test_an_idle_client_lets_a_server_stop_at_once() -> None:
+    """It hears that the server goes away, hangs up, and says so to later callers."""
+    limits = replace(LIMITS, drain_timeout=100 * PATIENCE)
+    async with (
+        serving(table(echo=echo), limits=limits) as served,
+        calling(served.address) as client,
+    ):
+        await client.call(ECHO, b"", timeout=PATIENCE)
+
+        served.stop.set()
+
+        with trio.fail_after(PATIENCE):
+            await served.done.wait()
+        with pytest.raises(Unavailable, match="is away"):
+            await client.call(ECHO, b"", timeout=PATIENCE)
 
 
 async def test_a_stopping_server_waits_no_longer_than_it_may() -> None:
@@ -519,6 +651,32 @@ async def test_a_retired_client_ends_after_its_last_answer() -> None:
                 gate.open.set()
 
     assert answers == [1]
+
+
+async def test_a_retired_client_gives_up_what_was_not_sent() -> None:
+    """And it ends, too, when the node that owes an answer dies: it is not dialled again."""
+    gate = Gate()
+    limits = replace(LIMITS, max_calls=1)
+    async with serving(dict([WAIT.answered_by(gate)])) as served:
+        client = RpcClient(served.address, secret=SECRET, limits=limits)
+        heard: dict[int, type] = {}
+
+        async def wait(number: int) -> None:
+            heard[number] = type(await outcome(client.call(WAIT, number, timeout=60)))
+
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.run)
+                nursery.start_soon(wait, 1)
+                await gate.has_entered(1)
+                nursery.start_soon(wait, 2)
+                await trio.testing.wait_all_tasks_blocked()
+                client.retire()
+                await trio.testing.wait_all_tasks_blocked()
+                assert heard == {2: Unavailable}
+                served.kill()
+
+    assert heard == {1: OutcomeUnknown, 2: Unavailable}
 
 
 async def test_a_client_that_was_never_used_or_is_closed_leaves_nobody_waiting() -> None:
@@ -663,8 +821,7 @@ async def test_a_client_that_does_not_read_is_cut() -> None:
 
     with structlog.testing.capture_logs() as logs:
         async with serving(table(grow=grow, echo=echo), limits=limits) as served:
-            host, port = served.address.split(":")
-            stream = await trio.open_tcp_stream(host, int(port))
+            stream = await trio.open_tcp_stream("127.0.0.1", served.port)
             puppet = Puppet(stream, rpc.Role.CLIENT)
             await puppet.shake_hands()
             eight = msgspec.Raw(msgspec.msgpack.encode(b"eight by"))
@@ -678,7 +835,7 @@ async def test_a_client_that_does_not_read_is_cut() -> None:
             await stream.aclose()
 
 
-async def test_a_dead_line_of_the_caller_travels_too() -> None:
+async def test_a_deadline_of_the_caller_travels_too() -> None:
     """A scope around the call that ends earlier than its timeout shortens what the server may take."""
     asked: list[rpc.Frame] = []
     async with puppet_server() as (address, listener), calling(address) as client:
