@@ -3,6 +3,7 @@
 An epoll descriptor is itself waitable, so trio sees a single one, whatever it holds.
 """
 
+import enum
 import select
 import socket
 from typing import Protocol
@@ -12,15 +13,24 @@ import trio
 from appmodel.io.contain import contain_bugs
 
 BATCH = 256  # events between two checkpoints: 2 to 4 ms
+PACE = 0.02  # seconds between two looks while there are heartbeats only, so that they gather
 
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
+
+
+class Batch(enum.Enum):
+    """What a look at all sockets found."""
+
+    NOTHING = enum.auto()
+    BEATS = enum.auto()  # heartbeats, and nothing else
+    MIXED = enum.auto()
 
 
 class Polled(Protocol):
     """The owner of a socket. Its methods never block; they may remove any socket from the poller."""
 
-    def on_readable(self) -> None:
-        """Bytes, or the end, or an error are there to be read."""
+    def on_readable(self) -> bool:
+        """Bytes, or the end, or an error are there to be read; True if it was only a heartbeat."""
 
     def on_writable(self) -> None:
         """The kernel takes bytes again."""
@@ -67,21 +77,31 @@ class Poller:
             await self._emptied.wait()
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled.
+
+        Heartbeats can wait a moment: a wake-up costs several times as much as answering one. So after
+        a batch of nothing else the next look is PACE later, by the clock and not by the socket.
+        """
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            self._serve_batch()
+            while self._serve_batch() is Batch.BEATS:
+                await trio.sleep(PACE)
 
-    def _serve_batch(self) -> None:
+    def _serve_batch(self) -> Batch:
         # One guard a batch, not one an event: what it cuts off is reported again by the next poll.
+        batch = Batch.NOTHING
         with contain_bugs("comet poller", self._drop_serving):
-            for fd, events in self._epoll.poll(0, BATCH):
+            events = self._epoll.poll(0, BATCH)
+            batch = Batch.BEATS if events else Batch.NOTHING
+            for fd, event in events:
                 client = self._serving = self._clients.get(fd)
-                if client is not None and events & _WRITE:
+                if client is not None and event & _WRITE:
                     client.on_writable()
+                    batch = Batch.MIXED
                     client = self._clients.get(fd)
-                if client is not None and events & ~_WRITE:
-                    client.on_readable()
+                if client is not None and event & ~_WRITE and not client.on_readable():
+                    batch = Batch.MIXED
+        return batch
 
     def _drop_serving(self, _bug: BaseException) -> None:
         self.bugs += 1

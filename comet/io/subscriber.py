@@ -148,23 +148,28 @@ class Subscriber(Outbox):
 
     # What the client has for us
 
-    def on_readable(self) -> None:
-        """Read once; a TLS socket until it is empty, for epoll cannot see what OpenSSL holds."""
+    def on_readable(self) -> bool:
+        """Read once; True if it was a heartbeat and nothing else.
+
+        A TLS socket is read until it is empty, for epoll cannot see what OpenSSL holds.
+        """
+        beat = False
         while self._state is not State.CLOSED:
             try:
                 data = self.socket.recv(READ)
             except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return
+                break
             except OSError:
                 self.drop("connection lost")
-                return
+                break
             if not data:
                 self.drop("client closed")
-                return
+                break
             if self._state is State.OPEN:
-                self._receive(data)
+                beat = self._receive(data)
             if not isinstance(self.socket, ssl.SSLSocket):
-                return
+                break
+        return beat
 
     def on_writable(self) -> None:
         """Send what is owed."""
@@ -179,22 +184,23 @@ class Subscriber(Outbox):
         if self._state is State.LEAVING:
             self._end_writing()
 
-    def _receive(self, data: bytes) -> None:
+    def _receive(self, data: bytes) -> bool:
         if self._reader is None:
             if self.dialect.is_beat(data):  # nearly everything that clients ever say
                 self._beat()
-                return
+                return True
             self._reader = self.dialect.reader()
         try:
             for event in self._reader.receive_data(data):
                 self._act(event)
                 if self._state is not State.OPEN:
-                    return
+                    return False
         except Violation as violation:
             self._leave(violation.last_words, f"protocol: {violation}")
-            return
+            return False
         if self._reader.idle:
             self._reader = None
+        return False
 
     def _act(self, event: Event) -> None:
         match event:

@@ -8,6 +8,7 @@ push was answered has reached the client of its key exactly once, and ids rose a
 import json
 import random
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -124,10 +125,10 @@ class Storm:
         self._progress = trio.Event()
 
 
-async def run_until_it_dies(push: partial[object]) -> None:
+async def run_until_it_dies(push: Callable[[], Awaitable[None]]) -> None:
     """A caller whose server is killed sees its connection break; what it asked last is unknown."""
     try:
-        await push()  # type: ignore[misc]
+        await push()
     except httpx.TransportError:
         return
 
