@@ -12,6 +12,11 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Text whose `quoted` pieces are code. */
+function prose(text) {
+  return text.split("`").map((piece, at) => (at % 2 ? make("code", {}, piece) : piece));
+}
+
 /** What a $ref leads to. */
 function follow(spec, part) {
   if (!part?.$ref) return part;
@@ -29,19 +34,19 @@ function kind(schema) {
 
 function schemaTable(spec, schema) {
   const found = follow(spec, schema);
-  if (!found?.properties) return make("p", {}, found?.description ?? kind(schema));
+  if (!found?.properties) return make("p", {}, prose(found?.description ?? kind(schema)));
   const required = new Set(found.required ?? []);
   const rows = Object.entries(found.properties).map(([name, member]) =>
     make("tr", {},
       make("td", {}, make("code", {}, name), required.has(name) ? make("b", { title: "required" }, " *") : null),
       make("td", {}, make("code", {}, kind(member))),
-      make("td", {}, member.description ?? follow(spec, member)?.description ?? "")));
+      make("td", {}, prose(member.description ?? follow(spec, member)?.description ?? ""))));
   const nested = Object.values(found.properties).flatMap(references).filter((ref) => !ref.endsWith("/Problem"));
   return make("div", {},
-    found.description ? make("p", {}, found.description) : null,
+    found.description ? make("p", {}, prose(found.description)) : null,
     make("table", {}, make("tbody", {}, rows)),
     [...new Set(nested)].map((ref) =>
-      make("details", {}, make("summary", {}, ref.split("/").pop()), schemaTable(spec, { $ref: ref }))));
+      make("details", { open: "" }, make("summary", {}, ref.split("/").pop()), schemaTable(spec, { $ref: ref }))));
 }
 
 /** The $refs in a member's schema. */
@@ -69,7 +74,7 @@ function parameters(operation) {
     make("tr", {},
       make("td", {}, make("code", {}, parameter.name), parameter.required ? make("b", { title: "required" }, " *") : null),
       make("td", {}, make("code", {}, kind(parameter.schema))),
-      make("td", {}, parameter.description)));
+      make("td", {}, prose(parameter.description))));
   return [make("h3", {}, "Query"), make("table", {}, make("tbody", {}, rows))];
 }
 
@@ -96,7 +101,7 @@ function section(spec, path, method, operation) {
   contents.append(make("li", {}, make("a", { href: `#${operation.operationId}` },
     make("span", { class: `method ${method}` }, method.toUpperCase()), ` ${path.replace("/v2", "")}`)));
   return make("section", { id: operation.operationId },
-    title, make("p", { class: "summary" }, operation.summary), make("p", {}, operation.description),
+    title, make("p", { class: "summary" }, operation.summary), make("p", {}, prose(operation.description)),
     make("pre", { tabindex: "0" }, make("code", {}, curl(path, method, operation))),
     parameters(operation), body(spec, operation), make("h3", {}, "Answers"), answers(spec, operation));
 }
@@ -106,7 +111,7 @@ function problems(spec) {
   const rows = spec["x-problems"].map((problem) =>
     make("tr", { id: problem.code },
       make("td", {}, make("code", {}, problem.code)), make("td", {}, String(problem.status)),
-      make("td", {}, problem.description)));
+      make("td", {}, prose(problem.description))));
   return make("section", { id: "problems" }, make("h2", {}, "Problems"),
     make("p", {}, "What the ", make("code", {}, "code"), " of a problem document means."),
     make("table", {}, make("tbody", {}, rows)));
@@ -118,7 +123,7 @@ async function show() {
   const spec = await response.json();
   const operations = Object.entries(spec.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => section(spec, path, method, operation)));
-  const paragraphs = spec.info.description.trim().split("\n\n").map((text) => make("p", {}, text));
+  const paragraphs = spec.info.description.trim().split("\n\n").map((text) => make("p", {}, prose(text)));
   main.replaceChildren(make("section", { id: "introduction" }, paragraphs), ...operations, problems(spec));
   main.removeAttribute("aria-busy");
   if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
