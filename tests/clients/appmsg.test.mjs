@@ -125,6 +125,15 @@ test("silence is noticed 15 s after the heartbeat that nobody answered", async (
   assert.ok(socket.closed);
 });
 
+test("a line that is over is left in peace", async () => {
+  const { socket } = await begin({ heartbeat: 30 });
+  socket.hear("+h\r\n");
+  socket.end(4001, "slow");
+  await tick(10 * MINUTE);
+
+  assert.deepEqual(socket.said, []);
+});
+
 test("a comet that does not welcome is left after 10 s", async () => {
   const { states } = await begin();
   await tick(10_000);

@@ -30,6 +30,17 @@ async def test_a_push_is_one_request(web: Web) -> None:
     }
 
 
+async def test_proxies_of_the_environment_are_not_used(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A WebSocket could not go that way either, so a client would find web and not the comet."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    web.answer("/v2/push", {"id": "p1", "results": []})
+
+    assert (await push("u1@user", 1, api=web.url))["id"] == "p1"
+
+
 async def test_a_refused_push_says_why(web: Web) -> None:
     """Status and detail of the problem document are in the error, the token is not."""
     web.answer("/v2/push", {"title": "Bad input", "detail": "to: got 'u 1'"}, status=422)

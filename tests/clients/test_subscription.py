@@ -284,6 +284,19 @@ async def test_what_was_handled_off_line_is_told_after_the_welcome(
         assert await line.hear() == '{"ack":[5]}'
 
 
+async def test_what_was_told_is_told_again_after_a_loss(comet: Comet, clock: MockClock) -> None:
+    """The line that it was written to may have died with it."""
+    async with subscribe("u1@user", server=comet.url) as messages:
+        line = await comet.accept_welcome()
+        await line.message(5)
+        await take(messages, 1)
+        await messages.acknowledge(5)
+        await line.cut()
+        line = await comet.accept_welcome()
+
+        assert await line.hear() == '{"ack":[5]}'
+
+
 async def test_it_acknowledges_by_itself_what_the_caller_has_done_with(comet: Comet) -> None:
     """Asking for the next message says that the one before was handled; so does leaving."""
     async with subscribe("u1@user", server=comet.url, acknowledge=True) as messages:

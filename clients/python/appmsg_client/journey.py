@@ -127,9 +127,7 @@ class Journey:
         finally:
             self._conversation = None
         if conversation.welcomed and self._delivered is None:
-            self._delivered = (
-                since  # no message came yet: what comes in the pause is newer than this
-            )
+            self._delivered = since  # no message yet: what comes in the pause is newer than this
         return _Try(
             ending=ending,
             server=server,
