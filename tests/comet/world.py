@@ -203,21 +203,23 @@ async def open_comet(
         tls=tls[1] if tls else None,
     )
     server_tls = tls[0] if tls else None
-    async with trio.open_nursery() as nursery:
-        await nursery.start(comet.run)
-        nursery.start_soon(partial(door.serve, ws_sockets, stop=stop, tls=server_tls))
-        nursery.start_soon(
-            partial(serve_wires, tcp_sockets, comet.tcp.handle, stop=stop, tls=server_tls)
-        )
-        try:
-            yield world
-        finally:
-            with trio.CancelScope(shield=True):
-                for client in world.clients:
-                    await trio.aclose_forcefully(client.stream)
-                for listening in (*ws_sockets, *tcp_sockets):
-                    listening.close()
-            nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(comet.run)
+            nursery.start_soon(partial(door.serve, ws_sockets, stop=stop, tls=server_tls))
+            nursery.start_soon(
+                partial(serve_wires, tcp_sockets, comet.tcp.handle, stop=stop, tls=server_tls)
+            )
+            try:
+                yield world
+            finally:
+                with trio.CancelScope(shield=True):
+                    for client in world.clients:
+                        await trio.aclose_forcefully(client.stream)
+                nursery.cancel_scope.cancel()
+    finally:
+        for listening in (*ws_sockets, *tcp_sockets):  # those that nobody began to serve
+            listening.close()
 
 
 def changed(config: CometConfig, section: str, **values: object) -> CometConfig:
