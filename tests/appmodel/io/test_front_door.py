@@ -134,12 +134,14 @@ async def open_house(*routes: Route, tls: bool = False, **options: Any) -> Async
         await door.serve(sockets, stop=house.stop, tls=context)
         house.ended.set()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        yield house
-        nursery.cancel_scope.cancel()
-    for stream in house.clients:
-        stream.socket.close()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            yield house
+            nursery.cancel_scope.cancel()
+    finally:
+        for stream in house.clients:
+            stream.socket.close()
 
 
 def request(path: str, body: bytes = b"", *, method: str = "POST", more: str = "") -> bytes:

@@ -58,12 +58,14 @@ async def serving(
         await serve_wires(sockets, handler, stop=server.stop, on_trouble=server.count, **options)
         server.ended.set()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        yield server
-        nursery.cancel_scope.cancel()
-    for client in server.clients:
-        client.socket.close()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(serve)
+            yield server
+            nursery.cancel_scope.cancel()
+    finally:
+        for client in server.clients:
+            client.socket.close()
 
 
 async def echo(wire: Wire) -> None:
