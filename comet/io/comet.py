@@ -105,7 +105,14 @@ class Comet:
         self._position_check = config.replay.position_check
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Serve subscribers and pushes until cancelled."""
+        """Serve subscribers and pushes until cancelled; then whoever is left is dropped."""
+        try:
+            await self._run_loops(task_status)
+        finally:
+            self._nursery = None
+            self.live.poller.close()
+
+    async def _run_loops(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             for loop in (

@@ -71,6 +71,12 @@ class Poller:
             self._emptied.set()
             self._emptied = trio.Event()
 
+    def close(self) -> None:
+        """Drop everybody."""
+        for client in tuple(self._clients.values()):
+            client.drop("stopped")
+        self._epoll.close()
+
     async def wait_empty(self) -> None:
         """Until nobody is watched."""
         if self._clients:

@@ -181,7 +181,7 @@ WS_CONVERSATIONS = [
         "version 2 is told why",
         b"/sub?key=k&heartbeat=29&ver=2",
         text_frame(b"-p\r\n")
-        + b"\x88\x35\x11\x30heartbeat: got '29', expected at least 30 seconds",
+        + b"\x88\x33\x11\x30heartbeat: got '29', expected at least 30 seconds",
     ),
 ]
 
