@@ -43,7 +43,7 @@ class Stat:
             "python": _python,
             "golang": _python,
             "server": self._server,
-            "config": lambda: msgspec.to_builtins(config),
+            "config": lambda: msgspec.to_builtins(config, enc_hook=_plain),
             "channel": self._channel,
             "message": self._message,
             "connection": self._connection,
@@ -109,6 +109,11 @@ class Stat:
             "user": os.getuid(),
             "group": os.getgid(),
         }
+
+
+def _plain(value: Any) -> Any:
+    """A duration as seconds, a size as bytes."""
+    return float(value) if isinstance(value, float) else int(value)
 
 
 def _memory() -> dict[str, Any]:
