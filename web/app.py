@@ -11,6 +11,7 @@ Web keeps nothing: any number of these nodes serve the same cluster.
 import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -109,19 +110,20 @@ async def serve(
     async with trio.open_nursery() as nursery:
         await nursery.start(poll_revocations, context.peers.ledger(), context.revocations)
         await nursery.start(services.watch.run)
-        listeners = [
-            _open(context, "public", config.public, _public(services)),
-            _open(context, "admin", config.admin, _admin(services)),
-            _open(context, "api", config.api, hot, fallback=breadth.take),
-        ]
-        _observe(context, services, listeners)
-        await context.registry.register(me)
-        async with trio.open_nursery() as doors:
-            await doors.start(partial(breadth.serve, stop=stop))
-            for listener in listeners:
-                run = partial(listener.door.serve, stop=stop, tls=listener.tls)
-                doors.start_soon(run, listener.sockets)
-            task_status.started([Address(f"web.{each.name}", each.url) for each in listeners])
+        with ExitStack() as opened:  # if the last one cannot open, none stays open
+            listeners = [
+                _open(opened, context, "public", config.public, _public(services)),
+                _open(opened, context, "admin", config.admin, _admin(services)),
+                _open(opened, context, "api", config.api, hot, fallback=breadth.take),
+            ]
+            _observe(context, services, listeners)
+            await context.registry.register(me)
+            async with trio.open_nursery() as doors:
+                await doors.start(partial(breadth.serve, stop=stop))
+                for listener in listeners:
+                    run = partial(listener.door.serve, stop=stop, tls=listener.tls)
+                    doors.start_soon(run, listener.sockets)
+                task_status.started([Address(f"web.{each.name}", each.url) for each in listeners])
         await context.registry.withdraw(me)
         nursery.cancel_scope.cancel()
 
@@ -179,6 +181,7 @@ def _v2(services: Services) -> V2:
 
 
 def _open(
+    opened: ExitStack,
     context: Context,
     name: str,
     config: ListenerConfig,
@@ -194,7 +197,10 @@ def _open(
         render_error=offer.refuse,
         fallback=fallback,
     )
-    return Listener(name, door, open_sockets(config.host, config.port), tls)
+    sockets = open_sockets(config.host, config.port)
+    for each in sockets:
+        opened.callback(each.close)
+    return Listener(name, door, sockets, tls)
 
 
 def _http_limits(context: Context, config: ListenerConfig) -> HttpLimits:

@@ -54,7 +54,7 @@ class House:
 
 def make_app(house: list[House]) -> QuartTrio:
     """What the tests ask for."""
-    app = QuartTrio("tests")
+    app = QuartTrio("web")
 
     @app.before_serving
     async def start() -> None:

@@ -150,6 +150,7 @@ class World:
     context: Context
     store: MemoryStore
     comet: HonestComet
+    stop: trio.Event  # set: the node drains
     doors: dict[str, Door] = field(default_factory=dict)
 
     @property
@@ -233,7 +234,7 @@ async def open_world(
             await context.registry.register(Node(Role.COMET, "c1", ws=ws, tcp=tcp))
         stop = trio.Event()
         addresses: list[Address] = await nursery.start(serve, context, stop)
-        yield World(context, store, comet, {a.name: _door(a) for a in addresses})
+        yield World(context, store, comet, stop, {a.name: _door(a) for a in addresses})
         stop.set()
 
 

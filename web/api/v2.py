@@ -116,7 +116,7 @@ class V2:
             raise BadInput("limit", limit, f"1 to {self._page}")
         page = await self._reading.page(key, after, limit)
         messages = [StoredMessage(m.id, msgspec.Raw(m.body), m.expires_at) for m in page.messages]
-        return _json(MessagesAnswer(messages, messages[-1].id if page.more else None))
+        return _json(MessagesAnswer(messages, messages[-1].id if messages and page.more else None))
 
     async def delete_messages(self) -> QuartResponse:
         """Remove some messages of a key, or all. Needs scope admin."""
