@@ -246,16 +246,16 @@ def test_the_page_says_what_is_wrong(page: Page, node: Node) -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("width", [320, 390, 1280])
-def test_the_page_fits_its_screen(page: Page, width: int) -> None:
-    """No screen has to be scrolled sideways, however long a name or a message is."""
-    page.set_viewport_size({"width": width, "height": 800})
+def test_the_page_fits_every_screen(page: Page) -> None:
+    """Nothing has to be scrolled sideways, however long a message is."""
     page.get_by_role("button", name="Subscribe").click()
     be_online(page)
     push_from(page, "x" * 500)
     expect(texts_of(page)).to_have_count(1)
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (320, 390, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @needs_chromium
