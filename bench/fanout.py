@@ -180,11 +180,11 @@ def _row(contestant: Contestant) -> list[str]:
 
 
 def _verdict(found: Sequence[Contestant], title: str, bar: float) -> Verdict:
+    """Round by round, ours against the peer's that was played right beside it."""
     must = f"CPU per delivery <= {bar:g} of {PEER}"
-    cost = {c.server.name: median(r.per_delivery for r in c.rounds) for c in found}
-    if PEER not in cost:
+    ours = found[0].rounds
+    peers = next((each.rounds for each in found[1:] if each.server.name == PEER), None)
+    if peers is None:
         return Verdict.not_measured(title, must, f"{PEER} did not run")
-    ours = cost[found[0].server.name]
-    share = ours / cost[PEER]
-    measured = f"{share:.3f} ({ours:.2f} of {cost[PEER]:.2f} µs)"
-    return Verdict(title, measured, must, share <= bar)
+    shares = [a.per_delivery / b.per_delivery for a, b in zip(ours, peers, strict=True)]
+    return Verdict(title, spread(shares, 3), must, median(shares) <= bar)

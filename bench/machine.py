@@ -28,6 +28,28 @@ class Cores:
         usable = sorted(os.sched_getaffinity(0))
         return cls(frozenset(usable[-2:-1] or usable), frozenset(usable[-1:]), frozenset(usable))
 
+    def shared(self) -> "Cores":
+        """The server may run on any core, as it would for its users."""
+        return Cores(self.all, self.load, self.all)
+
+
+class Bystanders:
+    """How much of the machine went to others since this was made: rates suffer from it."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._ours = _cpu_of_us()
+        self._busy, self._stolen = _cpu_of_all()
+
+    def __str__(self) -> str:
+        seconds = time.monotonic() - self._start
+        busy, stolen = _cpu_of_all()
+        others = max(0.0, busy - self._busy - (_cpu_of_us() - self._ours))
+        return (
+            f"Meanwhile other processes used {others / seconds:.2f} cores "
+            f"and the host took {(stolen - self._stolen) / seconds:.2f}."
+        )
+
 
 def describe() -> str:
     """One line: processor, cores, memory, kernel, Python, and how busy it was when we came."""
@@ -75,3 +97,17 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def _cpu_of_us() -> float:
+    """CPU seconds of this process and of those it has started and seen end."""
+    usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(used.ru_utime + used.ru_stime for used in usage)
+
+
+def _cpu_of_all() -> tuple[float, float]:
+    """CPU seconds since boot: of all processes and interrupts; and what the host kept for itself."""
+    ticks = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    user, nice, system, _idle, _wait, interrupt, soft, steal = ticks
+    hertz = os.sysconf("SC_CLK_TCK")
+    return (user + nice + system + interrupt + soft) / hertz, steal / hertz

@@ -26,7 +26,7 @@ from bench.tables import Report, Table, Verdict, spread
 
 CALLERS = 16
 BARS = {0: (7_500, 130), 60: (4_000, 230)}  # by expire: pushes/s, CPU µs per push
-SILENCE = 2.0  # seconds without a byte after which the subscriber has all
+SILENCE = 1.0  # seconds without a byte after which the subscriber has all
 _COUNT = re.compile(r"(\d+) requests in ([\d.]+)(m?s)")
 _LATENCY = re.compile(r"(50|99)% +([\d.]+[mu]?s)")
 
@@ -59,16 +59,16 @@ def push_private(bench: Bench) -> Report:
         return Report([], [Verdict.not_measured(titles[e], _must(e), why) for e in BARS])
     runs: dict[int, list[Run]] = {expire: [] for expire in BARS}
     with (
-        bench.ours(bench.cores) as server,
+        bench.ours(bench.cores.shared()) as server,
         Subscribers.connect(server.port, [server.dialogue("bench", LONG)]) as subscriber,
     ):
         size = _learn_size(server, subscriber)
-        for _ in range(bench.scale.rounds):
+        for _ in range(bench.scale.runs):
             for expire in BARS:
                 runs[expire].append(_run(bench, server, subscriber, expire, size))
     columns = ("", "answered", "delivered", "pushes/s", "CPU µs/push", "server", "ms p50/p99")
     table = Table(
-        f"REST: push/private under wrk -t1 -c{CALLERS}, {bench.scale.rounds} runs each, in turn",
+        f"REST: push/private under wrk -t1 -c{CALLERS}, {bench.scale.runs} runs each, in turn",
         columns,
         [_row(f"expire {expire}", runs[expire]) for expire in BARS],
         ["server: CPU of all our processes, as a share of one core."],
@@ -112,8 +112,7 @@ def _run(bench: Bench, server: Server, subscriber: Subscribers, expire: int, siz
         cpu = server.cpu - cpu
         while subscriber.receive_ready(SILENCE):
             pass
-    assert wrk.stdout is not None
-    return _judge(wrk.stdout.read(), subscriber.kept()[0], size, cpu)
+    return _judge(wrk.communicate()[0], subscriber.kept()[0], size, cpu)
 
 
 def _judge(said: str, received: bytes, size: int, cpu: float) -> Run:

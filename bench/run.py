@@ -21,7 +21,7 @@ from pathlib import Path
 
 from bench import fanout, idle, keys, rest, stream
 from bench.load import LoadFailed
-from bench.machine import Cores, describe, raise_open_files
+from bench.machine import Bystanders, Cores, describe, raise_open_files
 from bench.scale import FULL, QUICK, Bench
 from bench.tables import Report, Table, Verdict, verdict_table
 
@@ -85,6 +85,7 @@ def _attempt(
     benchmark: Benchmark, bench: Bench
 ) -> tuple[Sequence[Table | str], Sequence[Verdict], bool]:
     """One benchmark. Its failure is reported and does not end the others."""
+    bystanders = Bystanders()
     try:
         report = benchmark(bench)
     except (LoadFailed, RuntimeError, OSError, subprocess.SubprocessError) as error:
@@ -94,7 +95,7 @@ def _attempt(
             [Verdict.not_measured(name, "", "failed")],
             True,
         )
-    return report.tables, report.verdicts, False
+    return [*report.tables, f"{bystanders}"], report.verdicts, False
 
 
 def _say(said: list[str], *texts: Table | str) -> None:

@@ -11,7 +11,7 @@ class Scale:
     """The load of every benchmark. The defaults are the issue's."""
 
     subscribers: int = 1_000  # of one key
-    rounds: int = 3  # of each server, interleaved
+    rounds: int = 5  # of each server in a fan-out, interleaved
     pushes: int = 200  # one after the other, in each round
     at_once: int = 64
     bursts: int = 5  # of `at_once` pushes, in each round
@@ -20,6 +20,7 @@ class Scale:
     idle_seconds: float = 30.0  # of every client's heartbeat, and of the measurement
     keys: int = 10_000  # in one push
     key_pushes: int = 7
+    runs: int = 3  # of wrk with each expire, and of the stream
     wrk_seconds: int = 8
     stream_pushes: int = 40_000
     stream_keys: int = 100
@@ -27,6 +28,7 @@ class Scale:
 
 FULL = Scale()
 QUICK = Scale(
+    rounds=3,
     pushes=50,
     bursts=2,
     idle_clients=3_000,

@@ -40,13 +40,13 @@ def push_stream(bench: Bench) -> Report:
     keys = [f"s{number}@user" for number in range(bench.scale.stream_keys)]
     pushes = bench.scale.stream_pushes // len(keys) * len(keys)
     with (
-        bench.ours(bench.cores) as server,
+        bench.ours(bench.cores.shared()) as server,
         Subscribers.connect(
             server.port, [server.dialogue(key, LONG) for key in keys]
         ) as subscribers,
     ):
         size = _learn_size(server, subscribers, keys)
-        runs = [_run(server, subscribers, keys, pushes, size) for _ in range(bench.scale.rounds)]
+        runs = [_run(server, subscribers, keys, pushes, size) for _ in range(bench.scale.runs)]
     title = "/v2/push/stream, single-key pushes with ttl, SQLite"
     table = Table(
         f"Stream: {title}, {len(keys)} keys, {len(runs)} requests",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench import fanout, idle, keys, rest, run, servers, stream
+from bench import fanout, idle, keys, machine, rest, run, servers, stream
 from bench.frames import client_frame, frame_size, server_frame
 from bench.load import LoadFailed, Subscribers
 from bench.machine import Cores, cpu_seconds
@@ -19,6 +19,7 @@ from bench.tables import Report, Table, Verdict, percentiles, spread, verdict_ta
 TINY = Scale(
     subscribers=20,
     rounds=2,
+    runs=2,
     pushes=3,
     at_once=4,
     bursts=2,
@@ -73,7 +74,7 @@ def test_every_push_that_wrk_saw_answered_is_delivered_once() -> None:
     assert len(table.rows) == 2
     for row in table.rows:
         answered, delivered = (int(row[column].replace(",", "")) for column in (1, 2))
-        assert 0 < answered <= delivered <= answered + TINY.rounds * rest.CALLERS
+        assert 0 < answered <= delivered <= answered + TINY.runs * rest.CALLERS
     assert all(verdict.reached is not None for verdict in report.verdicts)
 
 
@@ -139,6 +140,17 @@ def test_cpu_time_of_a_process_is_the_kernels() -> None:
     after = time.process_time()
 
     assert before <= measured <= after
+
+
+def test_bystanders_are_told_from_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine did, without what we did, over the time that passed."""
+    monkeypatch.setattr(machine, "_cpu_of_all", iter([(100.0, 1.0), (130.0, 2.0)]).__next__)
+    monkeypatch.setattr(machine, "_cpu_of_us", iter([5.0, 20.0]).__next__)
+    monkeypatch.setattr(time, "monotonic", iter([0.0, 10.0]).__next__)
+
+    told = str(machine.Bystanders())
+
+    assert told == "Meanwhile other processes used 1.50 cores and the host took 0.10."
 
 
 @pytest.mark.parametrize("size", [1, 125, 126, 65_535])
