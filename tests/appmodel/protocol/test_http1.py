@@ -1,5 +1,6 @@
 """Requests as bytes: what is read, what is refused, and where each one ends."""
 
+import itertools
 import string
 
 import pytest
@@ -335,7 +336,7 @@ def test_any_bytes_in_any_pieces_give_the_same(raw: bytes, cuts: list[int]) -> N
     """Nothing but HttpError comes out, and where packets end changes nothing."""
     limits = HeadLimits(line=60, head=120, headers=4)
     edges = sorted({0, len(raw), *(cut for cut in cuts if cut < len(raw))})
-    pieces = [raw[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    pieces = [raw[start:end] for start, end in itertools.pairwise(edges)]
 
     whole = read_all([raw], limits)
 
