@@ -100,8 +100,7 @@ class Wire:
             await trio.lowlevel.checkpoint()
         receive = partial(self._socket.recv, max_bytes)
         data = await self._until_done(receive, trio.lowlevel.wait_readable)
-        # a TLS record may hold less than what was asked for, and the next one be there already
-        self._drained = len(data) < max_bytes and not self.secure
+        self._drained = len(data) < max_bytes
         return data
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:

@@ -302,6 +302,7 @@ async def test_clients_that_leave_are_forgotten() -> None:
     async with open_house() as house:
         client = await house.connect()
         await say(client, QUART, b"\r\n\r\nabc")
+        await trio.testing.wait_all_tasks_blocked(0.01)  # the idle timer runs
         await client.aclose()
 
         with trio.fail_after(10):

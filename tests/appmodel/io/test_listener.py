@@ -248,6 +248,20 @@ async def test_out_of_descriptors_rests_and_recovers(monkeypatch: pytest.MonkeyP
         await client.aclose()
 
 
+async def test_out_of_descriptors_does_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """C9: while it rests, the loop does nothing, however long the client waits."""
+    monkeypatch.setattr("appmodel.io.listener.PAUSE", 3600)
+    async with serving(echo) as server:
+        with socket.socket() as waiting:
+            waiting.setblocking(False)
+            with no_descriptors_left():
+                waiting.connect_ex(("127.0.0.1", server.port))
+                with trio.move_on_after(0.2):
+                    await trio.sleep_forever()
+
+        assert server.troubles == {"accept": 1}
+
+
 async def test_tls_is_agreed_in_the_connections_own_task() -> None:
     """A client that is slow to say hello delays nobody, and is cut at its deadline."""
     tls = tls_context(CERTIFICATE, CERTIFICATE)
