@@ -29,7 +29,9 @@ class ShaRing:
 
     def __init__(self, weights: Mapping[str, int]) -> None:
         points: dict[int, str] = {}
-        for name in sorted(weights):  # equal points: the order is ours, the original's is unspecified
+        for name in sorted(
+            weights
+        ):  # equal points: the order is ours, the original's is unspecified
             for i in range(1, POINTS_PER_WEIGHT * weights[name] + 1):
                 points[sha_word(f"{name}:{i}".encode())] = name
         self._hashes = sorted(points)
@@ -77,7 +79,9 @@ def murmur_word(data: bytes) -> int:
     h1 = h2 = h3 = h4 = 0
     whole = len(data) & ~15
     for at in range(0, whole, 16):
-        k1, k2, k3, k4 = (int.from_bytes(data[at + i : at + i + 4], "little") for i in (0, 4, 8, 12))
+        k1, k2, k3, k4 = (
+            int.from_bytes(data[at + i : at + i + 4], "little") for i in (0, 4, 8, 12)
+        )
         h1 = ((_rotl(h1 ^ _mix(k1, _C1, 15, _C2), 19) + h2) * 5 + 0x561CCD1B) & _MASK
         h2 = ((_rotl(h2 ^ _mix(k2, _C2, 16, _C3), 17) + h3) * 5 + 0x0BCAA747) & _MASK
         h3 = ((_rotl(h3 ^ _mix(k3, _C3, 17, _C4), 15) + h4) * 5 + 0x96CD1C35) & _MASK
