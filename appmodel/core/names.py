@@ -18,9 +18,7 @@ from typing import NamedTuple
 from appmodel.errors import BadInput
 
 SUFFIXES = frozenset({"user", "qun", "org", "tenant", "app"})
-MAX_KEY = (
-    255  # bytes of UTF-8; ours: the original has no limit, its MySQL column holds 64 characters
-)
+MAX_KEY = 255  # bytes of UTF-8; ours: the original's MySQL column holds 64 characters
 REALM_MARK = "\x1f"  # between realm and name in stores; no name can contain a control character
 
 

@@ -29,9 +29,8 @@ class ShaRing:
 
     def __init__(self, weights: Mapping[str, int]) -> None:
         points: dict[int, str] = {}
-        for name in sorted(
-            weights
-        ):  # equal points: the order is ours, the original's is unspecified
+        # Equal points: the order is ours, the original's is unspecified.
+        for name in sorted(weights):
             for i in range(1, POINTS_PER_WEIGHT * weights[name] + 1):
                 points[sha_word(f"{name}:{i}".encode())] = name
         self._hashes = sorted(points)
