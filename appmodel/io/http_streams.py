@@ -30,7 +30,8 @@ class Pending(Protocol):
 class BodyChunks:
     """`Request.chunks`: the body in pieces as they arrive. It is read once, by one task.
 
-    Iteration raises `HttpError` if the body is malformed or ends early. Cancelling is safe.
+    Iteration raises `HttpError` if the body is malformed or ends early. A client that is too slow
+    cancels the handler that waits for it. Cancelling is safe.
     """
 
     __slots__ = ("_next",)
