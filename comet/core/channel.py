@@ -63,6 +63,7 @@ class Channel:
         "due",
         "joining",
         "key",
+        "listed",
         "missed",
         "subscribers",
     )
@@ -73,6 +74,7 @@ class Channel:
         self.subscribers: list[Subscriber] = []
         self.joining = 0  # handshakes that will join: they keep the channel alive
         self.due: list[Message] = []  # of this round, ids ascending
+        self.listed = False  # the hub has it for the next round
         self.aside: list[tuple[Message, int]] | None = None  # (message, prev) behind a hole
         self.missed = 0  # a mark of the store that was above the cursor
         self.acknowledged = 0

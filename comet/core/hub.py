@@ -12,7 +12,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._channels: dict[Key, Channel] = {}
-        self.dirty: list[Channel] = []  # channels with messages due, in the order they became so
+        self.dirty: list[Channel] = []  # for the next round: what became due since the last one
         self.accessed = 0  # look-ups; /stat shows it, as the original does
         self.created = 0
         self.deleted = 0
@@ -58,27 +58,31 @@ class Hub:
 
     def accept(self, channel: Channel, message: Message, prev: int) -> Verdict:
         """Hand a message to a channel and note that it has something due."""
-        was_clean = not channel.due
         verdict = channel.accept(message, prev)
-        if verdict is Verdict.DUE and was_clean:
-            self.dirty.append(channel)
+        if verdict is Verdict.DUE and not channel.listed:
+            self._list(channel)
         return verdict
 
     def fill(self, channel: Channel, until: int, messages: Sequence[Message]) -> None:
         """The hole of a channel is fetched; see `Channel.fill`."""
-        was_clean = not channel.due
         channel.fill(until, messages)
-        if channel.due and was_clean:
-            self.dirty.append(channel)
+        if channel.due and not channel.listed:
+            self._list(channel)
 
     def take_dirty(self) -> list[Channel]:
         """The channels of this round."""
         dirty, self.dirty = self.dirty, []
+        for channel in dirty:
+            channel.listed = False
         return dirty
 
     def channels(self) -> list[Channel]:
         """All of them, as they are now."""
         return list(self._channels.values())
+
+    def _list(self, channel: Channel) -> None:
+        channel.listed = True
+        self.dirty.append(channel)
 
     def _forget_if_idle(self, channel: Channel) -> None:
         if channel.is_idle and self._channels.pop(channel.key, None) is not None:
