@@ -29,8 +29,10 @@ PINNED = re.compile(r"^([a-z0-9-]+)==([^ ]+?)(?: ; [^\\]+)? \\$((?:\n    --hash=
 
 
 def tracked(pattern: str = "") -> list[Path]:
-    """The files of the checkout that are, or would be, committed."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", pattern or "."]
+    """The files of the project, without what lies around in this checkout."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git checkout: which files belong to the project is not known")
+    command = ["git", "ls-files", pattern or "."]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
 
