@@ -10,7 +10,6 @@ Stopping: listeners close, what was accepted is pushed, every client is told, th
 
 import socket
 import time
-from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -19,7 +18,7 @@ import trio
 from appmodel.core.cluster import Node, Role
 from appmodel.io.calls import pusher_handlers
 from appmodel.io.http import FrontDoor, HttpLimits
-from appmodel.io.listener import open_sockets, serve_wires
+from appmodel.io.listener import bound_to, open_sockets, serve_wires
 from appmodel.io.rpc_server import serve_rpc
 from appmodel.runtime.config import open_tls, require_safe
 from appmodel.runtime.ops import ops_routes
@@ -112,7 +111,7 @@ class _Doors:
             lambda: door.refused,
             labels=("reason",),
         )
-        bound = config.advertise or _bound(sockets)
+        bound = config.advertise or str(bound_to(sockets))
         self._announce("comet.websocket", f"{'wss' if tls else 'ws'}://{bound}/sub")
         return bound
 
@@ -132,7 +131,7 @@ class _Doors:
                 on_trouble=self._count_trouble,
             )
         )
-        bound = config.advertise or _bound(sockets)
+        bound = config.advertise or str(bound_to(sockets))
         self._announce("comet.tcp", f"{'tls' if tls else 'tcp'}://{bound}")
         return bound
 
@@ -149,7 +148,7 @@ class _Doors:
                 limits=self._context.rpc_limits,
             )
         )
-        bound = config.advertise or _bound(sockets)
+        bound = config.advertise or str(bound_to(sockets))
         self._announce("comet.rpc", f"rpc://{bound}")
         return bound
 
@@ -160,7 +159,7 @@ class _Doors:
         stat = Stat(self._comet.live, self._config, trio.current_time())
         door = FrontDoor([stat.route, *ops_routes(self._context)])
         nursery.start_soon(partial(door.serve, sockets, stop=self._stop))
-        self._announce("comet.stat", f"http://{_bound(sockets)}/stat?type=connection")
+        self._announce("comet.stat", f"http://{bound_to(sockets)}/stat?type=connection")
 
     def _open_sockets(self, path: str, config: ListenerConfig) -> list[socket.socket]:
         require_safe(path, config.host, self._context.settings.auth)
@@ -203,8 +202,3 @@ def _observe(context: Context, comet: Comet) -> None:
     metrics.counter("comet_holes", "Gaps seen and fetched.", lambda: counts.holes)
     metrics.counter("comet_bugs", "Bugs of ours, contained.", lambda: live.poller.bugs)
     context.health.add("comet.store", lambda: "the store is away" if reading.store_failed else None)
-
-
-def _bound(sockets: Sequence[socket.socket]) -> str:
-    host, port = sockets[0].getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

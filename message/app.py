@@ -11,13 +11,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from functools import partial
-from socket import socket
 
 import trio
 
 from appmodel.core.cluster import Node, Role
 from appmodel.io.http import FrontDoor, HttpLimits
-from appmodel.io.listener import open_sockets
+from appmodel.io.listener import bound_to, open_sockets
 from appmodel.runtime.config import require_safe
 from appmodel.runtime.ops import ops_routes
 from appmodel.runtime.service import Address, Context, NodePart
@@ -92,7 +91,7 @@ def open_ops(
     limits = HttpLimits(drain_timeout=context.settings.node.drain_timeout)
     door = FrontDoor(ops_routes(context), limits=limits)
     nursery.start_soon(partial(door.serve, sockets, stop=stop))
-    return Address("message.ops", f"http://{_bound(sockets)}/metrics")
+    return Address("message.ops", f"http://{bound_to(sockets)}/metrics")
 
 
 def open_calls(
@@ -111,9 +110,4 @@ def open_calls(
             stop=stop,
         )
     )
-    return Address("message.rpc", f"rpc://{_bound(sockets)}")
-
-
-def _bound(sockets: list[socket]) -> str:
-    host, port = sockets[0].getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return Address("message.rpc", f"rpc://{bound_to(sockets)}")

@@ -20,13 +20,13 @@ import trio
 
 from appmodel.core.cluster import Node, Role
 from appmodel.core.credentials import MAX_TTL
-from appmodel.errors import ConfigError, PushError
+from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.http_connection import Fallback
-from appmodel.io.listener import open_sockets, tls_context
+from appmodel.io.listener import bound_to, open_sockets
 from appmodel.io.revoking import poll_revocations
 from appmodel.protocol.http import RenderError, Request, Response, Route
-from appmodel.runtime.config import require_safe
+from appmodel.runtime.config import open_tls, require_safe
 from appmodel.runtime.ops import ops_routes
 from appmodel.runtime.service import Address, Context, NodePart
 from web.api.external import External
@@ -35,7 +35,7 @@ from web.api.pages import page_routes
 from web.api.push import PushApi
 from web.api.v2 import V2
 from web.breadth import Breadth
-from web.config import ListenerConfig, TlsConfig, WebConfig
+from web.config import ListenerConfig, WebConfig
 from web.core.access import Access
 from web.core.origins import Origins
 from web.core.problems import render_problem
@@ -92,9 +92,7 @@ class Listener:
     @property
     def url(self) -> str:
         """Where it is reached."""
-        host, port = self.sockets[0].getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        return f"{'https' if self.tls else 'http'}://{shown}:{port}"
+        return f"{'https' if self.tls else 'http'}://{bound_to(self.sockets)}"
 
 
 async def serve(
@@ -190,7 +188,7 @@ def _open(
     fallback: Fallback | None = None,
 ) -> Listener:
     require_safe(f"web.{name}", config.host, context.settings.auth)
-    tls = _tls(f"web.{name}.tls", config.tls)
+    tls = open_tls(f"web.{name}.tls", config.tls)
     door = FrontDoor(
         offer.routes,
         limits=_http_limits(context, config),
@@ -206,13 +204,6 @@ def _open(
 def _http_limits(context: Context, config: ListenerConfig) -> HttpLimits:
     drain = min(config.http.drain_timeout, context.settings.node.drain_timeout)
     return msgspec.structs.replace(config.http, drain_timeout=drain)
-
-
-def _tls(path: str, config: TlsConfig) -> ssl.SSLContext | None:
-    if bool(config.certificate) != bool(config.key):
-        missing = "key" if config.certificate else "certificate"
-        raise ConfigError(f"{path}.{missing}", "", "a PEM file: certificate and key go together")
-    return tls_context(config.certificate, config.key) if config.certificate else None
 
 
 def _observe(context: Context, services: Services, listeners: Sequence[Listener]) -> None:

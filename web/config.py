@@ -6,14 +6,7 @@ import msgspec
 
 from appmodel.core.units import Duration, Size
 from appmodel.io.http_limits import HttpLimits
-from appmodel.runtime.config import Count, Port, Section
-
-
-class TlsConfig(Section, frozen=True, kw_only=True):
-    """A listener's certificate; both empty = no TLS."""
-
-    certificate: str = ""  # path of a PEM file with the chain
-    key: str = ""  # path of its private key
+from appmodel.runtime.config import Count, Port, Section, TlsConfig
 
 
 class ListenerConfig(Section, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ import trio
 
 from appmodel.errors import ConfigError
 from appmodel.io.contain import contain_bugs
-from appmodel.io.wire import Wire
+from appmodel.io.wire import Endpoint, Wire
 
 BATCH = 64  # connections accepted before other tasks have their turn
 PAUSE = 0.1  # seconds without descriptors or memory: long enough for something to be closed
@@ -55,6 +55,11 @@ def open_sockets(host: str, port: int, *, backlog: int = 4096) -> list[socket.so
                 reason = error.strerror or str(error)
                 raise ConfigError("listen", f"{host}:{port}", reason) from None
     raise AssertionError("unreachable")
+
+
+def bound_to(sockets: Sequence[socket.socket]) -> Endpoint:
+    """Where the first of them listens."""
+    return Endpoint(*sockets[0].getsockname()[:2])
 
 
 def tls_context(certificate: str | Path, key: str | Path) -> ssl.SSLContext:

@@ -12,10 +12,11 @@ from trio.testing import MockClock
 from appmodel.core.cluster import Role
 from appmodel.core.message import Delivery, Push
 from appmodel.errors import ConfigError, PushError, Unavailable
+from appmodel.runtime.config import TlsConfig
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
 from tests.web.world import LIMIT, HonestComet, World, open_world, parse_answer, web_config
-from web.config import AdminConfig, ApiConfig, PublicConfig, TlsConfig
+from web.config import AdminConfig, ApiConfig, PublicConfig
 from web.services.watching import INTERVAL, StoreWatch
 
 
