@@ -46,6 +46,10 @@ class Verdict(enum.Enum):
     OVERRUN = enum.auto()  # too many wait for the hole: it will not heal in time
 
 
+# an enum's member is looked up by a Python function: too much for each key of each push
+DROPPED, DUE, ASIDE, OVERRUN = Verdict
+
+
 class Hole(NamedTuple):
     """Stored ids with after < id <= until have not been seen."""
 
@@ -88,20 +92,20 @@ class Channel:
         """Take a message that its owner has given an id. `prev`: the key's mark before it."""
         if self.aside is not None:
             self.aside.append((message, prev))
-            return Verdict.ASIDE if len(self.aside) <= MAX_ASIDE else Verdict.OVERRUN
+            return ASIDE if len(self.aside) <= MAX_ASIDE else OVERRUN
         cursor = self.cursor
         if cursor is None:
             if message.stored:
                 self.cursor = message.id
         elif cursor >= message.id:
-            return Verdict.DROPPED
+            return DROPPED
         elif cursor < prev:
             self.aside = [(message, prev)]
-            return Verdict.ASIDE
+            return ASIDE
         elif message.stored:
             self.cursor = message.id
         self.due.append(message)
-        return Verdict.DUE
+        return DUE
 
     @property
     def hole(self) -> Hole | None:

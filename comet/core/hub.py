@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from appmodel.core.names import Key
-from comet.core.channel import Channel, Subscriber, Verdict
+from comet.core.channel import DUE, Channel, Subscriber, Verdict
 from comet.core.message import Message
 
 
@@ -59,7 +59,7 @@ class Hub:
     def accept(self, channel: Channel, message: Message, prev: int) -> Verdict:
         """Hand a message to a channel and note that it has something due."""
         verdict = channel.accept(message, prev)
-        if verdict is Verdict.DUE and not channel.listed:
+        if verdict is DUE and not channel.listed:
             self._list(channel)
         return verdict
 

@@ -1,7 +1,5 @@
 """A message on its way to subscribers: encoded once per encoding, however many receive it."""
 
-from collections.abc import Sequence
-
 from comet.protocol.dialect import Dialect
 
 
@@ -22,10 +20,3 @@ class Message:
         if frame is None:
             frame = self._frames[dialect.encoding] = dialect.encode(self.id, self.body)
         return frame
-
-
-def join_frames(messages: Sequence[Message], dialect: Dialect) -> bytes:
-    """Several messages as the one write that they become."""
-    if len(messages) == 1:
-        return messages[0].frame(dialect)
-    return b"".join([message.frame(dialect) for message in messages])

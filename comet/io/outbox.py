@@ -10,8 +10,8 @@ class Outbox:
     """Nobody waits here.
 
     Nearly always a frame costs one send(2) and nothing stays; only when the kernel's buffer is full do
-    bytes stay, and the poller then asks for writability. What would leave more than `limit` behind is
-    refused: the client is slow, and what has a ttl is in the store already.
+    bytes stay, and the poller then asks for writability. The owner bounds what stays: a client that owes
+    too much is slow and is let go, for what has a ttl is in the store already.
     """
 
     __slots__ = ("owed", "socket")
@@ -20,21 +20,20 @@ class Outbox:
         self.socket = sock  # non-blocking; an SSLSocket on a TLS listener
         self.owed = b""  # empty is the normal state and costs nothing
 
-    def put(self, frames: bytes, limit: int) -> bool:
-        """Send or keep `frames`, all or nothing. Raises OSError if the peer is gone."""
-        if self.owed:
-            if len(self.owed) + len(frames) > limit:
-                return False
-            self.owed += frames
-            return True
+    def put(self, frames: bytes) -> bool:
+        """Send `frames` when nothing is owed; False if some of it is owed now.
+
+        Raises:
+            OSError: the peer is gone.
+        """
         try:
             sent = self.socket.send(frames)
         except _NOT_NOW:
             sent = 0
-        if sent < len(frames):
-            self.owed = frames[sent:]
-            return len(self.owed) <= limit
-        return True
+        if sent == len(frames):
+            return True
+        self.owed = frames[sent:]
+        return False
 
     def flush(self) -> bool:
         """Send what is owed; True when nothing is. Raises OSError if the peer is gone."""

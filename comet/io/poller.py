@@ -26,6 +26,9 @@ class Batch(enum.Enum):
     MIXED = enum.auto()
 
 
+NOTHING, BEATS, MIXED = Batch  # looked up once: see comet/core/channel.py
+
+
 class Polled(Protocol):
     """The owner of a socket. Its methods never block; they may remove any socket from the poller."""
 
@@ -90,23 +93,23 @@ class Poller:
         """
         while True:
             await trio.lowlevel.wait_readable(self._epoll.fileno())
-            while self._serve_batch() is Batch.BEATS:  # noqa: ASYNC110  # no event: it would wake us for each
+            while self._serve_batch() is BEATS:  # noqa: ASYNC110  # no event: it would wake us for each
                 await trio.sleep(PACE)
 
     def _serve_batch(self) -> Batch:
         # One guard a batch, not one an event: what it cuts off is reported again by the next poll.
-        batch = Batch.NOTHING
+        batch = NOTHING
         with contain_bugs("comet poller", self._drop_serving):
             events = self._epoll.poll(0, BATCH)
-            batch = Batch.BEATS if events else Batch.NOTHING
+            batch = BEATS if events else NOTHING
             for fd, event in events:
                 client = self._serving = self._clients.get(fd)
                 if client is not None and event & _WRITE:
                     client.on_writable()
-                    batch = Batch.MIXED
+                    batch = MIXED
                     client = self._clients.get(fd)
                 if client is not None and event & ~_WRITE and not client.on_readable():
-                    batch = Batch.MIXED
+                    batch = MIXED
         return batch
 
     def _drop_serving(self, _bug: BaseException) -> None:

@@ -19,7 +19,7 @@ from appmodel.core.message import Delivery, Presence, Push, Save, Saved
 from appmodel.core.names import Key
 from appmodel.errors import LimitReached, NotOwner, NotStored, OutcomeUnknown, PushError
 from comet.config import PushConfig
-from comet.core.channel import Channel, Verdict
+from comet.core.channel import ASIDE, OVERRUN, Channel
 from comet.core.hub import Hub
 from comet.core.message import Message
 from comet.io.live import Counts
@@ -214,7 +214,7 @@ class CometPusher:
     def _hand_over(self, channel: Channel, message: Message, prev: int) -> None:
         whole = channel.aside is None
         verdict = self._hub.accept(channel, message, prev)
-        if verdict is Verdict.OVERRUN or (verdict is Verdict.ASIDE and whole):
+        if verdict is OVERRUN or (verdict is ASIDE and whole):
             self._on_hole(channel)
 
     def _settle(self, job: _Job) -> None:

@@ -5,12 +5,10 @@ is swept in steps, between which everything else goes on, also rounds of other c
 due to a channel in the middle of its sweep is swept right behind it, so order holds per subscriber.
 """
 
-from collections.abc import Iterator
-
 import trio
 
 from comet.core.channel import Channel
-from comet.core.fanout import sweep
+from comet.core.fanout import Due, deliver
 from comet.core.hub import Hub
 from comet.io.live import Counts
 
@@ -36,14 +34,26 @@ class _Round:
 class _LongSweep:
     """A channel that is being swept in steps, the rounds that wait for it, and those behind it."""
 
-    __slots__ = ("behind", "messages", "rounds", "steps")
+    __slots__ = ("at", "behind", "due", "rounds", "subscribers")
 
     def __init__(self, channel: Channel, rounds: list[_Round]) -> None:
-        due = channel.take_due()
-        self.messages = len(due)
-        self.steps: Iterator[bool] = sweep(channel, due) if due else iter(())
+        messages = channel.take_due()
+        self.due = Due(messages) if messages else None
+        self.subscribers = tuple(channel.subscribers)  # who joins later has a cursor above it
+        self.at = 0
         self.rounds = rounds
         self.behind: list[_Round] = []
+
+    def step(self) -> tuple[int, int]:
+        """Offer to the next STEP subscribers; how many there were and how many took it."""
+        part = self.subscribers[self.at : self.at + STEP]
+        self.at += STEP
+        assert self.due is not None
+        return len(part), deliver(self.due, part)
+
+    @property
+    def is_done(self) -> bool:
+        return self.due is None or self.at >= len(self.subscribers)
 
 
 class Sweeper:
@@ -86,31 +96,26 @@ class Sweeper:
                 self._long[channel] = _LongSweep(channel, [this])
                 this.left += 1
             else:
-                written += self._sweep_small(channel)
+                self._sweep(channel)
+                written += len(channel.subscribers) + 1
             if written >= STEP:
                 written = 0
                 await trio.lowlevel.checkpoint()
         this.finish_one()
 
-    def _sweep_small(self, channel: Channel) -> int:
-        due = channel.take_due()
-        taken = offered = 0
-        for took in sweep(channel, due):
-            offered += 1
-            taken += took
-        self._count(taken, offered - taken, len(due))
-        return offered + 1
+    def _sweep(self, channel: Channel) -> None:
+        messages = channel.take_due()
+        if messages:
+            offered = len(channel.subscribers)
+            taken = deliver(Due(messages), tuple(channel.subscribers))
+            self._count(taken, offered - taken, len(messages))
 
     def _step(self, channel: Channel) -> None:
         long = self._long[channel]
-        taken = offered = 0
-        for took in long.steps:
-            offered += 1
-            taken += took
-            if offered == STEP:
-                break
-        self._count(taken, offered - taken, long.messages)
-        if offered < STEP:
+        if long.due is not None:
+            offered, taken = long.step()
+            self._count(taken, offered - taken, len(long.due.messages))
+        if long.is_done:
             self._finish(channel, long)
 
     def _finish(self, channel: Channel, long: _LongSweep) -> None:
