@@ -34,7 +34,8 @@ class PushError(Exception):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        PushError._by_code[cls.code] = cls
+        if "code" in cls.__dict__:  # a subclass without one of its own travels as its parent
+            PushError._by_code[cls.code] = cls
 
     @classmethod
     def with_message(cls, message: str) -> Self:

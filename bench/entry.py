@@ -1,13 +1,13 @@
 """How a push gets into each server, from one process, over loopback.
 
     ours          POST /1/admin/push/private on 8091, one keep-alive connection per push at once
-    Node ws       a control WebSocket: each text message on it is sent to all the others
-    websockets    the same
+    Node ws       the same request; its http server takes the body and answers
+    websockets    a control WebSocket: each text message on it is sent to all others (it has no POST)
     floor         the same
     nats-server   PUB on a client connection
 
-So ours pays for HTTP, checking the JSON, an id, an envelope and an answer per push; the others for a
-frame. A push to 1,000 is compared with all of that in it.
+So ours and Node pay for HTTP, the others for a frame; ours also for checking the JSON, an id and an
+envelope. A push to 1,000 is compared with all of that in it.
 """
 
 import re
@@ -70,7 +70,7 @@ class ControlEntry:
 
 
 class HttpEntry:
-    """Keep-alive connections to the administrators' REST port: one request on each at a time."""
+    """Keep-alive connections to a REST port: one request on each at a time."""
 
     def __init__(self, port: int, at_once: int) -> None:
         self._connections = [_dial(port) for _ in range(at_once)]

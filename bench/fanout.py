@@ -8,7 +8,7 @@ its envelope around it (some 40 bytes), the others send it bare.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -81,7 +81,7 @@ class Contestant:
         self._subscribers.receive(size)
         for text in set(self._subscribers.kept()):  # all alike, so this is cheap
             if any(text.count(message) != 1 for message in batch):
-                raise LoadFailed(f"a subscriber of {self.server.name} got something else: {text!r}")
+                raise LoadFailed(f"a subscriber got something else: {text!r}")
 
     def _learn_size(self) -> int:
         self._subscribers.receive_for(self.server.chatter)
@@ -103,11 +103,12 @@ def contestants(bench: Bench, stack: ExitStack) -> tuple[list[Contestant], list[
         except Missing as error:
             missing.append(f"not run: {error}")
             continue
-        dialogues = (server.dialogue("bench", LONG) for _ in range(bench.scale.subscribers))
-        subscribers = stack.enter_context(Subscribers.connect(server.port, dialogues))
-        entry = server.entry(SIZE, bench.scale.at_once)
-        stack.callback(entry.close)
-        found.append(Contestant(server, subscribers, entry))
+        with _named(server.name):
+            dialogues = (server.dialogue("bench", LONG) for _ in range(bench.scale.subscribers))
+            subscribers = stack.enter_context(Subscribers.connect(server.port, dialogues))
+            entry = server.entry(SIZE, bench.scale.at_once)
+            stack.callback(entry.close)
+            found.append(Contestant(server, subscribers, entry))
     return found, missing
 
 
@@ -144,7 +145,8 @@ def _compare(bench: Bench, batches: Callable[[int], Batches], title: str, bar: f
         found, missing = contestants(bench, stack)
         for number in range(bench.scale.rounds):
             for contestant in found:
-                contestant.play(batches(1 + number * 100_000))
+                with _named(contestant.server.name):
+                    contestant.play(batches(1 + number * 100_000))
     table = Table(
         f"Fan-out: {title}, {bench.scale.rounds} rounds in turn",
         (
@@ -161,6 +163,15 @@ def _compare(bench: Bench, batches: Callable[[int], Batches], title: str, bar: f
         ["server, load: share of its core that the server and the load generator used.", *missing],
     )
     return Report([table], [_verdict(found, title, bar)])
+
+
+@contextmanager
+def _named(server: str) -> Iterator[None]:
+    """Say in a failure whose it was."""
+    try:
+        yield
+    except LoadFailed as error:
+        raise LoadFailed(f"{server}: {error}") from None
 
 
 def _row(contestant: Contestant) -> list[str]:

@@ -57,7 +57,7 @@ def main() -> int:
     names = options.names or BENCHMARKS
     said, failed = run(bench, [benchmark for name in names for benchmark in BENCHMARKS[name]])
     if options.save:
-        options.save.write_text(said)
+        options.save.write_text(f"{said}\n")
     return 1 if failed else 0
 
 
@@ -91,7 +91,7 @@ def _attempt(
     except (LoadFailed, RuntimeError, OSError, subprocess.SubprocessError) as error:
         name = f"{benchmark.__module__}.{benchmark.__name__}"
         return (
-            [f"## {name} FAILED: {str(error).strip()}\n"],
+            [f"## {name} FAILED: {str(error).strip()}"],
             [Verdict.not_measured(name, "", "failed")],
             True,
         )
@@ -100,7 +100,7 @@ def _attempt(
 
 def _say(said: list[str], *texts: Table | str) -> None:
     for text in texts:
-        said.append(f"\n{text}")
+        said.append(f"\n{text}" if isinstance(text, Table) else text)
         print(said[-1], flush=True)
 
 

@@ -122,7 +122,14 @@ def node_ws(cores: Cores) -> Iterator[Server]:
     _install_ws()
     command = ["node", "--expose-gc", str(PEER_FILES / "ws_server.js")]
     with _running(command, PRINTED_PORT, cores.server) as (process, port):
-        yield Server("Node ws", process, port, _subscription(port), _control(port), collects=True)
+        yield Server(
+            "Node ws",
+            process,
+            port,
+            _subscription(port),
+            lambda _, at_once: HttpEntry(port, at_once),
+            collects=True,
+        )
 
 
 @contextmanager

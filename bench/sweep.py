@@ -61,7 +61,7 @@ async def measure(subscribers: int) -> tuple[float, float, float]:
         source.connect(sink.getsockname())
         source.setblocking(False)
         for _ in range(subscribers):
-            channel, _ = hub.open(parse_key("giant"))
+            channel = hub.open(parse_key("giant"))
             hub.join(channel, Sender(source, dialect))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sweeper.run)

@@ -28,7 +28,7 @@ class Table:
         ]
         rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
         notes = [f"  {note}" for note in self.notes]
-        return "\n".join([f"## {self.title}", "", lines[0], rule, *lines[1:], *notes, ""])
+        return "\n".join([f"## {self.title}", "", lines[0], rule, *lines[1:], *notes])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import msgspec
 import trio
 
 from appmodel.core.cluster import Node, Role
+from appmodel.core.units import Duration
 from appmodel.io.calls import pusher_handlers
 from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.listener import bound_to, open_sockets, serve_wires
@@ -27,7 +28,7 @@ from comet.config import CometConfig, ListenerConfig
 from comet.io.comet import Comet
 from comet.io.stat_http import Stat
 
-GOODBYE_SHARE = 0.5  # of the drain time: then the clients that have not ended are cut
+HANDSHAKE_GRACE = 1.0  # seconds for who is in the middle of a handshake when the node stops
 
 
 async def serve(
@@ -57,8 +58,10 @@ async def serve(
             await context.registry.register(doors.node)
             task_status.started(doors.addresses)
             await stop.wait()
+            deadline = trio.current_time() + context.settings.node.drain_timeout
+            comet.reception.draining = True
             await context.registry.withdraw(doors.node)
-        with trio.move_on_after(context.settings.node.drain_timeout * GOODBYE_SHARE):
+        with trio.move_on_at(deadline):
             await comet.drain()
         nursery.cancel_scope.cancel()
 
@@ -100,7 +103,7 @@ class _Doors:
         limits = HttpLimits(
             max_connections=self._config.limits.handshakes_at_once,
             head_timeout=config.handshake_timeout,
-            drain_timeout=self._context.settings.node.drain_timeout,
+            drain_timeout=Duration(HANDSHAKE_GRACE),
         )
         door = FrontDoor([self._comet.websocket.route], limits=limits)
         tls = open_tls("comet.websocket.tls", config.tls)
@@ -127,7 +130,7 @@ class _Doors:
                 stop=self._stop,
                 tls=tls,
                 max_connections=self._config.limits.handshakes_at_once,
-                grace=self._context.settings.node.drain_timeout,
+                grace=HANDSHAKE_GRACE,
                 on_trouble=self._count_trouble,
             )
         )

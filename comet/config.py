@@ -19,6 +19,9 @@ class WebSocketConfig(ListenerConfig, frozen=True):
 
     port: Port = 6968  # websocket.bind
     origins: tuple[str, ...] = ()  # pages beside the own host and loopback; "*" = any
+    hosts: tuple[
+        str, ...
+    ] = ()  # while auth.mode is "off": names beside loopback that may be called
     max_message: Size = Size(64 * 1024)  # that a client may say at once; the original's: 32 MiB
     handshake_timeout: Duration = Duration(5)  # of the request; the original waits for ever
 

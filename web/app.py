@@ -20,6 +20,7 @@ import trio
 
 from appmodel.core.cluster import Node, Role
 from appmodel.core.credentials import MAX_TTL
+from appmodel.core.origins import Origins
 from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.http_connection import Fallback
@@ -37,7 +38,6 @@ from web.api.v2 import V2
 from web.breadth import Breadth
 from web.config import ListenerConfig, WebConfig
 from web.core.access import Access
-from web.core.origins import Origins
 from web.core.problems import render_problem
 from web.services.ordering import Ordering
 from web.services.pushing import Pushing

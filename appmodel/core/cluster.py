@@ -74,11 +74,16 @@ class ClusterView(msgspec.Struct, frozen=True, dict=True):
         name = self.ring.owner(key.routed)
         return self.comets[name] if name is not None else None
 
+    @cached_property
+    def sole_owner(self) -> str | None:
+        """The comet that owns every key, if there is one: then nothing has to be hashed."""
+        names = [name for name, node in self.comets.items() if node.weight > 0]
+        return names[0] if len(names) == 1 and len(self.comets) == 1 else None
+
     def by_owner(self, keys: Iterable[Key]) -> dict[str | None, list[Key]]:
         """`keys` grouped by the name of their owner, order kept; None holds those without one."""
-        only = next(iter(self.comets)) if len(self.comets) == 1 else None
-        if only is not None and self.comets[only].weight > 0:
-            return {only: list(keys)}
+        if self.sole_owner is not None:
+            return {self.sole_owner: list(keys)}
         groups: dict[str | None, list[Key]] = {}
         owner = self.ring.owner
         for key in keys:

@@ -6,8 +6,9 @@
     connections of the key at their limit                        nothing; version 2 is told why
 
 Source: gopush-cluster comet/pubsub_websocket.go, pubsub_tcp.go; spec/gopush.md 1.1. Differences: `-c`
-is never sent (a key needs no channel before it has a subscriber), and a heartbeat above the maximum
-counts as the maximum (L28: the original never hangs up on a client that asked for years).
+is never sent (a key needs no channel before it has a subscriber), a heartbeat above the maximum
+counts as the maximum (L28: the original never hangs up on a client that asked for years), and a key over
+255 bytes or with a character that cannot be printed is refused.
 """
 
 from collections import Counter
@@ -27,11 +28,6 @@ class Subscription:
     ticket: str
     version: str
     last_id: int | None  # version 2: replay what is newer; None = start with what comes next
-
-    @property
-    def native(self) -> bool:
-        """Whether the client speaks version 2."""
-        return self.version == "2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +116,5 @@ class Gate:
             del self._by_address[address]
 
     def is_full(self, subscribers: int) -> bool:
-        """Whether a key with so many subscribers takes no more; counted if so."""
-        full = subscribers >= self._limits.per_key
-        self.refused["per_key"] += full
-        return full
+        """Whether a key with so many subscribers takes no more."""
+        return subscribers >= self._limits.per_key

@@ -19,7 +19,7 @@ from comet.core.message import Message
 from comet.protocol.dialect import Dialect
 
 BEHIND = 2**53  # above every id
-MAX_ASIDE = 1000  # messages that wait for a hole to be filled; past it the subscribers are let go
+MAX_ASIDE = 256  # messages that wait for a hole to be filled; past it the subscribers are let go
 
 
 class Subscriber(Protocol):
@@ -84,8 +84,11 @@ class Channel:
         self.acknowledged = 0
 
     def learn_mark(self, mark: int) -> None:
-        """The store's mark, read before anyone joined: all up to it is for replay, not for us."""
-        if self.cursor is None or self.cursor < mark:
+        """The store's mark, read before anyone joined: all up to it is for replay, not for us.
+
+        Somebody who joined meanwhile may still wait for what that mark counts: then it says nothing.
+        """
+        if not self.subscribers and (self.cursor is None or self.cursor < mark):
             self.cursor = mark
 
     def accept(self, message: Message, prev: int) -> Verdict:

@@ -8,13 +8,13 @@ from comet.protocol.dialect import Dialect
 
 
 class Due:
-    """Messages that go out together to the subscribers of a channel, ids ascending, at least one."""
+    """Messages that go out together to the subscribers of a channel, in their order; at least one."""
 
     __slots__ = ("_joined", "first", "messages")
 
     def __init__(self, messages: list[Message]) -> None:
         self.messages = messages
-        self.first = messages[0].id
+        self.first = min([message.id for message in messages])
         self._joined: dict[int, bytes] = {}
 
     def joined(self, dialect: Dialect) -> bytes:

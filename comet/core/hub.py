@@ -26,18 +26,17 @@ class Hub:
         self.accessed += 1
         return self._channels.get(key)
 
-    def open(self, key: Key) -> tuple[Channel, bool]:
-        """The channel of `key` for a client on its way in, and whether it is new.
+    def open(self, key: Key) -> Channel:
+        """The channel of `key`, made if need be, for a client on its way in.
 
         Call `join` or `abandon` for each call of `open`.
         """
         channel = self._channels.get(key)
-        new = channel is None
         if channel is None:
             channel = self._channels[key] = Channel(key)
             self.created += 1
         channel.joining += 1
-        return channel, new
+        return channel
 
     def join(self, channel: Channel, subscriber: Subscriber) -> None:
         """The client of an `open` is a subscriber now."""

@@ -4,7 +4,7 @@ The composition root (comet/app.py) adds listeners; tests start one of these on 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -14,7 +14,9 @@ from appmodel.core.credentials import Credentials
 from appmodel.core.interfaces import Ledger, OfflineStore
 from appmodel.core.message import Revocation
 from appmodel.core.names import Key
+from appmodel.core.origins import Origins
 from appmodel.core.revocations import Revocations
+from appmodel.io.contain import contain_bugs
 from appmodel.io.revoking import poll_revocations
 from comet.config import CometConfig
 from comet.core.admission import Gate, Limits
@@ -29,7 +31,7 @@ from comet.io.reception import Reception
 from comet.io.replay import Reading
 from comet.io.subscriber import Subscriber
 from comet.io.sweeper import STEP, Sweeper
-from comet.protocol.native import GOING_AWAY, TICKET_REVOKED
+from comet.protocol.native import GOING_AWAY, SLOW, TICKET_REVOKED
 
 TICK = 0.25  # seconds between two looks at the wheel
 GOODBYES = 500  # clients hung up on between two pauses when the node stops
@@ -72,7 +74,7 @@ class Comet:
             clock=clock,
             store=store,
             config=config.replay,
-            spawn=self._mend,
+            on_hole=self._mend,
         )
         self.pusher = CometPusher(
             name=name,
@@ -95,10 +97,13 @@ class Comet:
             credentials=credentials,
             revocations=self._revocations,
             now=now,
+            spawn=self._spawn,
         )
         self.websocket = WebSocketDoor(
             self.reception,
-            origins=config.websocket.origins,
+            origins=Origins(
+                config.websocket.origins, config.websocket.hosts, home=credentials is None
+            ),
             max_message=config.websocket.max_message,
         )
         self.tcp = TcpDoor(self.reception, timeout=config.tcp.first_request_timeout)
@@ -158,12 +163,13 @@ class Comet:
         await poll_revocations(
             self._ledger,
             self._revocations,
-            on_revocation=self._hang_up_revoked,
+            on_revocation=lambda revocation: self._spawn(self._hang_up_revoked, revocation),
             task_status=task_status,
         )
 
-    def _hang_up_revoked(self, revocation: Revocation) -> None:
-        """End the connections that a void ticket let in."""
+    async def _hang_up_revoked(self, revocation: Revocation) -> None:
+        """End the connections that a void ticket let in, in steps: it may be a look at everybody."""
+        looked = 0
         if revocation.subject.startswith("key:"):
             channel = self.live.hub.get(Key.from_stored(revocation.subject.removeprefix("key:")))
             channels = [channel] if channel is not None else []
@@ -174,13 +180,30 @@ class Comet:
                 assert isinstance(subscriber, Subscriber)
                 if subscriber.ticket is not None and self._revocations.voids(subscriber.ticket):
                     subscriber.hang_up(TICKET_REVOKED)
+            looked += len(channel.subscribers) + 1
+            if looked > STEP:
+                looked = 0
+                await trio.lowlevel.checkpoint()
 
     def _mend(self, channel: Channel) -> None:
         """A hole was seen: fetch what it lacks; or too much waits for it already."""
         if channel.aside is not None and len(channel.aside) > MAX_ASIDE:
-            self.reading.give_up(channel)
-        elif self._nursery is not None:
-            self._nursery.start_soon(self.reading.fill, channel)
+            self.reading.give_up(channel, SLOW)
+        else:
+            self._spawn(self.reading.fill, channel)
+
+    def _spawn(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        """Run a task for as long as the comet lives. A bug in it ends that task alone."""
+
+        async def run() -> None:
+            with contain_bugs(function.__name__, self._count_bug):
+                await function(*arguments)
+
+        if self._nursery is not None:
+            self._nursery.start_soon(run)
+
+    def _count_bug(self, _bug: BaseException) -> None:
+        self.live.poller.bugs += 1
 
     def _subscribers(self) -> list[Subscriber]:
         return [

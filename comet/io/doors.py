@@ -1,10 +1,10 @@
 """The two doors through which native clients come in: a WebSocket handshake, and the TCP request."""
 
 import functools
-from collections.abc import Collection
 
 import trio
 
+from appmodel.core.origins import Origins
 from appmodel.errors import BadInput, RemoteProtocolError
 from appmodel.io.wire import Wire
 from appmodel.protocol.http import Request, Response, Route
@@ -21,9 +21,9 @@ _tcp_dialect = functools.lru_cache(maxsize=3)(lambda version: TcpDialect(version
 class WebSocketDoor:
     """`GET /sub`: the parameters are judged after the upgrade, as in the original."""
 
-    def __init__(self, reception: Reception, *, origins: Collection[str], max_message: int) -> None:
+    def __init__(self, reception: Reception, *, origins: Origins, max_message: int) -> None:
         self._reception = reception
-        self._origins = frozenset(origins)
+        self._origins = origins
         self._dialects = {
             version: WsDialect(version=version, limit=max_message) for version in ("", "1", "2")
         }
@@ -34,9 +34,14 @@ class WebSocketDoor:
         return Route(method="GET", path="/sub", handler=self.handle)
 
     async def handle(self, request: Request) -> Response:
-        """101, and then the subscription; or what the original's library answers."""
-        response = upgrade(request, self._origins)
+        """101, and then the subscription; or what the original's library answers.
+
+        Raises:
+            Forbidden: a page of another site asks (S8); the front door makes it a 403.
+        """
+        response = upgrade(request)
         if response.status == 101:
+            self._origins.check(request.headers)
             response.takeover = functools.partial(self._take, request)
         return response
 
@@ -57,7 +62,7 @@ class WebSocketDoor:
 
 
 class TcpDoor:
-    """`*3\\r\\n$3\\r\\nsub...`: the whole request within its time, counted from accept."""
+    """`*3\\r\\n$3\\r\\nsub...`: the whole request within its time, from accept or the end of TLS."""
 
     def __init__(self, reception: Reception, *, timeout: float) -> None:
         self._reception = reception

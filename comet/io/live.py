@@ -3,8 +3,6 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-import structlog
-
 from comet.config import LiveConfig
 from comet.core.admission import Gate
 from comet.core.hub import Hub
@@ -19,7 +17,6 @@ class Counts:
     subscribed: int = 0
     unsubscribed: int = 0
     frames_taken: int = 0  # writes that a subscriber took, each with one or more messages
-    frames_refused: int = 0  # a slow client, or one that just went
     deliveries: int = 0  # messages times subscribers that took them
     failures: int = 0  # messages times subscribers that did not
     heartbeats: int = 0
@@ -41,4 +38,3 @@ class Live:
     wheel: Wheel
     gate: Gate
     counts: Counts = field(default_factory=Counts)
-    log: structlog.stdlib.BoundLogger = field(default_factory=lambda: structlog.get_logger("comet"))

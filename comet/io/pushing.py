@@ -27,6 +27,8 @@ from comet.io.sweeper import Sweeper
 
 log = structlog.get_logger("comet")
 
+KEY_SIZE = 288  # bytes of a key on its way to the store, at most: MAX_KEY and its framing
+
 Outcome = Delivery | PushError
 
 
@@ -81,14 +83,18 @@ class CometPusher:
         """See `Pusher.push`. Cancelling leaves what was accepted on its way."""
         call = _Call(len(pushes))
         for index, push in enumerate(pushes):
-            call.outcomes[index] = self._refusal(push)
-            if call.outcomes[index] is None:
+            refusal = self._refusal(push)
+            if refusal is not None:
+                call.outcomes[index] = refusal
+            else:
+                self._counts.pushes += 1
                 self._accept(_Job(push, call, index))
-        self._counts.pushes += len(pushes)
         if not call.missing:
             self._sweeper.wake(call.done)
         await call.done.wait()
-        return [outcome for outcome in call.outcomes if outcome is not None]
+        outcomes = [outcome for outcome in call.outcomes if outcome is not None]
+        assert len(outcomes) == len(pushes), "a push was left without an outcome"
+        return outcomes
 
     async def presence(self, keys: Sequence[Key]) -> list[Presence]:
         """See `Pusher.presence`."""
@@ -105,12 +111,12 @@ class CometPusher:
 
     def _refusal(self, push: Push) -> PushError | None:
         view = self._view()
-        if len(view.comets) != 1 or self._name not in view.comets:
+        if view.sole_owner != self._name:
             for key in push.keys:
                 owner = view.owner(key)
                 if owner is None or owner.name != self._name:
                     return NotOwner(key, owner.name if owner else None)
-        if self._queued_bytes > self._config.queue_limit:
+        if push.expires_at and self._queued_bytes > self._config.queue_limit:
             return LimitReached(f"more than {self._config.queue_limit} bytes wait for the store")
         return None
 
@@ -121,7 +127,7 @@ class CometPusher:
             return
         job.call.missing += 1
         self._queue.append(job)
-        self._queued_bytes += len(push.body) + 64 * len(push.keys)
+        self._queued_bytes += _size(push)
         for key in push.keys:
             self._waiting[key] += 1
         self._wanted.set()
@@ -156,7 +162,7 @@ class CometPusher:
                 break
             job = self._queue.popleft()
             batch.append(job)
-            size += len(job.push.body) + 64 * len(job.push.keys)
+            size += _size(job.push)
         self._queued_bytes -= size
         return batch
 
@@ -171,8 +177,10 @@ class CometPusher:
             with trio.fail_after(self._config.save_timeout):
                 saved = await self._store.save(saves)
         except trio.TooSlowError:
-            timeout = self._config.save_timeout
-            return OutcomeUnknown(f"the store did not answer within {timeout:g} s")
+            # XXX what is not stored may now be given a higher id than this save, if it does commit, and
+            # a client that saw it drops the late one. Hold such pushes back until the outcome is known?
+            log.warning("save not answered", pushes=len(jobs), timeout=self._config.save_timeout)
+            return OutcomeUnknown(f"the store did not answer in {self._config.save_timeout:g} s")
         except PushError as error:
             log.warning("not saved", pushes=len(jobs), error=str(error))
             return error
@@ -192,7 +200,7 @@ class CometPusher:
             message = messages.get(message_id)
             if message is None:
                 message = messages[message_id] = Message(message_id, body, stored=True)
-            online.append(len(channel.subscribers))
+            online.append(len(channel.subscribers))  # also of a retry: they have had it
             self._hand_over(channel, message, prev)
         self._clock.observe(max(saved.ids, default=0))
         job.call.outcomes[job.index] = Delivery(saved.ids, tuple(online), stored=True)
@@ -233,3 +241,8 @@ class CometPusher:
         if channel is None:
             return Presence(0, 0)
         return Presence(len(channel.subscribers), channel.acknowledged)
+
+
+def _size(push: Push) -> int:
+    """Bytes of a push on its way to the store, at most."""
+    return len(push.body) + KEY_SIZE * len(push.keys)

@@ -24,9 +24,9 @@ from comet.io.replay import Reading
 from comet.io.subscriber import Subscriber
 from comet.protocol.dialect import Dialect
 from comet.protocol.native import (
+    GOING_AWAY,
     KEY_FULL,
     NOT_OURS,
-    STORE_AWAY,
     TICKET_REFUSED,
     TRY_LATER,
     Goodbye,
@@ -69,52 +69,74 @@ class Reception:
         credentials: Credentials | None,
         revocations: Revocations,
         now: Callable[[], float],
+        spawn: Callable[..., None],
     ) -> None:
+        """`spawn(function, *arguments)` runs a task for as long as the comet lives."""
         self._name, self._view = name, view
         self._live, self._reading, self._clock = live, reading, clock
         self._credentials, self._revocations = credentials, revocations
         self._now = now
+        self._spawn = spawn
         self._rule = HeartbeatRule(
             minimum=live.config.heartbeat_min, maximum=live.config.heartbeat_max
         )
         self.draining = False
 
     async def receive(self, wire: Wire, asked: Asked, dialect: Dialect, rest: bytes) -> None:
-        """Make a subscriber of the client, or refuse it; returns when it is live or gone.
+        """Make a subscriber of the client, or refuse it; returns when it is welcomed or gone.
 
         `rest`: bytes that came behind the request. Cancelling closes the connection.
         """
         gate = self._live.gate
-        limit = "draining" if self.draining else gate.enter(wire.peer.host, trio.current_time())
+        limit = self._limit(wire)
         if limit is not None:
             await self._refuse(wire, dialect, _Refusal(b"", TRY_LATER), limit)
             return
-        handed_over = False
+        subscriber = refusal = None
         try:
             admitted = self._check(asked)
             if isinstance(admitted, _Refusal):
-                gate.refused[admitted.goodbye.reason.partition(":")[0]] += 1
-                await self._refuse(wire, dialect, admitted, admitted.goodbye.reason)
-                return
-            subscription, ticket = admitted
-            channel, _ = self._live.hub.open(subscription.key)
-            try:
-                await self._learn_mark(channel)
-                if gate.is_full(len(channel.subscribers)):
-                    full = _Refusal(b"", KEY_FULL)  # the original drops it without a word
-                    await self._refuse(wire, dialect, full, KEY_FULL.reason)
-                    return
-                handed_over = True
-                subscriber = self._welcome(wire, channel, subscription, dialect, rest)
-                subscriber.ticket = ticket
-            finally:
-                if not handed_over:
-                    self._live.hub.abandon(channel)
+                refusal = admitted
+            else:
+                subscriber, refusal = await self._admit(wire, *admitted, dialect, rest)
         finally:
-            if not handed_over:
+            if subscriber is None:
                 gate.leave(wire.peer.host)
-        if subscription.last_id is not None:
-            await self._replay(subscriber, subscription.last_id)
+        if refusal is not None:
+            gate.refused[refusal.goodbye.reason.partition(":")[0]] += 1
+            await self._refuse(wire, dialect, refusal, refusal.goodbye.reason)
+
+    def _limit(self, wire: Wire) -> str | None:
+        """The limit that keeps this client out; else it has taken a place at the gate."""
+        if self.draining:
+            self._live.gate.refused["draining"] += 1
+            return "draining"
+        return self._live.gate.enter(wire.peer.host, trio.current_time())
+
+    async def _admit(
+        self, wire: Wire, wanted: Subscription, ticket: Ticket | None, dialect: Dialect, rest: bytes
+    ) -> tuple[Subscriber | None, _Refusal | None]:
+        """Into the channel, and live or on its way there; or why not. Either one is None."""
+        channel = self._live.hub.open(wanted.key)
+        subscriber = None
+        try:
+            if channel.cursor is None:
+                await self._reading.learn_mark(channel)
+            # much may have happened while the store was asked
+            if self.draining:
+                return None, _Refusal(b"", GOING_AWAY)
+            if ticket is not None and self._revocations.voids(ticket):
+                return None, _Refusal(BAD_TICKET, TICKET_REFUSED)
+            if self._live.gate.is_full(len(channel.subscribers)):
+                return None, _Refusal(b"", KEY_FULL)  # the original drops it without a word
+            subscriber = self._welcome(wire, channel, wanted, dialect, rest)
+            subscriber.ticket = ticket
+        finally:
+            if subscriber is None:
+                self._live.hub.abandon(channel)
+        if wanted.last_id is not None:
+            self._spawn(self._reading.replay, subscriber, wanted.last_id)
+        return subscriber, None
 
     def _check(self, asked: Asked) -> tuple[Subscription, Ticket | None] | _Refusal:
         """The subscription and the ticket that allows it, or why not: in the original's order."""
@@ -129,17 +151,18 @@ class Reception:
             )
         except BadInput as error:
             return _Refusal(BAD_PARAMETER, bad_request(str(error)))
-        last_id = subscription.last_id
-        if last_id and not self._clock.observe_claim(last_id, int(self._now() * 1e6)):
-            late = BadInput("mid", last_id, "an id that was given, not one of the future")
-            return _Refusal(BAD_PARAMETER, bad_request(str(late)))
         owner = self._view().owner(subscription.key)
         if owner is None or owner.name != self._name:
             return _Refusal(ANOTHER_COMET, NOT_OURS)
         try:
-            return subscription, self._check_ticket(subscription)
+            ticket = self._check_ticket(subscription)
         except Unauthorized:
             return _Refusal(BAD_TICKET, TICKET_REFUSED)
+        last_id = subscription.last_id  # believed only of who may be here
+        if last_id and not self._clock.observe_claim(last_id, int(self._now() * 1e6)):
+            late = BadInput("mid", last_id, "an id that was given, not one of the future")
+            return _Refusal(BAD_PARAMETER, bad_request(str(late)))
+        return subscription, ticket
 
     def _check_ticket(self, subscription: Subscription) -> Ticket | None:
         if self._credentials is None:
@@ -149,34 +172,29 @@ class Reception:
             raise Unauthorized("the ticket is of another key, or revoked")
         return ticket
 
-    async def _learn_mark(self, channel: Channel) -> None:
-        if channel.cursor is None:
-            mark = await self._reading.mark(channel.key)
-            if mark is not None:
-                channel.learn_mark(mark)
-
     def _welcome(
         self, wire: Wire, channel: Channel, wanted: Subscription, dialect: Dialect, rest: bytes
     ) -> Subscriber:
+        """From here on the poller has the socket. Raises OSError if it cannot take one more."""
         sock = wire.detach()
+        try:
+            self._set_buffers(sock)
+            subscriber = Subscriber(sock, wire.peer.host, channel, dialect, self._live)
+            if wanted.last_id is not None:
+                subscriber.begin_replay()
+            subscriber.start(wanted.heartbeat, rest)
+        except BaseException:
+            sock.close()
+            raise
+        log.info("subscribed", key=str(channel.key), peer=str(wire.peer), version=wanted.version)
+        return subscriber
+
+    def _set_buffers(self, sock: socket.socket) -> None:
         config = self._live.config
         if config.send_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer)
         if config.receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.receive_buffer)
-        subscriber = Subscriber(sock, wire.peer.host, channel, dialect, self._live)
-        if wanted.last_id is not None:
-            subscriber.begin_replay()
-        log.info("subscribed", key=str(channel.key), peer=str(wire.peer), version=wanted.version)
-        subscriber.start(wanted.heartbeat, rest)
-        return subscriber
-
-    async def _replay(self, subscriber: Subscriber, after: int) -> None:
-        try:
-            await self._reading.replay(subscriber, after)
-        finally:
-            if subscriber.held is not None:  # cancelled, or a bug: never leave it joined but closed
-                subscriber.hang_up(STORE_AWAY)
 
     async def _refuse(self, wire: Wire, dialect: Dialect, refusal: _Refusal, why: str) -> None:
         log.info("refused", peer=str(wire.peer), reason=why)

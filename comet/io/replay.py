@@ -6,7 +6,7 @@ waits. No duplicate: what waited and was in a page is dropped by its id.
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
@@ -14,21 +14,26 @@ import trio
 
 from appmodel.core.clock import MessageClock
 from appmodel.core.interfaces import OfflineStore
-from appmodel.core.message import Stored
+from appmodel.core.message import Page, Stored
 from appmodel.core.names import Key
-from appmodel.errors import PushError
+from appmodel.errors import BadInput, PushError
+from appmodel.protocol.envelope import checked_json
 from comet.config import ReplayConfig
-from comet.core.channel import Channel
+from comet.core.channel import Channel, Hole
 from comet.core.hub import Hub
 from comet.core.message import Message
 from comet.io.live import Counts
 from comet.io.subscriber import Subscriber
 from comet.io.sweeper import Sweeper
-from comet.protocol.native import SLOW, STORE_AWAY
+from comet.protocol.native import SLOW, STORE_AWAY, Goodbye
 
 log = structlog.get_logger("comet")
 
 CHUNK = 64 * 1024  # bytes offered at once: a client that reads slowly is waited for between two
+MAX_HOLE = (
+    512 * 1024
+)  # bytes of a hole that is filled for all; past it each client reads for itself
+BLIND_AT_ONCE = 500  # channels a second whose clients are asked to come anew
 TRIES = 3  # of reading a hole before the channel's clients are let go
 
 
@@ -50,14 +55,15 @@ class Reading:
         clock: MessageClock,
         store: OfflineStore,
         config: ReplayConfig,
-        spawn: Callable[[Channel], None],
+        on_hole: Callable[[Channel], None],
     ) -> None:
         self._hub, self._sweeper, self._counts = hub, sweeper, counts
         self._clock, self._store, self._config = clock, store, config
-        self._spawn = spawn
+        self._on_hole = on_hole
         self._questions: list[_Question] = []
         self._asked = trio.Event()
         self._places = trio.CapacityLimiter(config.at_once)
+        self._blind: set[Key] = set()  # keys that were subscribed to while the store was away
         self.store_failed = False
 
     async def run(self) -> None:
@@ -70,6 +76,14 @@ class Reading:
             for question, mark in zip(batch, marks, strict=True):
                 question.answer.append(mark)
                 question.done.set()
+
+    async def learn_mark(self, channel: Channel) -> None:
+        """Tell a new channel the mark of its key. If that cannot be had, it is blind for now."""
+        mark = await self.mark(channel.key)
+        if mark is None:
+            self._blind.add(channel.key)
+        else:
+            channel.learn_mark(mark)
 
     async def mark(self, key: Key) -> int | None:
         """The highest id ever stored for `key`; None while the store is away."""
@@ -93,31 +107,38 @@ class Reading:
     async def replay(self, subscriber: Subscriber, after: int) -> None:
         """Send everything stored that is newer than `after`, then let the client go live.
 
-        The client has joined closed (`begin_replay`). Cancelling leaves it closed: hang up on it then.
+        The client has joined closed (`begin_replay`): what comes meanwhile is kept for it. It is never
+        left joined and closed: whatever goes wrong here, it is hung up on.
         """
-        async with self._places:
-            while subscriber.is_open:
-                subscriber.overran = False
-                reached = await self._send_pages(subscriber, after)
-                if reached is None:
-                    return
-                if not subscriber.overran:
-                    subscriber.go_live(reached)
-                    return
-                after = reached
+        try:
+            await self._catch_up(subscriber, after)
+        finally:
+            if subscriber.held is not None:
+                subscriber.hang_up(STORE_AWAY)
 
-    async def _send_pages(self, subscriber: Subscriber, after: int) -> int | None:
+    async def _catch_up(self, subscriber: Subscriber, after: int) -> None:
+        reached: int | None = after
+        while reached is not None and subscriber.is_open:
+            subscriber.overran = False
+            reached = await self._send_stored(subscriber, reached)
+            if reached is not None and not subscriber.overran:
+                reached = await self._send_held(subscriber, reached)
+            if reached is not None and not subscriber.overran:
+                subscriber.go_live(reached)
+                return
+
+    async def _send_stored(self, subscriber: Subscriber, after: int) -> int | None:
         """Send page by page; the last id sent, or None if the client is gone or was let go."""
         key = subscriber.channel.key
         while subscriber.is_open:
             try:
-                with trio.fail_after(self._config.fetch_timeout):
-                    page = await self._store.fetch(key, after, limit=self._config.page)
+                page = await self._fetch(key, after)
             except (PushError, trio.TooSlowError) as error:
                 self._note_failure(error)
                 subscriber.hang_up(STORE_AWAY)
                 return None
-            if not await self._send(subscriber, page.messages):
+            frames = [(found.id, _encoded(subscriber, found)) for found in page.messages]
+            if not await self._send(subscriber, [frame for _, frame in frames]):
                 return None
             if page.messages:
                 after = page.messages[-1].id
@@ -125,57 +146,88 @@ class Reading:
                 return after
         return None
 
-    async def _send(self, subscriber: Subscriber, messages: Iterable[Stored]) -> bool:
-        frames: list[bytes] = []
-        size = 0
-        for message in messages:
-            frames.append(subscriber.dialect.encode(message.id, message.body))
-            size += len(frames[-1])
-            if size >= CHUNK:
-                if not await self._offer(subscriber, b"".join(frames)):
-                    return False
-                frames, size = [], 0
-            self._counts.replayed += 1
-        return not frames or await self._offer(subscriber, b"".join(frames))
+    async def _send_held(self, subscriber: Subscriber, reached: int) -> int | None:
+        """Send what was kept, until nothing is; then no turn of another task lies before going live."""
+        while held := subscriber.take_held(reached):
+            if not await self._send(subscriber, [m.frame(subscriber.dialect) for m in held]):
+                return None
+            reached = max(reached, *(message.id for message in held))
+        return reached
 
-    async def _offer(self, subscriber: Subscriber, frames: bytes) -> bool:
+    async def _send(self, subscriber: Subscriber, frames: Sequence[bytes]) -> bool:
+        """Offer `frames` in pieces, each when the one before has gone; False if the client has."""
+        piece: list[bytes] = []
+        size = 0
+        for frame in frames:
+            piece.append(frame)
+            size += len(frame)
+            if size >= CHUNK:
+                if not await self._offer(subscriber, piece):
+                    return False
+                piece, size = [], 0
+        return not piece or await self._offer(subscriber, piece)
+
+    async def _fetch(self, key: Key, after: int, until: int | None = None) -> Page:
+        """One page. Only `at_once` tasks read at the same time; nobody waits here for a client."""
+        async with self._places:
+            with trio.fail_after(self._config.fetch_timeout):
+                page = await self._store.fetch(key, after, limit=self._config.page, until=until)
+        if page.messages:
+            self._clock.observe(page.messages[-1].id)
+        self.store_failed = False
+        return page
+
+    async def _offer(self, subscriber: Subscriber, frames: list[bytes]) -> bool:
         with trio.move_on_after(self._config.stall_timeout) as waiting:
             await subscriber.drained()
         if waiting.cancelled_caught:
             subscriber.hang_up(SLOW)
             return False
-        return subscriber.offer(frames)
+        self._counts.replayed += len(frames)
+        return subscriber.offer(b"".join(frames))
 
     async def fill(self, channel: Channel) -> None:
         """Fetch the holes of `channel` and deliver what waits behind them, or let its clients go."""
         for attempt in range(TRIES):
-            while (hole := channel.hole) is not None:
+            while (hole := channel.hole) is not None and not channel.is_idle:
                 self._counts.holes += 1
                 try:
-                    messages = await self._fetch_hole(channel.key, hole.after, hole.until)
+                    messages = await self._fetch_hole(channel.key, hole)
                 except (PushError, trio.TooSlowError) as error:
                     self._note_failure(error)
                     break
+                if channel.hole is None:  # it was given up meanwhile
+                    return
+                if messages is None:
+                    self.give_up(channel, SLOW)
+                    return
                 self._hub.fill(channel, hole.until, messages)
+                self._clock.observe(hole.until)
                 self._sweeper.wake()
             else:
                 return
             await trio.sleep(random.uniform(0, 0.2 * 2**attempt))  # noqa: S311  # jitter, no secret
-        self.give_up(channel)
+        self.give_up(channel, STORE_AWAY)
 
-    def give_up(self, channel: Channel) -> None:
+    def give_up(self, channel: Channel, goodbye: Goodbye) -> None:
         """Its clients come back with their last id, or fetch: nobody is left with a silent gap."""
         channel.aside, channel.cursor = None, None
         for subscriber in tuple(channel.subscribers):
             assert isinstance(subscriber, Subscriber)
-            subscriber.hang_up(STORE_AWAY)
+            subscriber.hang_up(goodbye)
 
-    async def _fetch_hole(self, key: Key, after: int, until: int) -> list[Message]:
+    async def _fetch_hole(self, key: Key, hole: Hole) -> list[Message] | None:
+        """What is missing; None if it is so much that each client had better read it at its own pace."""
         messages: list[Message] = []
+        size, after = 0, hole.after
         while True:
-            with trio.fail_after(self._config.fetch_timeout):
-                page = await self._store.fetch(key, after, limit=self._config.page, until=until)
-            messages += [Message(found.id, found.body, stored=True) for found in page.messages]
+            page = await self._fetch(key, after, hole.until)
+            for found in page.messages:
+                size += len(found.body)
+                if _is_readable(key, found):
+                    messages.append(Message(found.id, found.body, stored=True))
+            if size > MAX_HOLE:
+                return None
             if not page.more:
                 return messages
             after = page.messages[-1].id
@@ -193,7 +245,7 @@ class Reading:
             for key, mark in suspects.items():
                 channel = self._hub.get(key)
                 if channel is not None and channel.miss(mark):
-                    self._spawn(channel)
+                    self._on_hole(channel)
             try:
                 with trio.fail_after(self._config.fetch_timeout):
                     feed = await self._store.feed(position, limit=10_000)
@@ -201,8 +253,17 @@ class Reading:
                 self._note_failure(error)
                 continue
             self.store_failed = False
+            self._clock.observe(max((mark for _, mark in feed.marks), default=0))
             position = feed.position
             suspects = {key: mark for key, mark in feed.marks if self._is_behind(key, mark)}
+            self._let_blind_go()
+
+    def _let_blind_go(self) -> None:
+        """The store is back: whoever came while it was away may have missed something, and comes anew."""
+        for _ in range(min(len(self._blind), BLIND_AT_ONCE)):
+            channel = self._hub.get(self._blind.pop())
+            if channel is not None:
+                self.give_up(channel, STORE_AWAY)
 
     def _is_behind(self, key: Key, mark: int) -> bool:
         channel = self._hub.get(key)
@@ -212,3 +273,20 @@ class Reading:
         if not self.store_failed:
             log.warning("store away", error=str(error) or type(error).__name__)
         self.store_failed = True
+
+
+def _encoded(subscriber: Subscriber, found: Stored) -> bytes:
+    """The frame of a stored message; nothing for what no client could read."""
+    if not _is_readable(subscriber.channel.key, found):
+        return b""
+    return subscriber.dialect.encode(found.id, found.body)
+
+
+def _is_readable(key: Key, found: Stored) -> bool:
+    """Whether a store's row holds JSON: we wrote it, but others may write there too."""
+    try:
+        checked_json(found.body, "msg")
+    except BadInput as error:
+        log.warning("unreadable message skipped", key=str(key), id=found.id, error=str(error))
+        return False
+    return True

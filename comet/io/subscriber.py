@@ -11,11 +11,11 @@ import socket
 import ssl
 from collections.abc import Sequence
 
+import structlog
 import trio
 
 from appmodel.core.credentials import Ticket
 from comet.core.channel import BEHIND, Channel
-from comet.core.fanout import Due
 from comet.core.message import Message
 from comet.io.live import Live
 from comet.io.outbox import Outbox
@@ -29,10 +29,13 @@ from comet.protocol.dialect import (
     Reader,
     Violation,
 )
-from comet.protocol.native import HEARTBEAT_MISSED, SLOW, Goodbye
+from comet.protocol.native import FLOOD, HEARTBEAT_MISSED, SLOW, Goodbye
 
-READ = 16 * 1024  # bytes a read: a client that says more waits for its next turn
-MAX_HELD = 1000  # messages kept for a client while it is replayed; past it the store is read again
+log = structlog.get_logger("comet")
+
+READ = 4096  # bytes a read: a client that says more waits for its next turn
+MAX_EVENTS = 64  # of one read; nobody has so much to say, it is a flood
+MAX_HELD = 256  # messages kept for a client while it is replayed
 
 
 class State(enum.Enum):
@@ -51,7 +54,7 @@ class Subscriber(Outbox):
     """A client that was welcomed. Nothing here waits, but `drained`."""
 
     __slots__ = (
-        "_beat_at",
+        "_counted_from",
         "_drained",
         "_heartbeat",
         "_live",
@@ -73,7 +76,7 @@ class Subscriber(Outbox):
         super().__init__(sock)
         self._live = live
         self._state = OPEN
-        self._beat_at = 0.0  # trio time of the last heartbeat; once LEAVING, when to give up
+        self._counted_from = 0.0  # trio time of the last heartbeat, or of the goodbye
         self._heartbeat = 0.0  # seconds, as promised by the client
         self._reader: Reader | None = None  # only while something is half-read
         self._drained: trio.Event | None = None  # only while somebody waits for an empty outbox
@@ -98,11 +101,11 @@ class Subscriber(Outbox):
         """
         live = self._live
         self._heartbeat = heartbeat
-        self._beat_at = trio.current_time()
-        live.counts.subscribed += 1
+        self._counted_from = trio.current_time()
+        live.poller.add(self.socket, self)  # may fail: the system limits what is watched
         live.hub.join(self.channel, self)
-        live.poller.add(self.socket, self)
         live.wheel.watch(self)
+        live.counts.subscribed += 1
         if self.offer(self.dialect.beat) and rest:
             self._receive(rest)
 
@@ -134,7 +137,10 @@ class Subscriber(Outbox):
         return True
 
     def hold(self, messages: Sequence[Message]) -> None:
-        """Keep what comes while this client is replayed; too much is left to the store."""
+        """Keep what comes while this client is replayed.
+
+        Past MAX_HELD it is left to the store, which is read again; what was not stored is lost to it.
+        """
         assert self.held is not None
         if len(self.held) + len(messages) > MAX_HELD:
             self.held.clear()
@@ -142,17 +148,18 @@ class Subscriber(Outbox):
         else:
             self.held.extend(messages)
 
+    def take_held(self, reached: int) -> list[Message]:
+        """What was kept above `reached`; from now on again nothing is."""
+        held, self.held = self.held or [], []
+        return [message for message in held if message.id > reached]
+
     def begin_replay(self) -> None:
         """Join closed: from now on messages wait in order."""
         self.cursor, self.held = BEHIND, []
 
     def go_live(self, reached: int) -> None:
-        """The store has nothing newer than `reached`: send what waited, then follow the channel."""
-        waited = [message for message in self.held or () if message.id > reached]
-        self.held = None
-        self.cursor = waited[-1].id if waited else reached
-        if waited:
-            self.offer(Due(waited).joined(self.dialect))
+        """Everything up to `reached` was sent, and nothing is kept: follow the channel."""
+        self.held, self.cursor = None, reached
 
     async def drained(self) -> None:
         """Wait until nothing is owed, or the client is gone. Cancelling is safe."""
@@ -165,7 +172,7 @@ class Subscriber(Outbox):
     def on_readable(self) -> bool:
         """Read once; True if it was a heartbeat and nothing else.
 
-        A TLS socket is read until it is empty, for epoll cannot see what OpenSSL holds.
+        Of a TLS socket also what OpenSSL holds already, for epoll cannot see that.
         """
         beat = False
         while self._state is not CLOSED:
@@ -181,7 +188,7 @@ class Subscriber(Outbox):
                 break
             if self._state is OPEN:
                 beat = self._receive(data)
-            if not isinstance(self.socket, ssl.SSLSocket):
+            if not (isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()):
                 break
         return beat
 
@@ -201,46 +208,57 @@ class Subscriber(Outbox):
     def _receive(self, data: bytes) -> bool:
         if self._reader is None:
             if self.dialect.is_beat(data):  # nearly everything that clients ever say
-                self._beat()
+                self._note_beat()
+                self.offer(self.dialect.beat)
                 return True
             self._reader = self.dialect.reader()
+        answers: list[bytes] = []  # of one read, written together: a flood gets one write
+        end: tuple[bytes, str] | None = None
         try:
             for event in self._reader.receive_data(data):
-                self._act(event)
-                if self._state is not OPEN:
-                    return False
+                if isinstance(event, Farewell):
+                    end = event.data, "client closed"
+                    break
+                answers.append(self._answer(event))
+                if len(answers) > MAX_EVENTS:
+                    end = self.dialect.goodbye(FLOOD), FLOOD.reason
+                    break
         except Violation as violation:
-            self._leave(violation.last_words, f"protocol: {violation}")
-            return False
+            end = violation.last_words, f"protocol: {violation}"
         if self._reader.idle:
             self._reader = None
+        if answer := b"".join(answers):
+            self.offer(answer)
+        if end is not None and self._state is OPEN:
+            self._leave(*end)
         return False
 
-    def _act(self, event: Event) -> None:
+    def _answer(self, event: Event) -> bytes:
+        """Act on what the client said; what is to be answered, perhaps nothing."""
         match event:
             case Heartbeat():
-                self._beat()
+                self._note_beat()
+                return self.dialect.beat
             case Acknowledged(message_id):
                 self._live.counts.acknowledgements += 1
                 if message_id > self.channel.acknowledged:
                     self.channel.acknowledged = message_id
             case Answer(data):
-                self.offer(data)
-            case Farewell(data):
-                self._leave(data, "client closed")
+                return data
+        return b""
 
-    def _beat(self) -> None:
-        self._beat_at = trio.current_time()
+    def _note_beat(self) -> None:
+        self._counted_from = trio.current_time()
         self._live.counts.heartbeats += 1
-        self.offer(self.dialect.beat)
 
     # How it ends
 
     def due_at(self) -> float | None:
         """When the wheel should look: the heartbeat's deadline, or the end of patience."""
+        config = self._live.config
         if self._state is OPEN:
-            return self._beat_at + self._heartbeat + self._live.config.heartbeat_grace
-        return self._beat_at if self._state is LEAVING else None
+            return self._counted_from + self._heartbeat + config.heartbeat_grace
+        return self._counted_from + config.goodbye_timeout if self._state is LEAVING else None
 
     def expire(self, _now: float) -> None:
         """No heartbeat in time; or the last words were not read in time."""
@@ -273,7 +291,7 @@ class Subscriber(Outbox):
         """
         self._unsubscribe(reason)
         self._state = LEAVING
-        self._beat_at = trio.current_time() + self._live.config.goodbye_timeout
+        self._counted_from = trio.current_time()
         self._live.wheel.watch(self)
         waited = bool(self.owed)
         self.owed += last_words
@@ -299,7 +317,7 @@ class Subscriber(Outbox):
         live.hub.leave(self.channel, self)
         live.counts.unsubscribed += 1
         live.counts.ended[reason.partition(":")[0]] += 1
-        live.log.info("unsubscribed", key=str(self.channel.key), peer=self.address, reason=reason)
+        log.info("unsubscribed", key=str(self.channel.key), peer=self.address, reason=reason)
         self._wake_waiter()
 
     def _wake_waiter(self) -> None:

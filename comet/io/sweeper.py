@@ -129,6 +129,5 @@ class Sweeper:
     def _count(self, taken: int, refused: int, messages: int) -> None:
         counts = self._counts
         counts.frames_taken += taken
-        counts.frames_refused += refused
         counts.deliveries += taken * messages
         counts.failures += refused * messages

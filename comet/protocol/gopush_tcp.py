@@ -29,7 +29,7 @@ MAX_LINE = 16  # bytes of "*6\r\n" or "$4096\r\n", with room for an explicit sig
 MAX_ACK_LINE = 24 * 1024  # bytes: 1,000 ids of 16 digits
 
 BEAT = b"+h\r\n"
-BAD_PARAMETER, BAD_TICKET, NOT_OURS = b"-p\r\n", b"-a\r\n", b"-n\r\n"
+H, OPENING_BRACE = 0x68, 0x7B  # the first byte of a heartbeat, and of an acknowledgement
 
 Parser = Generator[None, None, "list[bytes]"]
 
@@ -109,10 +109,10 @@ class TcpReader:
         self._line = b""
         at = 0
         while at < len(data):
-            if data[at] == 0x68:
+            if data[at] == H:
                 at += 1
                 yield Heartbeat()
-            elif data[at] == 0x7B and self._native:
+            elif data[at] == OPENING_BRACE and self._native:
                 end = data.find(b"\r\n", at)
                 if end < 0:
                     self._keep(data[at:])

@@ -14,14 +14,13 @@ frame, as in the original; version 2 is told why.
 Source: gopush-cluster comet/pubsub_websocket.go; spec/gopush.md 1.2 and 1.12.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Iterator
 
 from appmodel.errors import RemoteProtocolError
 from appmodel.protocol.envelope import new_envelope, old_envelope
 from appmodel.protocol.http import Request, Response
 from comet.protocol.dialect import Acknowledged, Answer, Event, Farewell, Heartbeat, Violation
-from comet.protocol.native import Goodbye, bad_request, parse_acknowledgement
+from comet.protocol.native import HEARTBEAT_MISSED, Goodbye, bad_request, parse_acknowledgement
 from comet.protocol.websocket import (
     NORMAL,
     PONG,
@@ -37,15 +36,11 @@ from comet.protocol.websocket import (
 )
 
 BEAT_FRAME = frame(TEXT, b"+h\r\n")
-LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _H = 0x68
 
 
-def upgrade(request: Request, origins: Collection[str]) -> Response:
-    """The answer to a handshake: 101, or the status that the original's library gives.
-
-    `origins`: allowed values of `Origin` beside the request's own host and loopback; "*" = any.
-    """
+def upgrade(request: Request) -> Response:
+    """The answer to a handshake: 101, or the status that the original's library gives."""
     headers = request.headers
     if headers.get("upgrade", "").lower() != "websocket" or "upgrade" not in _tokens(
         headers.get("connection", "")
@@ -58,8 +53,6 @@ def upgrade(request: Request, origins: Collection[str]) -> Response:
     token = accept_token(headers.get("sec-websocket-key", ""))
     if token is None:
         return _refuse(400, "Sec-WebSocket-Key must be 16 bytes of base64")
-    if not origin_allowed(headers, origins):
-        return _refuse(403, "this Origin may not subscribe here")
     offered = [p for p in headers.get("sec-websocket-protocol", "").split(",") if p.strip()]
     if len(offered) > 1:
         return _refuse(400, "more than one Sec-WebSocket-Protocol")
@@ -67,19 +60,6 @@ def upgrade(request: Request, origins: Collection[str]) -> Response:
     if offered:
         answer.append(("Sec-WebSocket-Protocol", offered[0].strip()))
     return Response(status=101, headers=answer)
-
-
-def origin_allowed(headers: Mapping[str, str], origins: Collection[str]) -> bool:
-    """Whether a page of this `Origin` may subscribe. Programs that send none may."""
-    origin = headers.get("origin")
-    if origin is None or "*" in origins or origin in origins:
-        return True
-    try:
-        host = urlsplit(origin).hostname
-        own = urlsplit("//" + headers.get("host", "")).hostname
-    except ValueError:
-        return False
-    return host is not None and (host in LOOPBACK_HOSTS or host == own)
 
 
 class WsReader:
@@ -167,7 +147,7 @@ class WsDialect:
         """
         if self._native:
             return close_frame(*goodbye)
-        return b"" if goodbye.code == 4002 else close_frame(NORMAL)
+        return b"" if goodbye is HEARTBEAT_MISSED else close_frame(NORMAL)
 
 
 def _tokens(value: str) -> list[str]:

@@ -169,7 +169,8 @@ class FrameReader:
             self._opcode = opcode
             self._decoder = codecs.getincrementaldecoder("utf-8")() if opcode == TEXT else None
         self._size += len(payload)
-        self._parts.append(payload)
+        if payload:  # a stranger's empty fragments cost nothing, however many
+            self._parts.append(payload)
         if self._decoder is not None:  # decoded as it comes: bad text is refused before its end
             try:
                 self._decoder.decode(payload, last)

@@ -96,7 +96,7 @@ async def main(port: int) -> None:
         await comet.reception.receive(wire, Asked(key="echo", heartbeat="600"), dialect, rest)
 
     async def handle(request: Request) -> Response:
-        response = upgrade(request, ["*"])
+        response = upgrade(request)
         if response.status == 101:
             response.takeover = take
         return response

@@ -50,7 +50,7 @@ class Listener:
 def subscribing(world: World) -> Callable[[Key], Awaitable[list[Received]]]:
     async def subscribe(key: Key) -> list[Received]:
         hub = world.comet.live.hub
-        channel, _ = hub.open(key)
+        channel = hub.open(key)
         mark = await world.comet.reading.mark(key)
         if mark is not None:
             channel.learn_mark(mark)

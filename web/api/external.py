@@ -24,13 +24,13 @@ import msgspec
 
 from appmodel.core.message import Page
 from appmodel.core.names import Key, parse_key
+from appmodel.core.origins import Origins
 from appmodel.errors import BadInput, NoNode, PushError, Unavailable
 from appmodel.protocol.envelope import new_envelope, old_envelope, reply
 from appmodel.protocol.http import Request, Response, Route
 from web.api.replies import answer, callback_of, refusal
 from web.core.access import Access
 from web.core.numbers import signed
-from web.core.origins import Origins
 from web.services.reading import Reading
 
 WEBSOCKET, TCP = 1, 2  # values of the protocol parameter

@@ -20,6 +20,7 @@ import msgspec
 
 from appmodel.core.message import Push
 from appmodel.core.names import Key, parse_key
+from appmodel.core.origins import Origins
 from appmodel.errors import BadInput, NoNode, PushError, TooLarge
 from appmodel.protocol.envelope import checked_json, reply
 from appmodel.protocol.http import Request, Response, Route, first_values
@@ -27,7 +28,6 @@ from web.api.replies import OK, answer, refusal
 from web.core.access import Access
 from web.core.numbers import unsigned
 from web.core.orders import MAX_TTL
-from web.core.origins import Origins
 from web.services.push_ids import fresh_push_id
 from web.services.pushing import Pushing
 from web.services.reading import Reading

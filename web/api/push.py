@@ -20,6 +20,7 @@ import msgspec
 from appmodel.core.credentials import Caller
 from appmodel.core.message import Push
 from appmodel.core.names import Key, parse_key
+from appmodel.core.origins import Origins
 from appmodel.errors import PushError, TooLarge
 from appmodel.protocol.envelope import checked_json
 from appmodel.protocol.http import Headers, Request, Response, Route
@@ -29,7 +30,6 @@ from web.core.access import Access
 from web.core.decoding import decode
 from web.core.ndjson import Line, Lines
 from web.core.orders import Order, Outcome, claim_of, parse_targets, push_id_of
-from web.core.origins import Origins
 from web.core.payloads import PushAnswer, PushRequest, StreamError, parse_ttl, push_answer
 from web.core.problems import problem
 from web.services.ordering import Ordering

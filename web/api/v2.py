@@ -24,6 +24,7 @@ from werkzeug.exceptions import HTTPException
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import Presence
 from appmodel.core.names import Key, parse_key
+from appmodel.core.origins import Origins
 from appmodel.errors import BadInput, PushError, TooLarge
 from appmodel.protocol.http import Headers
 from web.api.internal import Limits
@@ -32,7 +33,6 @@ from web.core.access import Access
 from web.core.decoding import decode
 from web.core.numbers import unsigned
 from web.core.orders import parse_targets
-from web.core.origins import Origins
 from web.core.payloads import (
     DeletedAnswer,
     KeyPresence,

@@ -362,7 +362,7 @@ async def test_the_last_place_of_a_key() -> None:
 
         assert await legacy.read_all() == b""
         assert await native.read_all() == b"-x 4409 too many connections of this key\r\n"
-        assert world.comet.live.gate.refused == {"per_key": 2}
+        assert world.comet.live.gate.refused == {"too many connections of this key": 2}
 
 
 async def test_a_refused_client_gives_its_place_back() -> None:

@@ -48,7 +48,7 @@ class Stage:
 
     def channel(self, key: str, size: int) -> tuple[Channel, list[Taker]]:
         takers = [Taker(self.writes) for _ in range(size)]
-        channel, _ = self.hub.open(parse_key(key))
+        channel = self.hub.open(parse_key(key))
         channel.joining += size - 1
         for taker in takers:
             self.hub.join(channel, taker)

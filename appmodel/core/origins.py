@@ -91,7 +91,7 @@ class Origins:
         if not is_loopback_name(name) and name not in self._hosts:
             raise Forbidden(
                 f"Host: {host[:80]!r} is not a loopback name; a node without authentication"
-                " answers to those and to web.hosts"
+                " answers to those and to the hosts in its configuration"
             )
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from appmodel.core.origins import Origins, host_name
 from appmodel.errors import Forbidden
-from web.core.origins import Origins, host_name
 
 OPEN = Origins()
 SHOP = Origins(["https://Shop.example/"])
