@@ -33,6 +33,7 @@ CHUNK = 64 * 1024  # bytes offered at once: a client that reads slowly is waited
 MAX_HOLE = (
     512 * 1024
 )  # bytes of a hole that is filled for all; past it each client reads for itself
+FEED = 5_000  # marks of one read: a few milliseconds of the loop
 BLIND_AT_ONCE = 500  # channels a second whose clients are asked to come anew
 TRIES = 3  # of reading a hole before the channel's clients are let go
 
@@ -137,8 +138,9 @@ class Reading:
                 self._note_failure(error)
                 subscriber.hang_up(STORE_AWAY)
                 return None
-            frames = [(found.id, _encoded(subscriber, found)) for found in page.messages]
-            if not await self._send(subscriber, [frame for _, frame in frames]):
+            encode = subscriber.dialect.encode
+            readable = [found for found in page.messages if _is_readable(key, found)]
+            if not await self._send(subscriber, [encode(f.id, f.body) for f in readable]):
                 return None
             if page.messages:
                 after = page.messages[-1].id
@@ -196,8 +198,8 @@ class Reading:
                 except (PushError, trio.TooSlowError) as error:
                     self._note_failure(error)
                     break
-                if channel.hole is None:  # it was given up meanwhile
-                    return
+                if channel.hole != hole:  # it was given up meanwhile
+                    continue
                 if messages is None:
                     self.give_up(channel, SLOW)
                     return
@@ -247,16 +249,25 @@ class Reading:
                 if channel is not None and channel.miss(mark):
                     self._on_hole(channel)
             try:
-                with trio.fail_after(self._config.fetch_timeout):
-                    feed = await self._store.feed(position, limit=10_000)
+                position, suspects = await self._read_feed(position)
             except (PushError, trio.TooSlowError) as error:
                 self._note_failure(error)
-                continue
-            self.store_failed = False
+                suspects = {}
+            else:
+                self.store_failed = False
+                self._let_blind_go()
+
+    async def _read_feed(self, position: int) -> tuple[int, dict[Key, int]]:
+        """Where the feed ends now, and the marks since `position` that channels of ours lack."""
+        behind: dict[Key, int] = {}
+        while True:
+            with trio.fail_after(self._config.fetch_timeout):
+                feed = await self._store.feed(position, limit=FEED)
             self._clock.observe(max((mark for _, mark in feed.marks), default=0))
+            behind.update((key, mark) for key, mark in feed.marks if self._is_behind(key, mark))
+            if len(feed.marks) < FEED:
+                return feed.position, behind
             position = feed.position
-            suspects = {key: mark for key, mark in feed.marks if self._is_behind(key, mark)}
-            self._let_blind_go()
 
     def _let_blind_go(self) -> None:
         """The store is back: whoever came while it was away may have missed something, and comes anew."""
@@ -273,13 +284,6 @@ class Reading:
         if not self.store_failed:
             log.warning("store away", error=str(error) or type(error).__name__)
         self.store_failed = True
-
-
-def _encoded(subscriber: Subscriber, found: Stored) -> bytes:
-    """The frame of a stored message; nothing for what no client could read."""
-    if not _is_readable(subscriber.channel.key, found):
-        return b""
-    return subscriber.dialect.encode(found.id, found.body)
 
 
 def _is_readable(key: Key, found: Stored) -> bool:
