@@ -10,8 +10,12 @@ a key, forgot ids with their messages, and had no receipts (spec/gopush.md secti
 
 from collections.abc import Iterable
 
-from appmodel.core.clock import MAX_ID, MAX_LEAD_US
+from appmodel.core.clock import MAX_ID
 from appmodel.core.message import DEDUPE_WINDOW, Page, Stored
+
+MAX_AHEAD_US = (
+    300_000_000  # 5 min; a comet believes a client a fifth of it: see appmodel/core/clock.py
+)
 
 
 def message_id(proposed: int, mark: int) -> int:
@@ -30,7 +34,7 @@ def runs_away(proposed: int, *, now: float, highest: int) -> bool:
     A mark only grows, so one comet whose clock is years ahead would spoil its keys for ever: nothing
     may be stored under such an id.
     """
-    return proposed > min(max(int(now * 1e6), highest) + MAX_LEAD_US, MAX_ID)
+    return proposed > min(max(int(now * 1e6), highest) + MAX_AHEAD_US, MAX_ID)
 
 
 def take_page(messages: Iterable[Stored], *, limit: int, max_bytes: int) -> Page:

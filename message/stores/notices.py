@@ -2,9 +2,9 @@
 
 import structlog
 
-from appmodel.core.clock import MAX_LEAD_US
 from appmodel.core.names import Key
 from appmodel.errors import NotStored
+from message.core.retention import MAX_AHEAD_US
 
 NAMED_KEYS = 10_000  # keys whose first trim is logged; after that only the counter speaks
 RUNAWAY_PAUSE = 60.0  # seconds between two log lines on clocks that run away
@@ -40,5 +40,5 @@ class Notices:
             log.error("a comet's clock runs away", proposed_id=proposed, ahead_s=ahead)
         return NotStored(
             f"proposed_id: got {proposed}, {ahead} s ahead of the store's time, "
-            f"expected at most {MAX_LEAD_US // 1_000_000} s: check the clocks"
+            f"expected at most {MAX_AHEAD_US // 1_000_000} s: check the clocks"
         )

@@ -13,11 +13,11 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appmodel.core.clock import MAX_LEAD_US
 from appmodel.core.interfaces import OfflineStore
 from appmodel.core.message import DEDUPE_WINDOW, Page, Save, Saved
 from appmodel.core.names import Key
 from appmodel.errors import NotStored
+from message.core.retention import MAX_AHEAD_US
 
 A, B, C = Key("", "a", "user"), Key("", "b", "user"), Key("tenant1", "a", "user")
 START = 1_800_000_000.0  # Unix seconds at which each test begins
@@ -328,13 +328,13 @@ class OfflineStoreContract:
     async def test_a_clock_that_ran_away_is_refused(self, store: OfflineStore, time: Time) -> None:
         """An id over 5 min ahead of time and marks would spoil its key for ever: nothing is kept."""
         with pytest.raises(NotStored, match="proposed_id"):
-            await store.save([push(1, [B]), push(2, at=NOW + MAX_LEAD_US + 1)])
+            await store.save([push(1, [B]), push(2, at=NOW + MAX_AHEAD_US + 1)])
         assert await store.marks([A, B]) == [0, 0]
 
-        [saved] = await store.save([push(2, at=NOW + MAX_LEAD_US)])
-        [ahead] = await store.save([push(3, [B], at=NOW + MAX_LEAD_US + 9)])
+        [saved] = await store.save([push(2, at=NOW + MAX_AHEAD_US)])
+        [ahead] = await store.save([push(3, [B], at=NOW + MAX_AHEAD_US + 9)])
 
-        assert (saved.ids, ahead.ids) == ((NOW + MAX_LEAD_US,), (NOW + MAX_LEAD_US + 9,))
+        assert (saved.ids, ahead.ids) == ((NOW + MAX_AHEAD_US,), (NOW + MAX_AHEAD_US + 9,))
 
     async def test_a_retry_with_a_runaway_clock_is_a_retry(self, store: OfflineStore) -> None:
         """It was stored, so "not stored" would be a lie."""

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appmodel.core.clock import MAX_ID, MAX_LEAD_US
+from appmodel.core.clock import MAX_ID
 from appmodel.core.message import DEDUPE_WINDOW, Stored
-from message.core.retention import kept_until, message_id, runs_away, take_page
+from message.core.retention import MAX_AHEAD_US, kept_until, message_id, runs_away, take_page
 
 IDS = st.integers(0, MAX_ID)
 
@@ -33,10 +33,10 @@ def test_receipts_are_kept_a_day_or_the_ttl_if_longer(ttl: float, kept: float) -
 @pytest.mark.parametrize(
     ("now_us", "highest", "proposed", "refused"),
     [
-        (10**15, 0, 10**15 + MAX_LEAD_US, False),
-        (10**15, 0, 10**15 + MAX_LEAD_US + 1, True),
-        (10**15, 2 * 10**15, 2 * 10**15 + MAX_LEAD_US, False),
-        (10**15, 2 * 10**15, 2 * 10**15 + MAX_LEAD_US + 1, True),
+        (10**15, 0, 10**15 + MAX_AHEAD_US, False),
+        (10**15, 0, 10**15 + MAX_AHEAD_US + 1, True),
+        (10**15, 2 * 10**15, 2 * 10**15 + MAX_AHEAD_US, False),
+        (10**15, 2 * 10**15, 2 * 10**15 + MAX_AHEAD_US + 1, True),
         (10**15, 0, 1, False),
         (10**15, MAX_ID, MAX_ID, False),
         (10**15, MAX_ID, MAX_ID + 1, True),
