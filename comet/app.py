@@ -105,7 +105,7 @@ class _Doors:
             head_timeout=config.handshake_timeout,
             drain_timeout=Duration(HANDSHAKE_GRACE),
         )
-        door = FrontDoor([self._comet.websocket.route], limits=limits)
+        door = FrontDoor([self._comet.websocket.route], limits=limits, refuses=False)
         tls = open_tls("comet.websocket.tls", config.tls)
         nursery.start_soon(partial(door.serve, sockets, stop=self._stop, tls=tls))
         self._context.metrics.counter(
@@ -131,6 +131,7 @@ class _Doors:
                 tls=tls,
                 max_connections=self._config.limits.handshakes_at_once,
                 grace=HANDSHAKE_GRACE,
+                refusal=None,  # thousands that come back at once wait in the backlog
                 on_trouble=self._count_trouble,
             )
         )

@@ -38,6 +38,7 @@ class FrontDoor:
         render_error: what a client is told when a handler raises a `PushError`.
         fallback: gets each connection that asks for another path, from the first byte of that
             request on, and serves it to its end; without one they get 404.
+        refuses: above `max_connections` clients hear 503; else they wait in the backlog.
         on_bug: told of each exception that is not a `PushError`, after it was logged and the client
             got 500. An exception from it is not contained: a test can run without containment.
     """
@@ -49,8 +50,10 @@ class FrontDoor:
         limits: HttpLimits | None = None,
         render_error: RenderError = render_plainly,
         fallback: Fallback | None = None,
+        refuses: bool = True,
         on_bug: OnBug | None = None,
     ) -> None:
+        self._refuses = refuses
         self._service = Service(
             routes=RouteTable(routes),
             limits=limits or HttpLimits(),
@@ -99,7 +102,7 @@ class FrontDoor:
                 handshake_timeout=limits.handshake_timeout,
                 max_connections=limits.max_connections,
                 grace=limits.drain_timeout,
-                refusal=FULL,
+                refusal=FULL if self._refuses else None,
                 on_trouble=self._count,
             )
             nursery.cancel_scope.cancel()

@@ -4,7 +4,8 @@
     ECONNABORTED, EPROTO, ENETDOWN, ...        goes on: that one connection is gone
     EMFILE, ENFILE, ENOBUFS, ENOMEM            counts it, rests PAUSE, and tries again (weak spot C9)
     EBADF, EINVAL, ENOTSOCK, EOPNOTSUPP        ends: this is no listening socket, a bug
-    a connection above max_connections         counts it, says `refusal`, hangs up
+    a connection above max_connections         counts it, says `refusal`, hangs up; or, without one,
+                                               leaves it in the backlog until a place is free
 
 Source: accept(2); trio's serve_listeners for the two kinds of errors; spec/gopush.md section 10.2.
 """
@@ -94,7 +95,7 @@ async def serve_wires(
     handshake_timeout: float = 10.0,
     max_connections: int = 100_000,
     grace: float = math.inf,
-    refusal: bytes = b"",
+    refusal: bytes | None = b"",
     on_trouble: OnTrouble | None = None,
 ) -> None:
     """Run `handler` in a task of its own for each connection, until `stop` is set and all have ended.
@@ -112,7 +113,7 @@ async def serve_wires(
         sockets: from `open_sockets`; owned by this call from now on.
         handshake_timeout: seconds for TLS, in the connection's own task.
         max_connections: handlers at the same time; above it a connection is closed.
-        refusal: bytes for whom there was no room (not over TLS).
+        refusal: bytes for whom there was no room (not over TLS); None: they wait in the backlog.
         on_trouble: counts them; must not block. An exception from it ends the call.
     """
     room = _Room(handler, tls, handshake_timeout, max_connections, refusal, on_trouble or _ignore)
@@ -139,7 +140,7 @@ class _Room:
         tls: ssl.SSLContext | None,
         handshake_timeout: float,
         max_connections: int,
-        refusal: bytes,
+        refusal: bytes | None,
         on_trouble: OnTrouble,
     ) -> None:
         self._handler = handler
@@ -148,10 +149,14 @@ class _Room:
         self._places = max_connections
         self._refusal = refusal
         self._on_trouble = on_trouble
+        self._freed = trio.lowlevel.ParkingLot()
 
     async def accept_from(self, listening: socket.socket, nursery: trio.Nursery) -> None:
         """Accept until cancelled."""
         while True:
+            if not self._places and self._refusal is None:
+                await self._freed.park()
+                continue
             await trio.lowlevel.wait_readable(listening)
             try:
                 self._accept_batch(listening, nursery)
@@ -164,6 +169,8 @@ class _Room:
     def _accept_batch(self, listening: socket.socket, nursery: trio.Nursery) -> None:
         """Accept what waits, up to BATCH. Raises OSError if it would fail again at once."""
         for _ in range(BATCH):
+            if not self._places and self._refusal is None:
+                return
             try:
                 connected, _ = listening.accept()
             except BlockingIOError:
@@ -182,7 +189,7 @@ class _Room:
         self._on_trouble("full", None)
         with suppress(OSError), connected:
             connected.setblocking(False)
-            if self._tls is None:
+            if self._tls is None and self._refusal:
                 connected.send(self._refusal)
 
     async def _serve(self, connected: socket.socket) -> None:
@@ -202,6 +209,7 @@ class _Room:
                     wire.close()
         finally:
             self._places += 1
+            self._freed.unpark_all()
 
     async def _is_agreed(self, wire: Wire) -> bool:
         if not wire.secure:

@@ -130,13 +130,23 @@ class Channel:
         self.cursor = max(self.cursor or 0, until)
         for message, prev in waiting:
             self.accept(message, prev)
+        if self.cursor < self.missed:
+            self._open_hole()
 
     def miss(self, mark: int) -> bool:
         """The store has ids up to `mark`: whether that opens a hole that nobody is filling yet."""
-        if self.aside is not None or self.cursor is None or self.cursor >= mark:
+        if self.cursor is None or self.cursor >= mark:
+            return False
+        self.missed = max(
+            self.missed, mark
+        )  # also while a hole is being filled: it is the next one
+        return self._open_hole()
+
+    def _open_hole(self) -> bool:
+        """Hold back what comes; False if that is so already."""
+        if self.aside is not None:
             return False
         self.aside = []
-        self.missed = mark
         return True
 
     def take_due(self) -> list[Message]:

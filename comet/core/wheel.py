@@ -33,15 +33,17 @@ class Wheel:
         if due is not None:
             self._put(entry, due)
 
-    def advance(self, now: float) -> Iterator[int]:
-        """Handle every slot up to `now`; yields after each, with the number looked at: pause there."""
+    def advance(self, now: float, *, step: int = 256) -> Iterator[int]:
+        """Handle every slot up to `now`; yields the number looked at after each `step`: pause there."""
         while self._position < int(now / self._tick):
             self._position += 1
             at = self._position % len(self._slots)
             slot, self._slots[at] = self._slots[at], []
-            for entry in slot:
-                self._look(entry, now)
-            yield len(slot)
+            for start in range(0, len(slot), step):
+                part = slot[start : start + step]
+                for entry in part:
+                    self._look(entry, now)
+                yield len(part)
 
     def _look(self, entry: Watched, now: float) -> None:
         due = entry.due_at()

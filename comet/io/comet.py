@@ -6,6 +6,7 @@ The composition root (comet/app.py) adds listeners; tests start one of these on 
 import time
 from collections.abc import Awaitable, Callable
 
+import structlog
 import trio
 
 from appmodel.core.clock import MessageClock
@@ -33,7 +34,10 @@ from comet.io.subscriber import Subscriber
 from comet.io.sweeper import STEP, Sweeper
 from comet.protocol.native import GOING_AWAY, SLOW, TICKET_REVOKED
 
+log = structlog.get_logger("comet")
+
 TICK = 0.25  # seconds between two looks at the wheel
+FROZEN = 2.0  # seconds between two turns of the wheel: the process or the machine stood still
 GOODBYES = 500  # clients hung up on between two pauses when the node stops
 
 
@@ -64,6 +68,7 @@ class Comet:
             poller=Poller(),
             wheel=Wheel(now=trio.current_time(), tick=TICK),
             gate=Gate(_limits(config)),
+            clock=clock,
         )
         counts = self.live.counts
         self._sweeper = Sweeper(hub, counts)
@@ -148,14 +153,17 @@ class Comet:
         await self.live.poller.wait_empty()
 
     async def _turn_wheel(self) -> None:
-        looked = 0
+        wheel, grace = self.live.wheel, self.live.config.heartbeat_grace
+        turned = trio.current_time()
         while True:
             await trio.sleep(TICK)
-            for number in self.live.wheel.advance(trio.current_time()):
-                looked += number
-                if looked > STEP:
-                    looked = 0
-                    await trio.lowlevel.checkpoint()
+            now = trio.current_time()
+            if now - turned > FROZEN:  # beats may lie in our sockets: read them before we judge
+                log.warning("was frozen", seconds=round(now - turned, 1))
+                self.live.patient_until = now + grace
+            turned = now
+            for _ in wheel.advance(now, step=STEP):
+                await trio.lowlevel.checkpoint()
 
     async def _hear_revocations(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+from appmodel.core.clock import MessageClock
 from comet.config import LiveConfig
 from comet.core.admission import Gate
 from comet.core.hub import Hub
@@ -37,4 +38,8 @@ class Live:
     poller: Poller
     wheel: Wheel
     gate: Gate
+    clock: MessageClock
+    patient_until: float = (
+        0.0  # trio time: before it no missed heartbeat counts, for we were frozen
+    )
     counts: Counts = field(default_factory=Counts)

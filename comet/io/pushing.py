@@ -23,7 +23,7 @@ from comet.core.channel import ASIDE, OVERRUN, Channel
 from comet.core.hub import Hub
 from comet.core.message import Message
 from comet.io.live import Counts
-from comet.io.sweeper import Sweeper
+from comet.io.sweeper import STEP, Sweeper
 
 log = structlog.get_logger("comet")
 
@@ -122,7 +122,8 @@ class CometPusher:
 
     def _accept(self, job: _Job) -> None:
         push = job.push
-        if not push.expires_at and not (self._waiting and self._waits(push.keys)):
+        alone = len(push.keys) <= STEP and not (self._waiting and self._waits(push.keys))
+        if not push.expires_at and alone:
             self._deliver_unsaved(job)
             return
         job.call.missing += 1
@@ -149,7 +150,7 @@ class CometPusher:
                 job.call.outcomes[job.index] = verdict
                 self._counts.pushes_failed += 1
             else:
-                self._deliver_saved(job, next(saved))
+                await self._deliver_saved(job, next(saved))
             self._settle(job)
         self._sweeper.wake()
 
@@ -188,11 +189,14 @@ class CometPusher:
             return NotStored(f"the store answered {len(saved)} of {len(saves)} saves")
         return saved
 
-    def _deliver_saved(self, job: _Job, saved: Saved) -> None:
+    async def _deliver_saved(self, job: _Job, saved: Saved) -> None:
+        """To thousands of keys in steps: nothing else of these keys is delivered before this is settled."""
         messages: dict[int, Message] = {}
         online: list[int] = []
         hub, body = self._hub, job.push.body
         for key, message_id, prev in zip(job.push.keys, saved.ids, saved.prevs, strict=True):
+            if len(online) % STEP == STEP - 1:
+                await trio.lowlevel.checkpoint()
             channel = hub.get(key)
             if channel is None:
                 online.append(0)

@@ -5,6 +5,7 @@ then they are merged and it is live. No gap: what is not in the last page was sa
 waits. No duplicate: what waited and was in a page is dropped by its id.
 """
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -185,8 +186,9 @@ class Reading:
         if waiting.cancelled_caught:
             subscriber.hang_up(SLOW)
             return False
-        self._counts.replayed += len(frames)
-        return subscriber.offer(b"".join(frames))
+        taken = subscriber.offer(b"".join(frames))
+        self._counts.replayed += len(frames) * taken
+        return taken
 
     async def fill(self, channel: Channel) -> None:
         """Fetch the holes of `channel` and deliver what waits behind them, or let its clients go."""
@@ -240,8 +242,10 @@ class Reading:
         A mark above a cursor is a message that was stored and has not come; it gets one interval of
         grace, for it may be on its way. One read for all keys, however many.
         """
-        position = -1
+        position = -1  # asks for the end
         suspects: dict[Key, int] = {}
+        with contextlib.suppress(PushError, trio.TooSlowError):
+            position, _ = await self._read_feed(position)
         while True:
             await trio.sleep(self._config.position_check)
             for key, mark in suspects.items():
@@ -265,7 +269,7 @@ class Reading:
                 feed = await self._store.feed(position, limit=FEED)
             self._clock.observe(max((mark for _, mark in feed.marks), default=0))
             behind.update((key, mark) for key, mark in feed.marks if self._is_behind(key, mark))
-            if len(feed.marks) < FEED:
+            if feed.position == position or position < 0:
                 return feed.position, behind
             position = feed.position
 

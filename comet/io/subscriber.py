@@ -29,12 +29,11 @@ from comet.protocol.dialect import (
     Reader,
     Violation,
 )
-from comet.protocol.native import FLOOD, HEARTBEAT_MISSED, SLOW, Goodbye
+from comet.protocol.native import HEARTBEAT_MISSED, SLOW, Goodbye
 
 log = structlog.get_logger("comet")
 
-READ = 4096  # bytes a read: a client that says more waits for its next turn
-MAX_EVENTS = 64  # of one read; nobody has so much to say, it is a flood
+READ = 4096  # bytes a read, and what one turn of a client may cost; the rest waits for its next
 MAX_HELD = 256  # messages kept for a client while it is replayed
 
 
@@ -108,6 +107,8 @@ class Subscriber(Outbox):
         live.counts.subscribed += 1
         if self.offer(self.dialect.beat) and rest:
             self._receive(rest)
+        if isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+            self.on_readable()  # OpenSSL has read more with the request: epoll does not know
 
     # What the cluster has for the client
 
@@ -220,9 +221,6 @@ class Subscriber(Outbox):
                     end = event.data, "client closed"
                     break
                 answers.append(self._answer(event))
-                if len(answers) > MAX_EVENTS:
-                    end = self.dialect.goodbye(FLOOD), FLOOD.reason
-                    break
         except Violation as violation:
             end = violation.last_words, f"protocol: {violation}"
         if self._reader.idle:
@@ -241,7 +239,7 @@ class Subscriber(Outbox):
                 return self.dialect.beat
             case Acknowledged(message_id):
                 self._live.counts.acknowledgements += 1
-                if message_id > self.channel.acknowledged:
+                if self.channel.acknowledged < message_id <= self._live.clock.last:
                     self.channel.acknowledged = message_id
             case Answer(data):
                 return data
@@ -260,12 +258,12 @@ class Subscriber(Outbox):
             return self._counted_from + self._heartbeat + config.heartbeat_grace
         return self._counted_from + config.goodbye_timeout if self._state is LEAVING else None
 
-    def expire(self, _now: float) -> None:
+    def expire(self, now: float) -> None:
         """No heartbeat in time; or the last words were not read in time."""
-        if self._state is OPEN:
-            self.hang_up(HEARTBEAT_MISSED)
-        else:
+        if self._state is not OPEN:
             self.drop("goodbye timed out")
+        elif now >= self._live.patient_until:
+            self.hang_up(HEARTBEAT_MISSED)
 
     def hang_up(self, goodbye: Goodbye) -> None:
         """End it from our side: say why, as far as the dialect can, and close."""

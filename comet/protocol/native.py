@@ -32,7 +32,6 @@ STORE_AWAY = Goodbye(4004, "store away")
 NOT_OURS = Goodbye(4000, "moved")
 TICKET_REFUSED = Goodbye(4401, "ticket refused")
 TICKET_REVOKED = Goodbye(4402, "ticket revoked")
-FLOOD = Goodbye(4400, "too many messages at once")
 KEY_FULL = Goodbye(4409, "too many connections of this key")
 
 

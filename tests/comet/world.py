@@ -5,6 +5,7 @@ async with open_comet() as comet:
     assert await client.read(4) == b"+h\r\n"
 """
 
+import json
 import os
 import ssl
 import time
@@ -15,6 +16,7 @@ from functools import partial
 
 import msgspec
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from appmodel.core.cluster import ClusterView, Node, Role
 from appmodel.core.credentials import Credentials
@@ -24,10 +26,13 @@ from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor
 from appmodel.io.listener import open_sockets, serve_wires
 from comet.config import CometConfig
+from comet.core.channel import Channel
 from comet.io.comet import Comet
+from comet.io.subscriber import Subscriber
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
 
+BEAT = b"+h\r\n"
 LIMIT = 10.0  # seconds of real time for one answer: a test that hangs says where
 HANDSHAKE = (
     "GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -78,6 +83,15 @@ class Client:
         found, self._received = self._received[:at], self._received[at:]
         return found
 
+    async def read_ids(self, count: int) -> list[int]:
+        """The ids of the next TCP messages."""
+        ids: list[int] = []
+        for _ in range(count):
+            size = await self.read_until(b"\r\n")
+            body = await self.read(int(size[1:-2]) + 2)
+            ids.append(json.loads(body)["mid"])
+        return ids
+
     async def read_all(self) -> bytes:
         """Everything to the server's end."""
         found = await self.read_until(b"\0never\0")
@@ -112,6 +126,13 @@ class World:
         await client.send(request)
         return client
 
+    async def subscriber(self, key: str = "k", *, version: str = "2", after: int = -1) -> Client:
+        """A TCP client that was welcomed; `after` >= 0: it resumes from this id."""
+        last_id = str(after) if after >= 0 else ""
+        client = await self.tcp(request("sub", key, "30", "", version, last_id))
+        assert await client.read(len(BEAT)) == BEAT
+        return client
+
     async def ws(self, target: str, *, headers: str = "") -> Client:
         """A WebSocket client that was upgraded."""
         client = await self.connect(self.ws_port)
@@ -120,6 +141,18 @@ class World:
         head = await client.read_until(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 101 "), head
         return client
+
+    def channel(self, key: str = "k") -> Channel:
+        """The channel of `key`, which must have somebody."""
+        channel = self.comet.live.hub.get(parse_key(key))
+        assert channel is not None, key
+        return channel
+
+    def member(self, key: str = "k") -> Subscriber:
+        """The comet's side of the last subscriber of `key`."""
+        subscriber = self.channel(key).subscribers[-1]
+        assert isinstance(subscriber, Subscriber)
+        return subscriber
 
     async def push(self, *keys: str, body: bytes = b"{}", ttl: float = 0) -> Delivery:
         """One push that must not be refused."""
@@ -150,6 +183,14 @@ class World:
         while not holds():
             assert time.monotonic() - began < LIMIT, "it did not come so far"
             await trio.lowlevel.checkpoint()
+
+
+async def pass_time(clock: MockClock, seconds: float) -> None:
+    """Let time go by in steps: after a leap a comet would find that it was frozen, and be patient."""
+    end = trio.current_time() + seconds
+    while (left := end - trio.current_time()) > 0:
+        clock.jump(min(left, 1.0))
+        await wait_all_tasks_blocked()
 
 
 def request(*arguments: str) -> bytes:

@@ -24,6 +24,7 @@ from tests.comet.world import (
     changed,
     client_frame,
     open_comet,
+    pass_time,
     request,
     text_frame,
 )
@@ -319,7 +320,7 @@ async def test_a_missed_heartbeat(transport: str, mock_clock: MockClock) -> None
     async with open_comet() as world:
         client = await _subscriber(world, transport)
 
-        mock_clock.jump(35.3)
+        await pass_time(mock_clock, 35.5)
 
         assert await client.read_all() == b""
 

@@ -119,7 +119,7 @@ class PushApi:
         if len(body) > self._limits.message:
             raise TooLarge(f"msg: over {self._limits.message} bytes")
         checked_json(body, "msg")
-        ttl = parse_ttl(wanted.ttl) if wanted.ttl else 0.0
+        ttl = parse_ttl(wanted.ttl) if wanted.ttl != 0 else 0.0
         keys = self._targets(wanted.to, caller.realm)
         expires_at = now + ttl if ttl else 0.0
         if wanted.idempotency_key is None:

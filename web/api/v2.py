@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import msgspec
 from quart import Response as QuartResponse
-from quart import request
+from quart import has_request_context, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
@@ -246,10 +246,16 @@ async def _refuse_http(error: HTTPException) -> QuartResponse:
         title=error.name,
         status=status,
         code=f"http_{status}",
-        detail=f"{request.method} {request.path}: {error.name.lower()}",
+        detail=_what(error),
     )
     response = QuartResponse(_ENCODER.encode(said), status=status, content_type=MEDIA_TYPE)
     allow = getattr(error, "valid_methods", None)
     if allow:
         response.headers["Allow"] = ", ".join(sorted(allow))
     return response
+
+
+def _what(error: HTTPException) -> str:
+    """The call that was refused, and how. A WebSocket handshake on this port has no request."""
+    said = error.name.lower()
+    return f"{request.method} {request.path}: {said}" if has_request_context() else said
