@@ -3,7 +3,8 @@
 import socket
 import ssl
 
-_NOT_NOW = (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError)
+# What a send says that would have to wait. They are OSErrors: catch them before a lost connection.
+NOT_NOW = (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError)
 
 
 class Outbox:
@@ -20,26 +21,11 @@ class Outbox:
         self.socket = sock  # non-blocking; an SSLSocket on a TLS listener
         self.owed = b""  # empty is the normal state and costs nothing
 
-    def put(self, frames: bytes) -> bool:
-        """Send `frames` when nothing is owed; False if some of it is owed now.
-
-        Raises:
-            OSError: the peer is gone.
-        """
-        try:
-            sent = self.socket.send(frames)
-        except _NOT_NOW:
-            sent = 0
-        if sent == len(frames):
-            return True
-        self.owed = frames[sent:]
-        return False
-
     def flush(self) -> bool:
         """Send what is owed; True when nothing is. Raises OSError if the peer is gone."""
         try:
             while self.owed:
                 self.owed = self.owed[self.socket.send(self.owed) :]
-        except _NOT_NOW:
+        except NOT_NOW:
             return False
         return True

@@ -18,7 +18,7 @@ from appmodel.core.credentials import Ticket
 from comet.core.channel import BEHIND, Channel
 from comet.core.message import Message
 from comet.io.live import Live
-from comet.io.outbox import Outbox
+from comet.io.outbox import NOT_NOW, Outbox
 from comet.protocol.dialect import (
     Acknowledged,
     Answer,
@@ -117,13 +117,19 @@ class Subscriber(Outbox):
         if self.owed or self._state is not OPEN:
             return self._offer_behind(frames)
         try:
-            if self.put(frames):
-                return True
+            sent = self.socket.send(frames)
+        except NOT_NOW:
+            sent = 0
         except OSError:
             self.drop("connection lost")
             return False
+        return sent == len(frames) or self._owe(frames[sent:])
+
+    def _owe(self, rest: bytes) -> bool:
+        """The kernel did not take all: keep the rest, and hang up if it is too much."""
+        self.owed = rest
         self._live.poller.watch_writes(self.socket, wanted=True)
-        if len(self.owed) > self._live.config.outbox_limit:
+        if len(rest) > self._live.config.outbox_limit:
             self.hang_up(SLOW)
         return self._state is OPEN
 
