@@ -2,16 +2,16 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from appmodel.core.names import Key
 from appmodel.io.calls import RemotePusher, pusher_handlers
-from comet.core.message import Message
 from comet.protocol.dialect import Dialect
 from comet.protocol.gopush_ws import WsDialect
 from tests.appmodel.io.loopback import PATIENCE, over_rpc
+from tests.comet.fakes import Taker
 from tests.comet.world import World, open_comet
 from tests.contract.pusher import PusherContract, Received, Stage, StoreOfMoods
 
@@ -28,23 +28,17 @@ class OpenDialect(WsDialect):
 
 
 @dataclass
-class Listener:
-    """A member of a channel that keeps what it is offered."""
+class Listener(Taker):
+    """Understands what it is offered."""
 
     dialect: Dialect = field(default_factory=OpenDialect)
-    cursor: int = 0
-    held: list[Message] | None = None
-    place: int = 0
     received: list[Received] = field(default_factory=list)
 
     def offer(self, frames: bytes) -> bool:
         for line in frames.splitlines():
             message_id, body = json.loads(line)
             self.received.append(Received(message_id, base64.b64decode(body)))
-        return True
-
-    def hold(self, messages: Sequence[Message]) -> None:
-        raise AssertionError("nobody is replayed here")
+        return super().offer(frames)
 
 
 def subscribing(world: World) -> Callable[[Key], Awaitable[list[Received]]]:

@@ -29,13 +29,46 @@ def test_ids_rise_above_all_that_was_given_or_seen(steps: list[tuple[str, int]])
 
 
 def test_a_stranger_cannot_push_the_clock_to_its_end() -> None:
-    """A client's cursor is believed 5 minutes ahead, no further."""
+    """A client's cursor is believed a minute ahead, no further."""
     clock = MessageClock()
     now = 1_700_000_000_000_000
 
     assert clock.observe_claim(now + MAX_LEAD_US, now)
     assert not clock.observe_claim(MAX_ID, now)
     assert clock.next_id(now) == now + MAX_LEAD_US + 1
+
+
+@given(st.lists(st.integers(0, 3 * MAX_LEAD_US), max_size=20))
+def test_claims_on_top_of_claims_carry_no_further_than_one(leads: list[int]) -> None:
+    """Strangers who take turns get as far as one of them alone."""
+    clock = MessageClock()
+    now = 1_700_000_000_000_000
+
+    for lead in leads:
+        clock.observe_claim(clock.last + lead, now)
+
+        assert clock.last <= now + MAX_LEAD_US
+
+
+def test_ten_claims_a_lead_above_one_another() -> None:
+    """The first is believed, and none after it."""
+    clock = MessageClock()
+    now = 1_700_000_000_000_000
+
+    believed = [clock.observe_claim(now + step * MAX_LEAD_US, now) for step in range(1, 11)]
+
+    assert believed == [True] + [False] * 9
+    assert clock.last == now + MAX_LEAD_US
+
+
+def test_a_claim_of_what_was_given_is_always_true() -> None:
+    """Also while the clock runs ahead of the time, for it saw a store that does."""
+    clock = MessageClock()
+    now = 1_700_000_000_000_000
+    clock.observe(now + 10 * MAX_LEAD_US)
+
+    assert clock.observe_claim(now + 10 * MAX_LEAD_US, now)
+    assert not clock.observe_claim(now + 10 * MAX_LEAD_US + 1, now)
 
 
 def test_what_cannot_be_an_id_is_not_observed() -> None:

@@ -1,7 +1,5 @@
 """A channel delivers every stored message once and in order, whatever arrives, and sees every hole."""
 
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,25 +8,9 @@ from appmodel.core.names import Key, parse_key
 from comet.core.channel import MAX_ASIDE, Channel, Hole, Verdict
 from comet.core.hub import Hub
 from comet.core.message import Message
-from comet.protocol.dialect import Dialect
-from comet.protocol.gopush_ws import WsDialect
+from tests.comet.fakes import Taker
 
 KEY = parse_key("u1@user")
-
-
-@dataclass
-class FakeSubscriber:
-    """Takes everything; remembers nothing but its place."""
-
-    dialect: Dialect = field(default_factory=lambda: WsDialect(version="1", limit=100))
-    cursor: int = 0
-    held: list[Message] | None = None
-    place: int = -1
-
-    def offer(self, frames: bytes) -> bool:
-        return True
-
-    def hold(self, messages: object) -> None: ...
 
 
 def stored(message_id: int) -> Message:
@@ -163,11 +145,11 @@ def _fill_from(channel: Channel, chain: list[int]) -> None:
 def test_leaving_keeps_everybody_else(steps: list[bool], random: object) -> None:
     """Places stay right under any order of joining and leaving."""
     channel = Channel(KEY)
-    here: list[FakeSubscriber] = []
+    here: list[Taker] = []
 
     for joins in steps:
         if joins or not here:
-            here.append(FakeSubscriber())
+            here.append(Taker())
             channel.join(here[-1])
         else:
             gone = here.pop(len(here) // 2)
@@ -182,7 +164,7 @@ def test_a_hub_keeps_only_channels_with_somebody_in_or_on_the_way() -> None:
     hub = Hub()
     channel = hub.open(KEY)
     assert hub.open(KEY) is channel
-    subscriber = FakeSubscriber()
+    subscriber = Taker()
 
     hub.join(channel, subscriber)
     hub.leave(channel, subscriber)

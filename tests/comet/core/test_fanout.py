@@ -1,15 +1,12 @@
 """One encoding per dialect, one write per subscriber and round, nothing twice."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 from appmodel.core.names import parse_key
 from comet.core.channel import BEHIND, Channel
 from comet.core.fanout import Due, deliver
 from comet.core.message import Message
-from comet.protocol.dialect import Dialect
 from comet.protocol.gopush_tcp import TcpDialect
 from comet.protocol.gopush_ws import WsDialect
+from tests.comet.fakes import Taker
 
 
 class CountingDialect(WsDialect):
@@ -20,27 +17,6 @@ class CountingDialect(WsDialect):
     def encode(self, message_id: int, body: bytes) -> bytes:
         self.encoded += 1
         return super().encode(message_id, body)
-
-
-@dataclass
-class Taker:
-    """A subscriber that remembers its writes."""
-
-    dialect: Dialect
-    cursor: int = 0
-    held: list[Message] | None = None
-    place: int = 0
-    writes: list[bytes] = field(default_factory=list)
-    slow: bool = False
-
-    def offer(self, frames: bytes) -> bool:
-        if not self.slow:
-            self.writes.append(frames)
-        return not self.slow
-
-    def hold(self, messages: Sequence[Message]) -> None:
-        assert self.held is not None
-        self.held.extend(messages)
 
 
 def channel_with(*takers: Taker) -> Channel:

@@ -1,8 +1,5 @@
 """Rounds are fair: a giant channel is swept in steps, and order holds all the same."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-
 import trio
 
 from appmodel.core.names import parse_key
@@ -11,30 +8,10 @@ from comet.core.hub import Hub
 from comet.core.message import Message
 from comet.io.live import Counts
 from comet.io.sweeper import STEP, Sweeper
-from comet.protocol.dialect import Dialect
 from comet.protocol.gopush_tcp import TcpDialect
+from tests.comet.fakes import Taker
 
 DIALECT = TcpDialect(version="1")
-
-
-@dataclass
-class Taker:
-    """Takes everything and counts."""
-
-    writes: list[bytes]
-    dialect: Dialect = DIALECT
-    cursor: int = 0
-    held: list[Message] | None = None
-    place: int = 0
-    got: list[bytes] = field(default_factory=list)
-
-    def offer(self, frames: bytes) -> bool:
-        self.writes.append(frames)
-        self.got.append(frames)
-        return True
-
-    def hold(self, messages: Sequence[Message]) -> None:
-        raise AssertionError("nobody is replayed here")
 
 
 class Stage:
@@ -43,16 +20,22 @@ class Stage:
     def __init__(self) -> None:
         self.hub, self.counts = Hub(), Counts()
         self.sweeper = Sweeper(self.hub, self.counts)
-        self.writes: list[bytes] = []
+        self.takers: list[Taker] = []
         self._ids = 0
 
     def channel(self, key: str, size: int) -> tuple[Channel, list[Taker]]:
-        takers = [Taker(self.writes) for _ in range(size)]
+        takers = [Taker(DIALECT) for _ in range(size)]
+        self.takers += takers
         channel = self.hub.open(parse_key(key))
         channel.joining += size - 1
         for taker in takers:
             self.hub.join(channel, taker)
         return channel, takers
+
+    @property
+    def written(self) -> int:
+        """How often anybody was written to."""
+        return sum(len(taker.writes) for taker in self.takers)
 
     def push(self, *channels: Channel) -> tuple[bytes, trio.Event]:
         """One message for these channels; its frame, and the event of its caller."""
@@ -75,8 +58,7 @@ async def test_a_giant_channel_is_swept_in_steps(nursery: trio.Nursery) -> None:
     most = seen = 0
     while not offered.is_set():
         await trio.lowlevel.checkpoint()
-        most = max(most, len(stage.writes) - seen)
-        seen = len(stage.writes)
+        most, seen = max(most, stage.written - seen), stage.written
 
     assert seen == len(takers)
     assert 0 < most <= 2 * STEP
@@ -94,8 +76,7 @@ async def test_many_small_channels_are_swept_in_steps(nursery: trio.Nursery) -> 
     most = seen = 0
     while not offered.is_set():
         await trio.lowlevel.checkpoint()
-        most = max(most, len(stage.writes) - seen)
-        seen = len(stage.writes)
+        most, seen = max(most, stage.written - seen), stage.written
 
     assert seen == 3 * STEP
     assert most <= 2 * STEP
@@ -109,14 +90,14 @@ async def test_a_small_channel_does_not_wait_for_a_giant(nursery: trio.Nursery) 
     small, [taker] = stage.channel("small", 1)
     nursery.start_soon(stage.sweeper.run)
     _, giant_done = stage.push(giant)
-    while not stage.writes:
+    while not stage.written:
         await trio.lowlevel.checkpoint()
 
     _, small_done = stage.push(small)
     await small_done.wait()
 
-    assert len(taker.got) == 1
-    assert len(stage.writes) < len(takers)
+    assert len(taker.writes) == 1
+    assert stage.written < len(takers)
     assert not giant_done.is_set()
     await giant_done.wait()
     nursery.cancel_scope.cancel()
@@ -128,7 +109,7 @@ async def test_order_holds_over_a_sweep_in_steps(nursery: trio.Nursery) -> None:
     giant, takers = stage.channel("giant", 5 * STEP)
     nursery.start_soon(stage.sweeper.run)
     first, _ = stage.push(giant)
-    while not stage.writes:
+    while not stage.written:
         await trio.lowlevel.checkpoint()
 
     second, _ = stage.push(giant)
@@ -136,7 +117,7 @@ async def test_order_holds_over_a_sweep_in_steps(nursery: trio.Nursery) -> None:
     third, last = stage.push(giant)
     await last.wait()
 
-    assert {b"".join(taker.got) for taker in takers} == {first + second + third}
+    assert {b"".join(taker.writes) for taker in takers} == {first + second + third}
     nursery.cancel_scope.cancel()
 
 
@@ -146,14 +127,14 @@ async def test_who_leaves_in_the_middle_costs_nobody_a_message(nursery: trio.Nur
     giant, takers = stage.channel("giant", 4 * STEP)
     nursery.start_soon(stage.sweeper.run)
     _, offered = stage.push(giant)
-    while not stage.writes:
+    while not stage.written:
         await trio.lowlevel.checkpoint()
 
     gone = takers[1]
     stage.hub.leave(giant, gone)
     await offered.wait()
 
-    assert all(len(taker.got) == 1 for taker in takers if taker is not gone)
+    assert all(len(taker.writes) == 1 for taker in takers if taker is not gone)
     nursery.cancel_scope.cancel()
 
 
@@ -164,7 +145,7 @@ async def test_a_caller_is_told_when_its_own_push_has_been_offered(nursery: trio
     small, _ = stage.channel("small", 1)
     nursery.start_soon(stage.sweeper.run)
     stage.push(giant)
-    while not stage.writes:
+    while not stage.written:
         await trio.lowlevel.checkpoint()
 
     frame, both = stage.push(giant, small)
@@ -172,5 +153,5 @@ async def test_a_caller_is_told_when_its_own_push_has_been_offered(nursery: trio
     await only_small.wait()
     await both.wait()
 
-    assert all(frame in taker.got[-1] for taker in takers)
+    assert all(frame in taker.writes[-1] for taker in takers)
     nursery.cancel_scope.cancel()

@@ -145,6 +145,18 @@ def test_nothing_is_read_after_a_close(payload: bytes, event: Close) -> None:
     assert list(reader.receive_data(client_frame(TEXT, b"h"))) == []
 
 
+def test_empty_fragments_cost_nothing() -> None:
+    """A stranger may send them for ever: they count against no limit, so none may be kept."""
+    reader = FrameReader(LIMIT)
+    list(reader.receive_data(client_frame(TEXT, b"ab", fin=False)))
+
+    for _ in range(1000):
+        list(reader.receive_data(client_frame(CONTINUATION, b"", fin=False) * 100))
+
+    assert (reader._parts, reader._buffer) == ([b"ab"], b"")
+    assert list(reader.receive_data(client_frame(CONTINUATION, b"c"))) == [Text("abc")]
+
+
 def test_events_before_a_fault_are_not_lost() -> None:
     """The caller acts on them before it hears of the fault."""
     assert outcome([client_frame(TEXT, b"h") + b"\x83\x80"]) == ([Text("h")], PROTOCOL_ERROR)
