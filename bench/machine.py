@@ -7,10 +7,12 @@ On loopback it includes what the kernel does for the receiver inside the sender'
 import os
 import platform
 import resource
+import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+YARDS = 20_000  # sends and reads of the yardstick: 20 to 40 ms
 OPEN_FILES = 1 << 17  # asked for; what the machine allows is what we get
 
 
@@ -28,15 +30,15 @@ class Cores:
         usable = sorted(os.sched_getaffinity(0))
         return cls(frozenset(usable[-2:-1] or usable), frozenset(usable[-1:]), frozenset(usable))
 
-    def shared(self) -> "Cores":
-        """The server may run on any core, as it would for its users."""
-        return Cores(self.all, self.load, self.all)
-
 
 class Bystanders:
-    """How much of the machine went to others since this was made: rates suffer from it."""
+    """What else went on since this was made: how much went to others, and how fast the machine was.
+
+    A virtual machine is not always the same one: the yardstick tells when its host gave it less.
+    """
 
     def __init__(self) -> None:
+        self._yardstick = yardstick()
         self._start = time.monotonic()
         self._ours = _cpu_of_us()
         self._busy, self._stolen = _cpu_of_all()
@@ -47,7 +49,8 @@ class Bystanders:
         others = max(0.0, busy - self._busy - (_cpu_of_us() - self._ours))
         return (
             f"Meanwhile other processes used {others / seconds:.2f} cores "
-            f"and the host took {(stolen - self._stolen) / seconds:.2f}."
+            f"and the host took {(stolen - self._stolen) / seconds:.2f}; "
+            f"the yardstick was {self._yardstick:.2f} µs, then {yardstick():.2f} µs."
         )
 
 
@@ -97,6 +100,17 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def yardstick() -> float:
+    """CPU microseconds that a byte costs through a socket pair, there and back into Python."""
+    near, far = socket.socketpair()
+    with near, far:
+        before = time.process_time()
+        for _ in range(YARDS):
+            near.send(b"x")
+            far.recv(1)
+        return (time.process_time() - before) / YARDS * 1e6
 
 
 def _cpu_of_us() -> float:

@@ -59,7 +59,7 @@ def push_private(bench: Bench) -> Report:
         return Report([], [Verdict.not_measured(titles[e], _must(e), why) for e in BARS])
     runs: dict[int, list[Run]] = {expire: [] for expire in BARS}
     with (
-        bench.ours(bench.cores.shared()) as server,
+        bench.ours(bench.cores) as server,
         Subscribers.connect(server.port, [server.dialogue("bench", LONG)]) as subscriber,
     ):
         size = _learn_size(server, subscriber)

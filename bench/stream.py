@@ -40,7 +40,7 @@ def push_stream(bench: Bench) -> Report:
     keys = [f"s{number}@user" for number in range(bench.scale.stream_keys)]
     pushes = bench.scale.stream_pushes // len(keys) * len(keys)
     with (
-        bench.ours(bench.cores.shared()) as server,
+        bench.ours(bench.cores) as server,
         Subscribers.connect(
             server.port, [server.dialogue(key, LONG) for key in keys]
         ) as subscribers,

@@ -146,11 +146,15 @@ def test_bystanders_are_told_from_us(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the machine did, without what we did, over the time that passed."""
     monkeypatch.setattr(machine, "_cpu_of_all", iter([(100.0, 1.0), (130.0, 2.0)]).__next__)
     monkeypatch.setattr(machine, "_cpu_of_us", iter([5.0, 20.0]).__next__)
+    monkeypatch.setattr(machine, "yardstick", iter([1.0, 1.5]).__next__)
     monkeypatch.setattr(time, "monotonic", iter([0.0, 10.0]).__next__)
 
     told = str(machine.Bystanders())
 
-    assert told == "Meanwhile other processes used 1.50 cores and the host took 0.10."
+    assert told == (
+        "Meanwhile other processes used 1.50 cores and the host took 0.10; "
+        "the yardstick was 1.00 µs, then 1.50 µs."
+    )
 
 
 @pytest.mark.parametrize("size", [1, 125, 126, 65_535])
