@@ -14,6 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from appmodel.core.cluster import Node, Role
 from appmodel.core.names import parse_key
+from appmodel.core.units import Size
 from appmodel.io.listener import tls_context
 from comet.config import CometConfig
 from tests.comet.world import (
@@ -290,6 +291,19 @@ async def test_handshakes(name: str, sent: str, status: int) -> None:
         assert head.startswith(b"HTTP/1.1 %d " % status), name
 
 
+async def test_another_websocket_version_hears_ours() -> None:
+    """1.2: 400, and the version that we speak: RFC 6455 section 4.2.2."""
+    async with open_comet() as world:
+        client = await world.connect(world.ws_port)
+        handshake = HANDSHAKE.format(target=WELCOME, host="127.0.0.1").replace(": 13", ": 8")
+        await client.send(handshake.encode())
+
+        lines = (await client.read_until(b"\r\n\r\n")).split(b"\r\n")
+
+        assert lines[0].startswith(b"HTTP/1.1 400 ")
+        assert b"Sec-WebSocket-Version: 13" in lines
+
+
 async def test_the_upgrade_byte_for_byte() -> None:
     """No extension, no compression, no header that was not asked for but the date."""
     async with open_comet() as world:
@@ -323,6 +337,19 @@ async def test_a_missed_heartbeat(transport: str, mock_clock: MockClock) -> None
         await pass_time(mock_clock, 35.5)
 
         assert await client.read_all() == b""
+
+
+@pytest.mark.parametrize(("transport", "last"), [("ws", b"}\x88\x02\x03\xe8"), ("tcp", b"}\r\n")])
+async def test_a_send_queue_that_overflows(transport: str, last: bytes) -> None:
+    """1.12: close 1000 on WebSocket, nothing on TCP; both behind the end of a whole message."""
+    config = changed(CometConfig(), "live", send_buffer=Size(4096), outbox_limit=Size(64 * 1024))
+    async with open_comet(config) as world:
+        client = await _subscriber(world, transport)
+
+        while world.comet.live.hub.subscribers:
+            await world.push("k", body=b'"%b"' % (b"x" * 30_000))
+
+        assert (await client.read_all()).endswith(b',"gid":0' + last)
 
 
 @pytest.mark.parametrize(("transport", "last"), [("ws", b"\x88\x02\x03\xe8"), ("tcp", b"")])
