@@ -2,7 +2,8 @@
 
 Three kinds of callers push numbered messages with a ttl to a few keys; clients listen and resume by
 themselves. At a random moment the process is killed and started again. In the end every message whose
-push was answered has reached the client of its key exactly once, and ids rose all the way.
+push was answered has reached the client of its key exactly once, and ids rose all the way. Beside each
+client, which drops what it had before, a witness keeps whatever a connection brings.
 """
 
 import json
@@ -19,6 +20,7 @@ import pytest
 import trio
 
 from tests.node import Node, running_node
+from tests.system.witness import Witness
 
 ROUNDS = 20
 KEYS = ("u1@user", "g7@qun", "device 9")
@@ -33,6 +35,7 @@ class Storm:
         self._numbers = count()
         self.accepted: dict[str, dict[int, int]] = defaultdict(dict)  # key: number: id
         self.received: dict[str, list[tuple[int, int]]] = defaultdict(list)  # key: (id, number)
+        self.witnesses = {key: Witness(key, node.url("comet.tcp")) for key in KEYS}
         self._progress = trio.Event()
 
     async def listen(self, key: str, *, task_status: trio.TaskStatus[None]) -> None:
@@ -96,6 +99,8 @@ class Storm:
             for key in KEYS
         ):
             await self._progress.wait()
+        for key in KEYS:
+            await self.witnesses[key].until_seen(self.accepted[key].keys())
 
     def check(self) -> None:
         """Exactly once, in order, under the id that the caller was told."""
@@ -107,6 +112,7 @@ class Storm:
             told = {n: mid for n, mid in self.accepted[key].items() if mid}
             came = {number: message_id for message_id, number in self.received[key]}
             assert {n: came[n] for n in told} == told, f"{key}: came under another id"
+            self.witnesses[key].check()
 
     def _http(self, listener: str) -> httpx.AsyncClient:
         return httpx.AsyncClient(
@@ -146,6 +152,7 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
         async with trio.open_nursery() as clients:
             for key in KEYS:
                 await clients.start(storm.listen, key)
+                clients.start_soon(storm.witnesses[key].listen)
             for seed in range(ROUNDS):
                 before = len(storm.accepted["u1@user"])
                 await one_round(node, storm, random.Random(seed))
