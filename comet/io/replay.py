@@ -150,8 +150,11 @@ class Reading:
         return None
 
     async def _send_held(self, subscriber: Subscriber, reached: int) -> int | None:
-        """Send what was kept, until nothing is; then no turn of another task lies before going live."""
-        while held := subscriber.take_held(reached):
+        """Send what was kept, until nothing is; then no turn of another task lies before going live.
+
+        Not past an overrun: what is kept after it lies above what it lost.
+        """
+        while not subscriber.overran and (held := subscriber.take_held(reached)):
             if not await self._send(subscriber, [m.frame(subscriber.dialect) for m in held]):
                 return None
             reached = max(reached, *(message.id for message in held))

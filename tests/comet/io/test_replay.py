@@ -135,6 +135,25 @@ async def test_what_is_too_much_to_be_kept_is_read_from_the_store_again() -> Non
         assert await client.read_ids(1) == list(live.ids)
 
 
+async def test_what_overruns_while_the_kept_is_sent_is_not_skipped() -> None:
+    """The client is slow to take what was kept; what comes meanwhile is again too much to be kept."""
+    store = GatedStore()
+    async with open_comet(SMALL_BUFFER, store=store) as world:
+        halt = store.hold_answer("fetch")
+        client = await world.subscriber(after=0)
+        member = world.member()
+        await halt.reached.wait()
+        sent = [(await world.push("k", body=LARGE, ttl=60)).ids[0] for _ in range(100)]
+        halt.release()
+        await world.until(lambda: member._drained is not None)
+
+        while not member.overran:
+            sent += (await world.push("k", ttl=60)).ids
+        sent += (await world.push("k", ttl=60)).ids
+
+        assert await client.read_ids(len(sent)) == sent
+
+
 async def test_a_client_that_goes_in_the_middle_of_its_replay_leaves_nothing() -> None:
     """No task, no place at the gate, no channel."""
     store = GatedStore()
