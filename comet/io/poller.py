@@ -13,7 +13,7 @@ import trio
 from appmodel.io.contain import contain_bugs
 
 BATCH = 256  # events between two checkpoints: 2 to 4 ms
-PACE = 0.02  # seconds between two looks while there are heartbeats only, so that they gather
+PACE = 0.05  # seconds between two looks while there are heartbeats only, so that they gather
 
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 
