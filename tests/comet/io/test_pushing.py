@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import pytest
 import trio
 
 from appmodel.core.message import Delivery, Save, Saved
@@ -185,6 +186,22 @@ async def test_a_mark_says_nothing_once_somebody_waits_for_what_it_counts() -> N
         [delivery] = outcomes
         assert isinstance(delivery, Delivery)
         assert await a.read_ids(1) == list(delivery.ids)
+
+
+@pytest.mark.parametrize("listens", [False, True])
+async def test_an_id_that_the_store_gave_is_never_given_again(listens: bool) -> None:
+    """It is above ours: in the mark that a client's welcome needs, or in the answer to a save."""
+    store = GatedStore()
+    async with open_comet(UNCHECKED, store=store) as world:
+        [saved] = await store.save([ahead(world.now())])
+        client = await world.subscriber() if listens else None
+        stored = () if listens else (await world.push("k", ttl=60)).ids
+
+        delivery = await world.push("k")
+
+        assert delivery.ids > (stored or saved.ids)
+        if client is not None:
+            assert await client.read_ids(1) == list(delivery.ids)
 
 
 async def test_an_id_in_a_replayed_page_is_never_given_again() -> None:

@@ -7,7 +7,9 @@ from appmodel.core.message import Delivery, Save
 from appmodel.core.names import parse_key
 from appmodel.core.units import Duration, Size
 from comet.config import CometConfig
+from comet.io.replay import CHUNK
 from comet.io.subscriber import MAX_HELD
+from comet.protocol.native import GOING_AWAY
 from tests.comet.stores import GatedStore
 from tests.comet.world import BEAT, World, changed, open_comet, pass_time, request
 
@@ -83,10 +85,13 @@ async def test_a_client_that_stalls_for_too_long_is_let_go(
         await world.until(lambda: world.comet.live.hub.subscribers == 1)
         member = world.member()
 
+        owed: list[int] = []
         while member.is_open:  # what the kernel still takes may begin another term
+            owed.append(len(member.owed))
             mock_clock.jump(DEFAULTS.replay.stall_timeout + 1)
             await wait_all_tasks_blocked(0.01)
 
+        assert max(owed) < 2 * CHUNK  # it was not offered more instead
         assert world.comet.live.counts.ended == {"slow": 1}
         await pass_time(mock_clock, DEFAULTS.live.goodbye_timeout + 1)
         await world.until(lambda: world.comet.live.gate.connections == 0)
@@ -171,6 +176,22 @@ async def test_a_client_that_goes_in_the_middle_of_its_replay_leaves_nothing() -
         live = world.comet.live
         assert (len(live.hub), live.counts.replayed, live.poller.bugs) == (0, 0, 0)
         assert live.counts.ended == {"client closed": 1}
+
+
+async def test_a_replay_ends_when_its_client_is_let_go() -> None:
+    """It does not wait for a client that is owed only its last words."""
+    async with open_comet(SMALL_BUFFER) as world:
+        for _ in range(60):
+            await world.push("k", body=LARGE, ttl=600)
+        await world.subscriber(after=0)
+        member = world.member()
+        await world.until(lambda: member._drained is not None)
+
+        member.hang_up(GOING_AWAY)
+
+        assert member._drained is None
+        await wait_all_tasks_blocked()
+        assert world.comet.live.counts.ended == {"going away": 1}
 
 
 async def test_a_row_that_nobody_could_read_is_skipped() -> None:

@@ -16,7 +16,7 @@ from appmodel.core.names import parse_key
 from appmodel.core.units import Duration, Size
 from appmodel.io.listener import tls_context
 from comet.config import CometConfig
-from comet.io.subscriber import READ
+from comet.io.subscriber import READ, Subscriber
 from comet.protocol.native import GOING_AWAY, SLOW
 from tests.comet.world import (
     BEAT,
@@ -107,7 +107,9 @@ async def test_a_slow_client_is_let_go_and_costs_nobody_else(version: str) -> No
         assert end.endswith(b"-x 4001 slow\r\n") == (version == "2")
 
 
-async def test_a_client_that_reads_late_gets_everything_it_is_owed() -> None:
+async def test_a_client_that_reads_late_gets_everything_it_is_owed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """What the kernel does not take stays, within the limit, and goes out when it takes it again."""
     config = changed(SMALL_BUFFER, "live", outbox_limit=Size(8 * 1024**2))
     async with open_comet(config) as world:
@@ -120,8 +122,11 @@ async def test_a_client_that_reads_late_gets_everything_it_is_owed() -> None:
 
         assert await client.read_ids(len(ids)) == ids
         await world.until(lambda: not member.owed)
+        turns: list[Subscriber] = []  # nobody asks any more whether the kernel takes bytes
+        monkeypatch.setattr(Subscriber, "on_writable", lambda client: turns.append(client))
         ids = [(await world.push("k")).ids[0]]
         assert await client.read_ids(1) == ids
+        assert turns == []
 
 
 async def test_acknowledgements_are_shown() -> None:
@@ -322,6 +327,22 @@ async def test_last_words_wait_for_what_is_owed(mock_clock: MockClock) -> None:
         assert await client.read_ids(1) == list(delivery.ids)
         assert await client.read_all() == b"-x 1001 going away\r\n"
         await world.until(lambda: world.comet.live.gate.connections == 0)
+
+
+async def test_last_words_wait_for_a_full_kernel() -> None:
+    """Nothing of ours is owed, and yet there is no room for them."""
+    async with open_comet(SMALL_BUFFER) as world:
+        client = await world.subscriber()
+        member = world.member()
+        filled = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filled += member.socket.send(b"x" * 4096)
+
+        member.hang_up(GOING_AWAY)
+
+        assert await client.read(filled) == b"x" * filled
+        assert await client.read_all() == b"-x 1001 going away\r\n"
 
 
 async def test_last_words_that_nobody_reads_are_thrown_away(mock_clock: MockClock) -> None:
