@@ -13,9 +13,7 @@ from collections.abc import Iterable
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import DEDUPE_WINDOW, Page, Stored
 
-MAX_AHEAD_US = (
-    300_000_000  # 5 min; a comet believes a client a fifth of it: see appmodel/core/clock.py
-)
+MAX_AHEAD_US = 300_000_000  # 5 min; appmodel/core/clock.py believes a client a fifth of it
 
 
 def message_id(proposed: int, mark: int) -> int:
