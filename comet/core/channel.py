@@ -63,6 +63,7 @@ class Channel:
     __slots__ = (
         "acknowledged",
         "aside",
+        "blind",
         "cursor",
         "due",
         "joining",
@@ -79,6 +80,7 @@ class Channel:
         self.joining = 0  # handshakes that will join: they keep the channel alive
         self.due: list[Message] = []  # of this round, ids ascending
         self.listed = False  # the hub has it for the next round
+        self.blind = False  # made while the store was away: what it missed cannot be known
         self.aside: list[tuple[Message, int]] | None = None  # (message, prev) behind a hole
         self.missed = 0  # a mark of the store that was above the cursor
         self.acknowledged = 0

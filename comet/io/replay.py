@@ -65,7 +65,7 @@ class Reading:
         self._questions: list[_Question] = []
         self._asked = trio.Event()
         self._places = trio.CapacityLimiter(config.at_once)
-        self._blind: set[Key] = set()  # keys that were subscribed to while the store was away
+        self._some_blind = False  # whether any channel was made while the store was away
         self.store_failed = False
 
     async def run(self) -> None:
@@ -83,7 +83,7 @@ class Reading:
         """Tell a new channel the mark of its key. If that cannot be had, it is blind for now."""
         mark = await self.mark(channel.key)
         if mark is None:
-            self._blind.add(channel.key)
+            channel.blind = self._some_blind = True
         else:
             channel.learn_mark(mark)
 
@@ -218,7 +218,7 @@ class Reading:
 
     def give_up(self, channel: Channel, goodbye: Goodbye) -> None:
         """Its clients come back with their last id, or fetch: nobody is left with a silent gap."""
-        channel.aside, channel.cursor = None, None
+        channel.aside, channel.cursor, channel.blind = None, None, False
         for subscriber in tuple(channel.subscribers):
             assert isinstance(subscriber, Subscriber)
             subscriber.hang_up(goodbye)
@@ -278,9 +278,10 @@ class Reading:
 
     def _let_blind_go(self) -> None:
         """The store is back: whoever came while it was away may have missed something, and comes anew."""
-        for _ in range(min(len(self._blind), BLIND_AT_ONCE)):
-            channel = self._hub.get(self._blind.pop())
-            if channel is not None:
+        if self._some_blind:
+            blind = [channel for channel in self._hub.channels() if channel.blind]
+            self._some_blind = len(blind) > BLIND_AT_ONCE
+            for channel in blind[:BLIND_AT_ONCE]:
                 self.give_up(channel, STORE_AWAY)
 
     def _is_behind(self, key: Key, mark: int) -> bool:
