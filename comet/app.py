@@ -53,7 +53,7 @@ async def serve(
         await nursery.start(comet.run)
         async with trio.open_nursery() as listening:
             doors.open(listening)
-            context.peers.provide_pusher(doors.node.name, comet.pusher)
+            context.peers.provide_pusher(doors.node, comet.pusher)
             _observe(context, comet)
             await context.registry.register(doors.node)
             task_status.started(doors.addresses)

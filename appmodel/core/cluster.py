@@ -21,9 +21,10 @@ class Role(enum.StrEnum):
 class State(enum.StrEnum):
     """Where a node is in its life: only a ready comet is on the ring."""
 
-    JOINING = "joining"
+    JOINING = "joining"  # not on the ring yet
     READY = "ready"
-    DRAINING = "draining"
+    DRAINING = "draining"  # not on the ring any more: it hands its clients over
+    STANDBY = "standby"  # ready, behind an older process of the same name; the registry says so
 
 
 class RingKind(enum.StrEnum):
@@ -44,6 +45,39 @@ class Node(msgspec.Struct, frozen=True):
     rpc: str = ""  # empty: reachable only inside its own process
     ws: tuple[str, ...] = ()
     tcp: tuple[str, ...] = ()
+    capacity: int = 0  # connections that it takes; 0 = it does not say
+
+    def is_same_process(self, other: "Node") -> bool:
+        """Whether both are the same start of the same node.
+
+        An incarnation of 0 is that of a configured node, which does not know when it was started.
+        """
+        return (
+            self.role is other.role
+            and self.name == other.name
+            and (
+                self.incarnation == other.incarnation or 0 in (self.incarnation, other.incarnation)
+            )
+        )
+
+
+class Handover(msgspec.Struct, frozen=True, array_like=True):
+    """How far a comet is in moving its clients to other comets."""
+
+    moved: int  # clients that were told to go elsewhere, and went
+    left: int  # clients that are still here
+    lost: int  # clients that were cut off without a word
+    peak: int  # clients moved in the busiest second
+
+
+class Status(msgspec.Struct, frozen=True, array_like=True):
+    """What a comet answers to an operator."""
+
+    connections: int
+    keys: int  # with a subscriber here
+    attached: int  # of these keys: how many have their owner elsewhere
+    forwarded: int  # keys owned here that have subscribers on other comets
+    handover: Handover | None = None  # while clients are moved, and after
 
 
 class ClusterView(msgspec.Struct, frozen=True, dict=True):
@@ -68,6 +102,10 @@ class ClusterView(msgspec.Struct, frozen=True, dict=True):
         """The ring of this view."""
         weights = tuple(sorted((n.name, n.weight) for n in self.comets.values()))
         return _ring(self.ring_kind, weights)
+
+    def find(self, node: Node) -> Node | None:
+        """The process `node` as this view has it, whatever its state; None if it is not alive."""
+        return next((known for known in self.nodes if known.is_same_process(node)), None)
 
     def owner(self, key: Key) -> Node | None:
         """The comet that owns `key` in this view; None if there is none."""

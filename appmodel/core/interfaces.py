@@ -30,6 +30,10 @@ class Registry(Protocol):
     def view(self) -> ClusterView:
         """The last known view. Never blocks; versions only grow."""
 
+    @property
+    def trouble(self) -> str | None:
+        """Why the view may be old, or others may not see us; None = all is well."""
+
     async def register(self, node: Node) -> None:
         """Announce `node`, or change what is known of the node of that role and name."""
 
@@ -43,8 +47,13 @@ class Registry(Protocol):
 class Pusher(Protocol):
     """A comet, as web and other comets see it."""
 
-    async def push(self, pushes: Sequence[Push]) -> list[Delivery | PushError]:
+    async def push(
+        self, pushes: Sequence[Push], *, passed_on: bool = False
+    ) -> list[Delivery | PushError]:
         """Store, then send, then answer: one outcome per push, in their order.
+
+        A comet that does not own a key passes its push on to the owner, once: with `passed_on` it
+        answers NotOwner instead.
 
         A push with `expires_at` is durable before any client sees it. Per key, ids increase in the
         order of delivery. Pushes of one call are saved as one batch and stay in their order.

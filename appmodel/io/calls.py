@@ -109,6 +109,7 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 
 
 PUSH = Call[Sequence[Push], list[Outcome]]("pusher.push")
+PASS_ON = Call[Sequence[Push], list[Outcome]]("pusher.pass_on")
 PRESENCE = Call[Sequence[Key], list[Presence]]("pusher.presence")
 
 SAVE = Call[Sequence[Save], list[Saved]]("store.save")
@@ -131,8 +132,11 @@ class RemotePusher:
         self._caller = caller
         self._timeout = timeout
 
-    async def push(self, pushes: Sequence[Push]) -> list[Delivery | PushError]:
-        outcomes = await self._caller.call(PUSH, pushes, timeout=self._timeout)
+    async def push(
+        self, pushes: Sequence[Push], *, passed_on: bool = False
+    ) -> list[Delivery | PushError]:
+        call = PASS_ON if passed_on else PUSH
+        outcomes = await self._caller.call(call, pushes, timeout=self._timeout)
         return [o.delivery or PushError.from_wire(o.code, o.message) for o in outcomes]
 
     async def presence(self, keys: Sequence[Key]) -> list[Presence]:
@@ -145,7 +149,16 @@ def pusher_handlers(pusher: Pusher) -> Handlers:
     async def push(pushes: Sequence[Push]) -> list[Outcome]:
         return [_outcome(one) for one in await pusher.push(pushes)]
 
-    return dict([PUSH.answered_by(push), PRESENCE.answered_by(pusher.presence)])
+    async def pass_on(pushes: Sequence[Push]) -> list[Outcome]:
+        return [_outcome(one) for one in await pusher.push(pushes, passed_on=True)]
+
+    return dict(
+        [
+            PUSH.answered_by(push),
+            PASS_ON.answered_by(pass_on),
+            PRESENCE.answered_by(pusher.presence),
+        ]
+    )
 
 
 def _outcome(one: Delivery | PushError) -> Outcome:

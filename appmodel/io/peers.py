@@ -46,7 +46,7 @@ class Peers:
         self._registry = registry
         self._secret = secret
         self._limits = limits
-        self._pushers: dict[str, Pusher] = {}
+        self._pushers: list[tuple[Node, Pusher]] = []
         self._store: OfflineStore = _SharedStore(_MessageNodes(RemoteStore, self, registry, limits))
         self._ledger: Ledger = _SharedLedger(_MessageNodes(RemoteLedger, self, registry, limits))
         self._clients: dict[str, RpcClient] = {}
@@ -71,9 +71,9 @@ class Peers:
         self._nursery = None
         return await self._opened.__aexit__(kind, error, traceback)
 
-    def provide_pusher(self, name: str, pusher: Pusher) -> None:
-        """The comet `name` is in this process."""
-        self._pushers[name] = pusher
+    def provide_pusher(self, node: Node, pusher: Pusher) -> None:
+        """The comet `node` is in this process."""
+        self._pushers.insert(0, (node, pusher))
 
     def provide_store(self, store: OfflineStore, ledger: Ledger) -> None:
         """A message node is in this process. Whoever asked for the store before keeps calling the others."""
@@ -85,8 +85,9 @@ class Peers:
         Raises:
             Unavailable: it is not in this process and announces no address.
         """
-        if node.name in self._pushers:
-            return self._pushers[node.name]
+        for here, pusher in self._pushers:
+            if here.is_same_process(node):
+                return pusher
         return RemotePusher(self.client(node), self._limits.call_timeout)
 
     def store(self) -> OfflineStore:

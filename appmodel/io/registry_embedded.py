@@ -41,6 +41,11 @@ class EmbeddedRegistry:
         """The nodes as they are now, by role and name."""
         return self._view
 
+    @property
+    def trouble(self) -> None:
+        """There is nothing that could be away."""
+        return
+
     async def register(self, node: Node) -> None:
         """Announce `node`, or change what is known of the node of that role and name."""
         if self._nodes.get((node.role, node.name)) != node:

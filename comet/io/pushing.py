@@ -79,7 +79,7 @@ class CometPusher:
         self._waiting: Counter[Key] = Counter()  # keys of pushes that are not delivered yet
         self._wanted = trio.Event()
 
-    async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
+    async def push(self, pushes: Sequence[Push], *, passed_on: bool = False) -> list[Outcome]:
         """See `Pusher.push`. Cancelling leaves what was accepted on its way."""
         call = _Call(len(pushes))
         for index, push in enumerate(pushes):

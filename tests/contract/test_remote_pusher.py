@@ -29,7 +29,9 @@ class PlainComet:
         self._heard.setdefault(key, []).append(heard)
         return heard
 
-    async def push(self, pushes: Sequence[Push]) -> list[Delivery | PushError]:
+    async def push(
+        self, pushes: Sequence[Push], *, passed_on: bool = False
+    ) -> list[Delivery | PushError]:
         async with self._turn:
             return [await self._push(push) for push in pushes]
 

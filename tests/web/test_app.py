@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from appmodel.core.cluster import Role
+from appmodel.core.cluster import Node, Role
 from appmodel.core.message import Delivery, Push
 from appmodel.errors import ConfigError, PushError, Unavailable
 from appmodel.runtime.config import TlsConfig
@@ -56,7 +56,9 @@ class SlowComet(HonestComet):
     asked = False
     go = False
 
-    async def push(self, pushes: Sequence[Push]) -> list[Delivery | PushError]:
+    async def push(
+        self, pushes: Sequence[Push], *, passed_on: bool = False
+    ) -> list[Delivery | PushError]:
         self.asked = True
         while not self.go:
             await trio.lowlevel.checkpoint()
@@ -67,7 +69,7 @@ async def test_a_push_under_way_is_answered_before_the_node_stops() -> None:
     """SIGTERM costs no caller its answer: no new connections, the running request finishes."""
     async with open_world() as world, trio.open_nursery() as nursery:
         slow = SlowComet(world.store)
-        world.context.peers.provide_pusher("c1", slow)
+        world.context.peers.provide_pusher(Node(Role.COMET, "c1"), slow)
         answers: list[int] = []
 
         async def push() -> None:

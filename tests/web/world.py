@@ -46,7 +46,9 @@ class HonestComet:
         self.trouble: PushError | None = None  # raised by the next calls
         self.refused = 0  # calls that it was raised by
 
-    async def push(self, pushes: Sequence[Push]) -> list[Delivery | PushError]:
+    async def push(
+        self, pushes: Sequence[Push], *, passed_on: bool = False
+    ) -> list[Delivery | PushError]:
         trouble = self.trouble
         if trouble is not None:
             self.refused += 1
@@ -228,7 +230,7 @@ async def open_world(
         store = MemoryStore(MessageConfig(store="memory"))
         comet = HonestComet(store)
         context.peers.provide_store(store, store)
-        context.peers.provide_pusher("c1", comet)
+        context.peers.provide_pusher(Node(Role.COMET, "c1"), comet)
         if comets:
             ws = ("c1.example:6968", "c2.example:6968")
             await context.registry.register(Node(Role.COMET, "c1", ws=ws, tcp=tcp))

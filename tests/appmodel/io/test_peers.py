@@ -29,7 +29,9 @@ NOWHERE = "127.0.0.1:1"  # tcpmux: nobody listens there
 class CountingPusher:
     """A comet that answers with what it was asked."""
 
-    async def push(self, pushes: Sequence[Push]) -> list[Delivery | PushError]:
+    async def push(
+        self, pushes: Sequence[Push], *, passed_on: bool = False
+    ) -> list[Delivery | PushError]:
         return [
             Delivery((n,) * len(push.keys), (0,) * len(push.keys), bool(push.expires_at))
             if push.keys
@@ -101,7 +103,7 @@ async def test_what_lives_here_is_called_in_memory() -> None:
     """The all-in-one node passes objects, not frames: they are the very same."""
     peers = peers_of()
     pusher, store = CountingPusher(), MemoryStore(MessageConfig())
-    peers.provide_pusher("c1", pusher)
+    peers.provide_pusher(Node(Role.COMET, "c1"), pusher)
     peers.provide_store(store, store)
 
     async with peers:

@@ -39,7 +39,7 @@ class Comet:
         self._script = list(script)
         self.calls: list[list[Push]] = []
 
-    async def push(self, pushes: Sequence[Push]) -> list[Answer]:
+    async def push(self, pushes: Sequence[Push], *, passed_on: bool = False) -> list[Answer]:
         """None in the script: no answer for ever."""
         self.calls.append(list(pushes))
         await trio.lowlevel.checkpoint()
@@ -66,6 +66,7 @@ class Cluster:
         self.comets = comets
         self.view = self.view_of(*comets)
         self.next_views: list[ClusterView] = []
+        self.trouble: str | None = None
 
     def view_of(self, *names: str, version: int = 1) -> ClusterView:
         return ClusterView(version, tuple(Node(Role.COMET, name) for name in names))

@@ -1,0 +1,158 @@
+"""Real servers on loopback for tests, benchmarks and `make cluster`: start one, wait for it, end it.
+
+    with running(["redis-server", ...], ready=answers_ping, log=folder / "redis.log") as redis:
+        redis.pid                       to stop, continue or kill it: only ever by its own id
+
+A server lives in a folder of its own, listens on a free port of loopback, and is gone after the block.
+Each server has a module here that knows its command line; what is not installed is `Missing`.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+START_TIMEOUT = 60.0  # seconds; most take one, but the machine may be busy
+STOP_TIMEOUT = 20.0
+
+
+class Missing(Exception):
+    """The server is not installed here, and which Debian package has it."""
+
+
+class Daemon:
+    """A process that was started here."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        ready: Callable[[], bool],
+        user: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        stop_signal: int = signal.SIGTERM,
+    ) -> None:
+        """`ready()` is asked until it is true; it may raise OSError meanwhile."""
+        self._command, self._log, self._ready = list(command), log, ready
+        self._user = user
+        self._environment = {**os.environ, **(environment or {})}
+        self._stop_signal = stop_signal
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None, "it is not running"
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start it, the same command at the same place, and wait until it serves."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                group=self._user,
+                start_new_session=True,  # Ctrl-C is for us: we end it in our order
+            )
+        end = time.monotonic() + START_TIMEOUT
+        while not self._is_ready():
+            if not self.is_running or time.monotonic() > end:
+                self.kill()
+                raise RuntimeError(f"{self._command[0]} did not start:\n{self._tail()}")
+            time.sleep(0.02)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal: SIGSTOP, SIGCONT, SIGHUP."""
+        os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL, in the middle of whatever it is doing."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Ask it to end; one that hangs is killed. Its exit code."""
+        return self._end(self._stop_signal)
+
+    def _end(self, number: int) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(number)
+            process.send_signal(signal.SIGCONT)  # one that was stopped hears nothing else
+        try:
+            return process.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return process.wait()
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._ready()
+        except OSError:
+            return False
+
+    def _tail(self) -> str:
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-20:])
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    log: Path,
+    ready: Callable[[], bool],
+    user: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    stop_signal: int = signal.SIGTERM,
+) -> Iterator[Daemon]:
+    """A daemon that runs for the length of the block, unless somebody ends it before."""
+    daemon = Daemon(
+        command, log=log, ready=ready, user=user, environment=environment, stop_signal=stop_signal
+    )
+    daemon.start()
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+def free_port() -> int:
+    """A port of loopback that is free now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    """Whether somebody listens on that port of loopback. Raises OSError if not."""
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+
+
+def find(program: str, package: str, *folders: str) -> str:
+    """The path of an installed program.
+
+    Raises:
+        Missing: it is not there.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin", *folders])
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise Missing(f"{program} is not installed (Debian package {package})")
+    return found
