@@ -1,6 +1,8 @@
 """What nodes ask of one another over RPC: a table of calls, and both ends of it.
 
-    SAVE = Call[Sequence[Save], list[Saved]]("store.save")        the name and the types, once
+    STATUS = Call[None, Status]("node.status")
+
+SAVE = Call[Sequence[Save], list[Saved]]("store.save")        the name and the types, once
 
     RemoteStore(client).save(saves)     asks         client.call(SAVE, saves)
     store_handlers(store)               answers      SAVE.answered_by(store.save)
@@ -17,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 import msgspec
 
 from appmodel.core.clock import MAX_ID
+from appmodel.core.cluster import Status
 from appmodel.core.interfaces import Ledger, OfflineStore, Pusher
 from appmodel.core.message import (
     Delivery,
