@@ -1,0 +1,461 @@
+"""Seven laws over a history: what a cluster owes to its callers and clients whatever breaks in it.
+
+    ARRIVES     an accepted message with a ttl reaches every client of its key that is connected or
+                comes back before it expires; nothing broken: so does one without a ttl, who is online
+    ONCE        a connection gets no id twice
+    RISES       on a connection ids rise
+    RESUMES     a client that resumes from its last id misses nothing and reads nothing again; nobody
+                sees a later stored message before an earlier one
+    ADDRESSED   nothing reaches a key, or a realm, that it was not addressed to
+    ONE         an order repeated under its idempotency key is one message, under the id that was told
+    TRUTHFUL    what was refused is nowhere, what was accepted is kept, what was shown was kept before
+
+`check(history)` returns what was broken; `report` shows it with its part of the history. Plain functions
+over an index of the events: the laws look at what happened, never at what a node says of itself.
+
+Times are bounds: an order expires no earlier than its call left plus its ttl, which is all that an
+observer knows. So nobody is accused for a message that may have expired.
+
+Source: cluster.md section 7. RISES is stricter than there by what design.md says: also ids of
+messages that are not stored rise, because a client resumes from the last one that it saw.
+"""
+
+import enum
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import NamedTuple
+
+from tests.cluster.history import (
+    Accepted,
+    Acknowledged,
+    AnyEvent,
+    Asked,
+    Broken,
+    Doubtful,
+    Ended,
+    Fetched,
+    Id,
+    Kept,
+    Mended,
+    OrderNumber,
+    Received,
+    Refused,
+    Settled,
+    Welcomed,
+)
+
+AROUND = 12  # events of a report's excerpt on each side of what it is about
+SHOWN = 10  # violations of one law that are shown
+
+
+class Law(enum.StrEnum):
+    """Numbered as in cluster.md."""
+
+    ARRIVES = "1 arrives"
+    ONCE = "2 once"
+    RISES = "3 rises"
+    RESUMES = "4 resumes"
+    ADDRESSED = "5 addressed"
+    ONE = "6 one message"
+    TRUTHFUL = "7 truthful"
+
+
+class Violation(NamedTuple):
+    """A law that does not hold, and what to look for in the history."""
+
+    law: Law
+    says: str
+    key: str
+    order: OrderNumber | None = None
+    connection: int | None = None
+
+
+@dataclass(slots=True)
+class Call:
+    """One try of a caller. A key without a verdict is in doubt: the caller went away."""
+
+    number: int
+    order: OrderNumber
+    asked_at: float
+    accepted: dict[str, Id] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Order:
+    """What a caller wanted."""
+
+    number: OrderNumber
+    keys: frozenset[str]
+    ttl: float
+    idempotent: bool
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether it is to be kept for those who are away."""
+        return self.ttl > 0
+
+    @property
+    def expires_at(self) -> float:
+        """Not before this; of the first call, for a repetition does not prolong its life."""
+        return self.calls[0].asked_at + self.ttl
+
+    def ids(self, key: str) -> set[Id]:
+        """Under which callers were told of it."""
+        return {call.accepted[key] for call in self.calls if key in call.accepted}
+
+
+@dataclass(slots=True)
+class Connection:
+    """What came over it, in order."""
+
+    number: int
+    client: str
+    key: str
+    cursor: Id | None
+    native: bool
+    opened_at: float
+    came: list[Received] = field(default_factory=list)
+    ended_at: float | None = None
+
+
+@dataclass(slots=True)
+class Case:
+    """The events by what they are about."""
+
+    orders: dict[OrderNumber, Order] = field(default_factory=dict)
+    calls: dict[int, Call] = field(default_factory=dict)
+    connections: dict[int, Connection] = field(default_factory=dict)
+    clients: dict[str, list[Connection]] = field(default_factory=lambda: defaultdict(list))
+    fetched: dict[str, list[Fetched]] = field(default_factory=lambda: defaultdict(list))
+    kept: dict[str, Kept] = field(default_factory=dict)
+    settled_at: float | None = None
+    calm: bool = True  # nothing was broken
+
+    def stored(self, key: str) -> dict[Id, Order]:
+        """Every message with a ttl that is known to be in the store of `key`, by id."""
+        found = {
+            message_id: order
+            for order in self.orders.values()
+            if order.is_stored and key in order.keys
+            for message_id in order.ids(key)
+        }
+        if key in self.kept:
+            for message_id, number in self.kept[key].messages:
+                if number in self.orders:
+                    found[message_id] = self.orders[number]
+        return found
+
+    def seen(self, client: str) -> set[OrderNumber]:
+        """All that has come to a client, over all of its connections and fetches."""
+        live = {event.order for line in self.clients[client] for event in line.came}
+        return live | {n for fetch in self.fetched[client] for _, n in fetch.messages}
+
+    def sightings(self) -> Iterator[tuple[str, Id, OrderNumber, int | None]]:
+        """Wherever a message was seen: key, id, order, and over which connection."""
+        for line in self.connections.values():
+            for event in line.came:
+                yield line.key, event.id, event.order, line.number
+        for client, fetches in self.fetched.items():
+            key = self.clients[client][0].key
+            for fetch in fetches:
+                for message_id, number in fetch.messages:
+                    yield key, message_id, number, None
+        for kept in self.kept.values():
+            for message_id, number in kept.messages:
+                yield kept.key, message_id, number, None
+
+
+def check(history: Iterable[AnyEvent]) -> list[Violation]:
+    """Every violation, by law."""
+    case = index(history)
+    return [violation for law in LAWS for violation in law(case)]
+
+
+def index(history: Iterable[AnyEvent]) -> Case:
+    """The events by what they are about. A history may break off anywhere."""
+    case = Case()
+    for event in history:
+        match event:
+            case Asked():
+                _index_call(case, event)
+            case Accepted():
+                case.calls[event.call].accepted[event.key] = event.id
+            case Refused():
+                case.calls[event.call].refused.add(event.key)
+            case Welcomed():
+                line = Connection(
+                    event.connection, event.client, event.key, event.cursor, event.native, event.at
+                )
+                case.connections[line.number] = line
+                case.clients[line.client].append(line)
+            case Received():
+                case.connections[event.connection].came.append(event)
+            case Fetched():
+                case.fetched[event.client].append(event)
+            case Ended():
+                case.connections[event.connection].ended_at = event.at
+            case Kept():
+                case.kept[event.key] = event
+            case Settled():
+                case.settled_at = event.at
+            case Broken():
+                case.calm = False
+            case _:
+                pass
+    return case
+
+
+def _index_call(case: Case, event: Asked) -> None:
+    order = case.orders.setdefault(
+        event.order, Order(event.order, frozenset(event.keys), event.ttl, event.idempotent)
+    )
+    call = Call(event.call, event.order, event.at)
+    case.calls[event.call] = call
+    order.calls.append(call)
+
+
+def arrives(case: Case) -> Iterator[Violation]:
+    """Law 1. Judged only of a history that had time to settle."""
+    if case.settled_at is None:
+        return
+    for client, lines in case.clients.items():
+        here = lines[-1].ended_at is None or lines[-1].ended_at >= case.settled_at
+        if not here:
+            continue  # whoever stays away is owed nothing yet
+        key, seen = lines[0].key, case.seen(client)
+        for order in case.orders.values():
+            if order.number not in seen and _is_owed(case, order, key, lines):
+                ids = sorted(order.ids(key))
+                yield Violation(
+                    Law.ARRIVES,
+                    f"order {order.number} (id {ids}, ttl {order.ttl:g}) never came to {client}",
+                    key,
+                    order.number,
+                    lines[-1].number,
+                )
+
+
+def _is_owed(case: Case, order: Order, key: str, lines: list[Connection]) -> bool:
+    """Whether a client that is here at the end must have seen `order`."""
+    ids = order.ids(key)
+    if not ids:
+        return False  # nobody was promised anything
+    assert case.settled_at is not None
+    first = lines[0]
+    stayed = len(lines) == 1 and first.opened_at < order.calls[0].asked_at
+    if not order.is_stored or order.expires_at <= case.settled_at:
+        return case.calm and stayed
+    if first.cursor is None:
+        return first.opened_at < order.calls[0].asked_at
+    return min(ids) > first.cursor
+
+
+def once(case: Case) -> Iterator[Violation]:
+    """Law 2."""
+    for line in case.connections.values():
+        ids: set[Id] = set()
+        for event in line.came:
+            if event.id in ids:
+                says = f"connection {line.number} of {line.client} got id {event.id} twice"
+                yield Violation(Law.ONCE, says, line.key, event.order, line.number)
+            ids.add(event.id)
+
+
+def rises(case: Case) -> Iterator[Violation]:
+    """Law 3."""
+    for line in case.connections.values():
+        for before, event in pairwise(line.came):
+            if event.id < before.id:
+                says = (
+                    f"connection {line.number} of {line.client} got id {event.id} after {before.id}"
+                )
+                yield Violation(Law.RISES, says, line.key, event.order, line.number)
+
+
+def resumes(case: Case) -> Iterator[Violation]:
+    """Law 4."""
+    stored = {key: case.stored(key) for key in {line.key for line in case.connections.values()}}
+    for line in case.connections.values():
+        yield from _read_again(line)
+        yield from _skipped(line, case, stored[line.key])
+    for lines in case.clients.values():
+        yield from _repeated(lines)
+
+
+def _read_again(line: Connection) -> Iterator[Violation]:
+    """Nothing at or below the cursor comes to a client that named it."""
+    if not line.native or line.cursor is None:
+        return
+    for event in line.came:
+        if event.id <= line.cursor:
+            says = (
+                f"connection {line.number} of {line.client} resumed from {line.cursor} "
+                f"and got id {event.id}"
+            )
+            yield Violation(Law.RESUMES, says, line.key, event.order, line.number)
+
+
+def _skipped(line: Connection, case: Case, stored: dict[Id, Order]) -> Iterator[Violation]:
+    """What lies between two stored messages of a connection, and lives, has come before the later."""
+    came = [event for event in line.came if event.id in stored]
+    if not came:
+        return
+    last = max(came, key=lambda event: event.id)
+    begin = line.cursor if line.native and line.cursor is not None else min(e.id for e in came)
+    ids = {event.id for event in came}
+    for message_id, order in stored.items():
+        if begin < message_id < last.id and message_id not in ids and order.expires_at > last.at:
+            says = (
+                f"connection {line.number} of {line.client} got id {last.id} "
+                f"without {message_id} (order {order.number}) before it"
+            )
+            yield Violation(Law.RESUMES, says, line.key, order.number, line.number)
+
+
+def _repeated(lines: list[Connection]) -> Iterator[Violation]:
+    """A native client, which names its last id, gets nothing on two connections."""
+    seen: dict[Id, int] = {}
+    for line in lines:
+        if not line.native:
+            return
+        for event in line.came:
+            before = seen.setdefault(event.id, line.number)
+            if before != line.number:
+                says = (
+                    f"{line.client} got id {event.id} on connection {before} and again "
+                    f"on {line.number}"
+                )
+                yield Violation(Law.RESUMES, says, line.key, event.order, line.number)
+
+
+def addressed(case: Case) -> Iterator[Violation]:
+    """Law 5."""
+    for key, message_id, number, connection in case.sightings():
+        order = case.orders.get(number)
+        if order is None or key not in order.keys:
+            to = sorted(order.keys) if order else "nobody"
+            says = f"order {number} (id {message_id}) was addressed to {to} and seen at {key}"
+            yield Violation(Law.ADDRESSED, says, key, number, connection)
+
+
+def one_message(case: Case) -> Iterator[Violation]:
+    """Law 6: as many messages as calls that did not fail; one, if the calls named their order."""
+    ids: dict[tuple[str, OrderNumber], set[Id]] = defaultdict(set)
+    for key, message_id, number, _ in case.sightings():
+        ids[key, number].add(message_id)
+    for order in case.orders.values():
+        for key in order.keys:
+            found = ids[key, order.number] | order.ids(key)
+            calls = sum(key not in call.refused for call in order.calls)
+            allowed = min(calls, 1) if order.idempotent and order.is_stored else calls
+            if len(found) > max(allowed, 1):
+                says = (
+                    f"order {order.number}, asked for by {len(order.calls)} calls, became "
+                    f"{len(found)} messages at {key}: {sorted(found)}"
+                )
+                yield Violation(Law.ONE, says, key, order.number)
+
+
+def truthful(case: Case) -> Iterator[Violation]:
+    """Law 7."""
+    yield from _found_after_refusal(case)
+    yield from _not_kept(case)
+
+
+def _found_after_refusal(case: Case) -> Iterator[Violation]:
+    for key, message_id, number, connection in case.sightings():
+        order = case.orders.get(number)
+        if order and key in order.keys and all(key in call.refused for call in order.calls):
+            says = f"order {number} was refused at {key} and is there: id {message_id}"
+            yield Violation(Law.TRUTHFUL, says, key, number, connection)
+
+
+def _not_kept(case: Case) -> Iterator[Violation]:
+    """What lives at the end and was promised or shown is in the store, under that very id."""
+    shown: dict[str, set[tuple[Id, OrderNumber]]] = defaultdict(set)
+    for line in case.connections.values():
+        shown[line.key] |= {(event.id, event.order) for event in line.came}
+    for order in case.orders.values():
+        for key in order.keys:
+            shown[key] |= {(message_id, order.number) for message_id in order.ids(key)}
+    for key, kept in case.kept.items():
+        for message_id, number in sorted(shown[key] - set(kept.messages)):
+            order_of = case.orders.get(number)
+            if order_of and order_of.is_stored and order_of.expires_at > kept.at:
+                says = f"order {number} (id {message_id}) was accepted or shown, and is not kept"
+                yield Violation(Law.TRUTHFUL, says, key, number)
+
+
+LAWS: tuple[Callable[[Case], Iterator[Violation]], ...] = (
+    arrives,
+    once,
+    rises,
+    resumes,
+    addressed,
+    one_message,
+    truthful,
+)
+
+
+def report(history: Iterable[AnyEvent], violations: list[Violation]) -> str:
+    """The violations, and for the first of each law the events that it is about."""
+    events = list(history)
+    start = events[0].at if events else 0.0
+    parts: list[str] = []
+    for law in Law:
+        broken = [violation for violation in violations if violation.law is law]
+        parts += [f"{law}: {violation.says}" for violation in broken[:SHOWN]]
+        if len(broken) > SHOWN:
+            parts.append(f"{law}: and {len(broken) - SHOWN} more")
+        if broken:
+            excerpt = _excerpt(events, broken[0])
+            parts += [f"    {event.at - start:9.3f}  {_shown(event)}" for event in excerpt]
+    return "\n".join(parts)
+
+
+def _excerpt(events: list[AnyEvent], violation: Violation) -> list[AnyEvent]:
+    """What happened at the key around the order, how its connection began and ended, and the faults."""
+    case = index(events)
+    about = [event for event in events if _is_about(case, event, violation)]
+    marked = [i for i, event in enumerate(about) if _order_of(case, event) == violation.order]
+    near = {j for i in marked for j in range(i - AROUND, i + AROUND + 1)}
+    edges = Welcomed | Ended | Broken | Mended | Settled
+    return [event for i, event in enumerate(about) if i in near or isinstance(event, edges)]
+
+
+def _is_about(case: Case, event: AnyEvent, violation: Violation) -> bool:
+    key, line = violation.key, case.connections.get(violation.connection or 0)
+    client = line.client if line else None
+    match event:
+        case Asked():
+            return key in event.keys or event.order == violation.order
+        case Received() | Acknowledged() | Ended():
+            found = case.connections[event.connection]
+            return found.client == client if client else found.key == key
+        case Welcomed() | Fetched() if client:
+            return event.client == client
+        case Accepted() | Refused() | Doubtful() | Welcomed():
+            return event.key == key
+        case _:
+            return isinstance(event, Broken | Mended | Settled)
+
+
+def _order_of(case: Case, event: AnyEvent) -> OrderNumber | None:
+    match event:
+        case Asked() | Received():
+            return event.order
+        case Accepted() | Refused() | Doubtful():
+            return case.calls[event.call].order
+        case _:
+            return None
+
+
+def _shown(event: AnyEvent) -> str:
+    text = repr(event)
+    name, _, rest = text.partition("(")
+    rest = rest.partition(", ")[2]  # `at` is shown before it
+    return f"{name}({rest}" if len(rest) < 300 else f"{name}({rest[:300]}...)"

@@ -1,0 +1,63 @@
+"""The checker sees each kind of violation, and accuses no lawful history."""
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from tests.cluster.checker import Law, check, report
+from tests.cluster.history import Accepted, Asked, Broken, History, Received, Settled, Welcomed
+from tests.cluster.ideal import MUTATIONS, Events, Mutation, histories
+
+
+@given(histories())
+def test_a_lawful_history_is_not_accused(events: Events) -> None:
+    """Refusals, doubts, repetitions, returns and fetches are no violations."""
+    assert report(events, check(events)) == ""
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
+# few, for each is long; and not every history has the place for a fault
+@settings(max_examples=25, suppress_health_check=[HealthCheck.filter_too_much])
+@given(events=histories(), seed=st.integers(0, 2**32))
+def test_each_violation_is_seen(mutation: Mutation, events: Events, seed: int) -> None:
+    """One fault in a lawful history breaks its law, and the report shows the key's events."""
+    broken = mutation(events, random.Random(seed))
+    assume(broken is not None)
+    assert broken is not None
+
+    violations = check(broken)
+
+    assert MUTATIONS[mutation] in {violation.law for violation in violations}
+    assert "Asked" in report(broken, violations)
+
+
+@given(histories(), st.integers(0, 200))
+def test_a_history_that_breaks_off_is_not_accused(events: Events, end: int) -> None:
+    """What has not come yet when the observer stops is not lost."""
+    assert check(events[:end]) == []
+
+
+def test_a_message_without_ttl_is_owed_only_while_nothing_is_broken() -> None:
+    """It is best effort; but a calm cluster has no excuse."""
+    events: Events = [
+        Welcomed(connection=1, client="c", key="a", cursor=None),
+        Asked(call=1, order=1, keys=("a",), ttl=0, idempotent=False),
+        Accepted(call=1, key="a", id=5, stored=False),
+        Settled(),
+    ]
+
+    assert [violation.law for violation in check(events)] == [Law.ARRIVES]
+    assert check([Broken(what="a comet"), *events]) == []
+
+
+def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """Everything, in order: a wrong one is looked at again."""
+    history = History([Welcomed(connection=1, client="c", key="shop\x1fa", cursor=None)])
+    history.add(Received(connection=1, id=2**53 - 1, order=1))
+
+    history.write(tmp_path / "history.jsonl")
+
+    assert list(History.read(tmp_path / "history.jsonl")) == list(history)
