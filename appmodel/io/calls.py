@@ -1,8 +1,6 @@
 """What nodes ask of one another over RPC: a table of calls, and both ends of it.
 
-    STATUS = Call[None, Status]("node.status")
-
-SAVE = Call[Sequence[Save], list[Saved]]("store.save")        the name and the types, once
+    SAVE = Call[Sequence[Save], list[Saved]]("store.save")        the name and the types, once
 
     RemoteStore(client).save(saves)     asks         client.call(SAVE, saves)
     store_handlers(store)               answers      SAVE.answered_by(store.save)
@@ -114,6 +112,8 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
 PUSH = Call[Sequence[Push], list[Outcome]]("pusher.push")
 PASS_ON = Call[Sequence[Push], list[Outcome]]("pusher.pass_on")
 PRESENCE = Call[Sequence[Key], list[Presence]]("pusher.presence")
+
+STATUS = Call[None, Status]("node.status")
 
 SAVE = Call[Sequence[Save], list[Saved]]("store.save")
 FETCH = Call[tuple[Key, int, int, int | None], Page]("store.fetch")  # key, after, limit, until
