@@ -10,6 +10,7 @@ Web keeps nothing: any number of these nodes serve the same cluster.
 
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ import trio
 from appmodel.core.cluster import Node, Role
 from appmodel.core.credentials import MAX_TTL
 from appmodel.core.origins import Origins
+from appmodel.core.steady_time import SteadyTime
 from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.http_connection import Fallback
@@ -54,7 +56,15 @@ class Services:
         auth, peers, registry = context.settings.auth, context.peers, context.registry
         self.home = auth.mode == "off"
         self.access = Access(None if self.home else context.credentials, context.revocations)
-        self.pushing = Pushing(registry, peers, timeout=config.push_timeout)
+        steady = SteadyTime(time.time(), _since_boot())
+        self.pushing = Pushing(
+            registry,
+            peers,
+            peers.store,
+            timeout=config.push_timeout,
+            fallback_after=config.push.fallback_after,
+            now=lambda: steady.at(time.time(), _since_boot()),
+        )
         self.ordering = Ordering(self.pushing, peers.ledger)
         self.reading = Reading(
             registry, peers, peers.store, timeout=config.read_timeout, page=config.page
@@ -201,6 +211,10 @@ def _open(
     return Listener(name, door, sockets, tls)
 
 
+def _since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 def _http_limits(context: Context, config: ListenerConfig) -> HttpLimits:
     drain = min(config.http.drain_timeout, context.settings.node.drain_timeout)
     return msgspec.structs.replace(config.http, drain_timeout=drain)
@@ -212,7 +226,10 @@ def _observe(context: Context, services: Services, listeners: Sequence[Listener]
     metrics.counter("web_pushes", "Pushes accepted from callers.", lambda: counts.pushes)
     metrics.counter("web_push_keys", "Keys that they went to.", lambda: counts.keys)
     metrics.counter("web_push_failed_keys", "Keys that did not get theirs.", lambda: counts.failed)
-    metrics.counter("web_push_retries", "Rounds of calls repeated.", lambda: counts.retries)
+    metrics.counter("web_push_retries", "Calls of comets repeated.", lambda: counts.retries)
+    metrics.counter(
+        "web_push_fallbacks", "Keys whose owner was away: saved here.", lambda: counts.fallbacks
+    )
     metrics.counter(
         "web_http_answers",
         "Answers of the front doors, by listener and class of status.",

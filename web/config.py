@@ -1,4 +1,4 @@
-"""[web] and its parts: three listeners, what one request may ask for, and how long it may take."""
+"""[web] and its parts: listeners, what one request may ask for, and how long it may take."""
 
 from typing import Annotated
 
@@ -39,6 +39,14 @@ class ApiConfig(ListenerConfig, frozen=True, kw_only=True):
     port: Port = 8094
 
 
+class PushConfig(Section, frozen=True, kw_only=True):
+    """[web.push]. What happens to a push whose owner does not answer."""
+
+    fallback_after: Duration = Duration(
+        2
+    )  # then web saves what has a ttl by itself; less than web.push_timeout
+
+
 class WebConfig(Section, frozen=True, kw_only=True):
     """[web]."""
 
@@ -48,6 +56,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
     hosts: tuple[
         str, ...
     ] = ()  # while auth.mode is "off": names beside loopback by which this node may be called
+    push: PushConfig = PushConfig()
     push_timeout: Duration = Duration(5)  # for a push with all its retries
     read_timeout: Duration = Duration(5)  # for one read of the store or of the comets
     max_message: Size = Size(

@@ -3,41 +3,41 @@
     pushes -> by owner, with the ring of the view -> one call per owner, all at once -> outcomes
 
 A batch is one call per owner however many pushes and keys it has, and the owner saves it as one. What
-an owner did not do is tried again with the same push id, so it happens once:
+an owner did not do is tried again with the same push id, so it happens once; what it says decides
+how it goes on (web/core/parts.py). Owners do not wait for one another.
 
-    NotOwner              take a newer view, ask the owner that it names
-    Unavailable           nothing was done: try again after a pause that grows
-    OutcomeUnknown        it may be done: try again if it is stored, because then the store knows it
-    NotStored and others  final
+    0 s              ask the owners, again and again
+    fallback_after   save what has a ttl and no verdict; if that fails, ask and save in turns.
+                     What has no ttl goes on being asked for, but one that waits in a call with
+                     such pushes is unknown now: it may not be repeated
+    timeout          give up
 
-At the deadline a key that may have got its push answers OutcomeUnknown; one that surely did not,
-its last error (law 7 of the cluster: a refusal is the truth).
+A push that was saved here is stored, and nobody was online as far as we know: its subscribers get it
+by the position check of their comets. If the owner had it after all, the store knows its push id and
+answers the first id again. While the registry is in trouble an owner that cannot be reached may be
+gone for long, and nobody would say so: then its pushes are saved at once.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
 import trio
 
+from appmodel.core.clock import MessageClock
 from appmodel.core.cluster import ClusterView, Node
-from appmodel.core.interfaces import Pusher, Registry
-from appmodel.core.message import Delivery, Push
-from appmodel.core.names import Key
-from appmodel.errors import (
-    NoNode,
-    NotOwner,
-    NotStored,
-    OutcomeUnknown,
-    PushError,
-    Unavailable,
-)
+from appmodel.core.interfaces import OfflineStore, Pusher, Registry
+from appmodel.core.message import Delivery, Push, Save
+from appmodel.core.names import MAX_KEY
+from appmodel.errors import ConfigError, OutcomeUnknown, PushError, Unavailable
 from web.core.orders import Outcome
+from web.core.parts import Part, by_owner, in_order
 
 FIRST_PAUSE = 0.02  # seconds before the second try; doubles
 LONGEST_PAUSE = 1.0  # seconds
+SAVE_SIZE = 4 * 1024 * 1024  # bytes of one save, or a single push: well below a frame between nodes
 
 
 class Owners(Protocol):
@@ -55,37 +55,41 @@ class Counts:
     keys: int = 0  # they went to
     failed: int = 0  # keys that were refused or unknown in the end
     retries: int = 0  # calls of owners that were repeated
-
-
-@dataclass(slots=True)
-class _Part:
-    """The keys of a push that one owner has, and why they have not got it yet."""
-
-    outcome: Outcome
-    push: Push
-    trouble: PushError | None = None
-
-    def note(self, error: PushError) -> None:
-        """Remember why. A doubt stays: that a later try was refused does not undo the first."""
-        if not isinstance(self.trouble, OutcomeUnknown):
-            self.trouble = error
-
-    def give_up(self, error: PushError) -> None:
-        """`error` is the verdict, unless an earlier try is in doubt."""
-        self.note(error)
-        assert self.trouble is not None
-        for key in self.push.keys:
-            self.outcome.failed[key] = self.trouble
+    fallbacks: int = 0  # keys whose push was saved here, for their owner did not answer
 
 
 class Pushing:
     """Pushes to keys, wherever their owners are."""
 
-    def __init__(self, registry: Registry, owners: Owners, *, timeout: float) -> None:
-        """`timeout`: seconds for a batch with all its retries."""
+    def __init__(
+        self,
+        registry: Registry,
+        owners: Owners,
+        store: Callable[[], OfflineStore],
+        *,
+        timeout: float,
+        fallback_after: float,
+        now: Callable[[], float],
+    ) -> None:
+        """Times in seconds; `now` is Unix time for ids that are proposed here.
+
+        Args:
+            timeout: for a batch with all its retries.
+            fallback_after: for the owners alone.
+
+        Raises:
+            ConfigError: then there is no time left.
+        """
+        if fallback_after >= timeout:
+            expected = f"less than web.push_timeout ({timeout:g} s), to leave time for saving"
+            raise ConfigError("web.push.fallback_after", f"{fallback_after:g}s", expected)
         self._registry = registry
         self._owners = owners
+        self._store = store
         self._timeout = timeout
+        self._fallback_after = fallback_after
+        self._now = now
+        self._clock = MessageClock()
         self.counts = Counts()
 
     async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
@@ -94,52 +98,97 @@ class Pushing:
         Pushes of one batch to one key stay in their order. Cancelling leaves what was sent on its way.
         """
         outcomes = [Outcome(push) for push in pushes]
-        left = [_Part(outcome, outcome.push) for outcome in outcomes]
-        with trio.move_on_after(self._timeout):
-            await self._run(left)
-        for part in left:
-            part.give_up(part.trouble or OutcomeUnknown(f"no answer within {self._timeout:g} s"))
+        under_way: set[Part] = set()
+        parts = [Part(n, each, each.push, under_way) for n, each in enumerate(outcomes)]
+        began = trio.current_time()
+        stored = any(part.is_stored for part in parts)
+        patience = self._fallback_after if stored else self._timeout
+        with trio.CancelScope(deadline=began + patience):
+            await self._ask_owners(parts)
+        if stored and under_way:
+            with trio.CancelScope(deadline=began + self._timeout):
+                await self._fall_back(under_way)
+        for part in in_order(under_way):
+            unknown = OutcomeUnknown(f"no answer within {self._timeout:g} s")
+            part.give_up(part.trouble or unknown)
         self._count(outcomes)
         return outcomes
 
-    async def _run(self, left: list[_Part]) -> None:
-        """Until nothing is `left`. Whenever it is cancelled, `left` is what has no verdict."""
-        view = self._registry.view
-        for attempt in count():
-            batches = _by_owner(view, left)
-            if len(batches) == 1:
-                await self._send(view, *batches.popitem(), left)
-            else:
-                async with trio.open_nursery() as nursery:
-                    for owner, batch in batches.items():
-                        nursery.start_soon(self._send, view, owner, batch, left)
-            if not left:
-                return
-            view = await self._newer_view(view, attempt)
-            self.counts.retries += 1
+    async def _fall_back(self, under_way: set[Part]) -> None:
+        """The owners had their time."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._save_or_ask, under_way)
+            unstored = [part for part in in_order(under_way) if not part.is_stored]
+            nursery.start_soon(self._ask_owners, unstored)
 
-    async def _send(
-        self, view: ClusterView, owner: str, batch: list[_Part], left: list[_Part]
-    ) -> None:
-        """One call. What it answers goes to the outcomes; what can be tried again is `left`."""
+    async def _save_or_ask(self, under_way: set[Part]) -> None:
+        while parts := _left(in_order(under_way)):
+            await self._save(parts)
+            with trio.move_on_after(self._fallback_after):
+                await self._ask_owners(_left(parts))
+
+    async def _ask_owners(self, parts: Sequence[Part]) -> None:
+        """Return when each part has a verdict."""
+        view = self._registry.view
+        batches = by_owner(view, parts)
+        if len(batches) == 1:
+            await self._ask_owner(view, *batches.popitem())
+            return
+        async with trio.open_nursery() as nursery:
+            for owner, batch in batches.items():
+                nursery.start_soon(self._ask_owner, view, owner, batch)
+
+    async def _ask_owner(self, view: ClusterView, owner: str, batch: list[Part]) -> None:
+        """The same for parts of one owner; when the view changes they may have others."""
+        for attempt in count():
+            is_there = await self._send(view.comets[owner], batch)
+            if not is_there and self._registry.trouble is not None:
+                await self._save(_left(batch))
+            batch = [part for part in batch if part.is_under_way]
+            if not batch:
+                return
+            self.counts.retries += 1
+            newer = await self._newer_view(view, attempt)
+            if newer.version != view.version:
+                await self._ask_owners(batch)
+                return
+
+    async def _send(self, owner: Node, batch: list[Part]) -> bool:
+        """One call; whether the owner could be reached."""
         try:
-            pusher = self._owners.pusher(view.comets[owner])
+            pusher = self._owners.pusher(owner)
             answers = await pusher.push([part.push for part in batch])
         except PushError as error:
-            answers = [error] * len(batch)
+            _hear_all(batch, error)
+            return not isinstance(error, Unavailable)
         except trio.Cancelled:
-            for part in batch:
-                part.note(OutcomeUnknown(f"comet {owner!r} did not answer in time"))
-                left.append(part)
+            _hear_all(batch, OutcomeUnknown(f"comet {owner.name!r} did not answer in time"))
             raise
         for part, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Delivery):
-                part.outcome.add(part.push.keys, answer)
-            elif _may_retry(answer, part.push):
-                part.note(answer)
-                left.append(part)
-            else:
-                part.give_up(answer)
+            part.hear(answer)
+        return True
+
+    async def _save(self, parts: Sequence[Part]) -> None:
+        """Without their owners. What is not saved is under way still."""
+        for some in _slices(parts):
+            saves = [self._save_of(part.push) for part in some]
+            try:
+                saved = await self._store().save(saves)
+            except PushError as error:
+                for part in some:
+                    part.note(error)  # even NotStored: an owner may be there in time
+                return
+            except trio.Cancelled:
+                _hear_all(some, OutcomeUnknown("the store did not answer in time"))
+                raise
+            for part, one in zip(some, saved, strict=True):
+                part.hear(Delivery(one.ids, (0,) * len(one.ids), stored=True))
+                self._clock.observe(max(one.ids, default=0))
+                self.counts.fallbacks += len(one.ids)
+
+    def _save_of(self, push: Push) -> Save:
+        proposed = self._clock.next_id(int(self._now() * 1e6))
+        return Save(push.push_id, proposed, push.keys, push.body, push.expires_at)
 
     async def _newer_view(self, view: ClusterView, attempt: int) -> ClusterView:
         """The next view as soon as there is one, else the same after a pause."""
@@ -156,30 +205,26 @@ class Pushing:
             counts.failed += len(outcome.failed)
 
 
-def _by_owner(view: ClusterView, left: list[_Part]) -> dict[str, list[_Part]]:
-    """Take what is `left` apart by owner, and leave nothing. A key without an owner fails."""
-    parts = left.copy()
-    left.clear()
-    batches: dict[str, list[_Part]] = {}
+def _left(parts: Sequence[Part]) -> list[Part]:
+    """Those that can be saved, and have no verdict."""
+    return [part for part in parts if part.is_under_way and part.is_stored]
+
+
+def _hear_all(parts: Sequence[Part], error: PushError) -> None:
     for part in parts:
-        push = part.push
-        for owner, keys in view.by_owner(push.keys).items():
-            if len(keys) < len(push.keys):
-                part = _Part(part.outcome, _with_keys(push, keys), part.trouble)
-            if owner is None:
-                part.give_up(NoNode("no comet is registered"))
-            else:
-                batches.setdefault(owner, []).append(part)
-    return batches
+        part.hear(error)
 
 
-def _with_keys(push: Push, keys: list[Key]) -> Push:
-    return Push(push.push_id, tuple(keys), push.body, push.expires_at)
-
-
-def _may_retry(error: PushError, push: Push) -> bool:
-    if isinstance(error, NotStored):
-        return False
-    if isinstance(error, OutcomeUnknown):
-        return push.expires_at > 0
-    return isinstance(error, NotOwner | Unavailable)
+def _slices(parts: Sequence[Part]) -> Iterator[list[Part]]:
+    """All of them, in order, as many at once as fit into a save."""
+    some: list[Part] = []
+    size = 0
+    for part in parts:
+        weight = len(part.push.body) + MAX_KEY * len(part.push.keys)
+        if some and size + weight > SAVE_SIZE:
+            yield some
+            some, size = [], 0
+        some.append(part)
+        size += weight
+    if some:
+        yield some

@@ -1,5 +1,6 @@
 """Orders with an idempotency key: done once, answered twice."""
 
+import time
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -28,7 +29,15 @@ class Bench:
         self.comet = world.comet
         self.now = 1_800_000_000.0
         self.ledger = MemoryStore(MessageConfig(store="memory"), now=lambda: self.now)
-        pushing = Pushing(world.context.registry, world.context.peers, timeout=0.2)
+        peers = world.context.peers
+        pushing = Pushing(
+            world.context.registry,
+            peers,
+            peers.store,
+            timeout=0.2,
+            fallback_after=0.1,
+            now=time.time,
+        )
         self.ordering = Ordering(pushing, lambda: self.ledger, now=lambda: self.now)
 
     async def place(self, *orders: Order) -> list[Outcome]:

@@ -10,9 +10,11 @@ from trio.testing import MockClock
 
 from appmodel.core.cluster import ClusterView, Node, Role
 from appmodel.core.interfaces import Pusher
-from appmodel.core.message import Delivery, Presence, Push
+from appmodel.core.message import Delivery, Presence, Push, Save, Saved
 from appmodel.core.names import Key
 from appmodel.errors import (
+    ConfigError,
+    LimitReached,
     NoNode,
     NotOwner,
     NotStored,
@@ -20,9 +22,14 @@ from appmodel.errors import (
     PushError,
     Unavailable,
 )
-from web.services.pushing import Pushing
+from message.config import MessageConfig
+from message.stores.memory import MemoryStore
+from web.core.orders import Outcome
+from web.services.pushing import SAVE_SIZE, Pushing
 
+NOW = 1_900_000_000.0
 LATER = 2_000_000_000.0
+TIMEOUT, FALLBACK_AFTER = 5.0, 2.0  # seconds
 Answer = Delivery | PushError
 
 
@@ -59,10 +66,33 @@ async def _never() -> list[Answer]:
     raise AssertionError
 
 
+class Store(MemoryStore):
+    """Saves as a memory store does, after the troubles of its script. None: no answer for ever."""
+
+    def __init__(self, *script: PushError | None) -> None:
+        super().__init__(MessageConfig(store="memory"), now=lambda: NOW)
+        self._script = list(script)
+        self.batches: list[list[Save]] = []
+        self.asked = 0
+
+    async def save(self, saves: Sequence[Save]) -> list[Saved]:
+        self.asked += 1
+        if self._script:
+            trouble = self._script.pop(0)
+            if trouble is None:
+                await trio.sleep_forever()
+            else:
+                await trio.lowlevel.checkpoint()
+                raise trouble
+        self.batches.append(list(saves))
+        return await super().save(saves)
+
+
 class Cluster:
     """A registry and peers of scripted comets; `views` follow one another when waited for."""
 
-    def __init__(self, **comets: Comet) -> None:
+    def __init__(self, *stores: Store, **comets: Comet) -> None:
+        self.store = stores[0] if stores else Store()
         self.comets = comets
         self.view = self.view_of(*comets)
         self.next_views: list[ClusterView] = []
@@ -88,7 +118,14 @@ class Cluster:
         return self.comets[node.name]
 
     def pushing(self) -> Pushing:
-        return Pushing(self, self, timeout=5.0)
+        return Pushing(
+            self,
+            self,
+            lambda: self.store,
+            timeout=TIMEOUT,
+            fallback_after=FALLBACK_AFTER,
+            now=lambda: NOW,
+        )
 
 
 def keys(count: int) -> tuple[Key, ...]:
@@ -214,7 +251,7 @@ async def test_an_owner_that_is_away_fails_only_its_keys(autojump_clock: MockClo
     """Partial failure is per name: the others got it."""
     cluster = Cluster(a=Comet(*[Unavailable("away")] * 100), b=Comet())
 
-    (outcome,) = await cluster.pushing().push([push(100)])
+    (outcome,) = await cluster.pushing().push([push(100, expires_at=0.0)])
 
     owner = cluster.view.ring.owner
     assert {owner(key.routed) for key in outcome.failed} == {"a"}
@@ -228,28 +265,28 @@ async def test_at_the_deadline_what_was_never_done_is_unavailable(
     """Every try was refused before anything happened: the caller may safely do it otherwise."""
     cluster = Cluster(a=Comet(*[Unavailable("away")] * 1000))
 
-    (outcome,) = await cluster.pushing().push([push()])
+    (outcome,) = await cluster.pushing().push([push(expires_at=0.0)])
 
     with pytest.raises(Unavailable, match="away"):
         outcome.check()
 
 
 @pytest.mark.parametrize(
-    "script",
+    ("script", "expires_at"),
     [
-        [None],
-        [Unavailable("away"), None],
-        [OutcomeUnknown("cut"), *[Unavailable("away")] * 1000],
-        [OutcomeUnknown("cut"), NotStored("full")],
+        ([None], 0.0),
+        ([Unavailable("away"), None], 0.0),
+        ([OutcomeUnknown("cut"), NotStored("full")], LATER),
+        ([OutcomeUnknown("cut"), lambda _: NotOwner("k", None), NotStored("full")], LATER),
     ],
 )
 async def test_a_doubt_is_never_called_a_refusal(
-    script: list[PushError | None], autojump_clock: MockClock
+    script: list[PushError | None], expires_at: float, autojump_clock: MockClock
 ) -> None:
     """Law 7 of the cluster: if any try may have happened, the answer is "unknown"."""
     cluster = Cluster(a=Comet(*script))
 
-    (outcome,) = await cluster.pushing().push([push()])
+    (outcome,) = await cluster.pushing().push([push(expires_at=expires_at)])
 
     with pytest.raises(OutcomeUnknown):
         outcome.check()
@@ -262,8 +299,286 @@ async def test_an_owner_that_hangs_costs_the_deadline_and_no_more(
     cluster = Cluster(a=Comet(None), b=Comet())
     began = trio.current_time()
 
-    (outcome,) = await cluster.pushing().push([push(100)])
+    (outcome,) = await cluster.pushing().push([push(100, expires_at=0.0)])
 
-    assert trio.current_time() - began == pytest.approx(5.0)
+    assert trio.current_time() - began == pytest.approx(TIMEOUT)
     assert {type(error) for error in outcome.failed.values()} == {OutcomeUnknown}
     assert len(outcome.sent) + len(outcome.failed) == 100
+
+
+async def test_owners_do_not_wait_for_one_another(autojump_clock: MockClock) -> None:
+    """While one hangs, the other is asked again and answers."""
+    cluster = Cluster(a=Comet(None), b=Comet(Unavailable("restarting")))
+    answered: list[float] = []
+
+    def answer(push: Push) -> Answer:
+        answered.append(trio.current_time())
+        return done(push)
+
+    cluster.comets["b"] = Comet(Unavailable("restarting"), answer)
+    began = trio.current_time()
+    await cluster.pushing().push([push(100)])
+
+    assert answered[0] - began < FALLBACK_AFTER
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [Unavailable("away")] * 1000,
+        [None],
+        [OutcomeUnknown("cut"), *[Unavailable("away")] * 1000],
+        [OutcomeUnknown("cut"), None],
+    ],
+)
+async def test_without_its_owner_a_push_is_saved_here(
+    script: list[PushError | None], autojump_clock: MockClock
+) -> None:
+    """In time for its caller, under its own push id, so a late success of the owner is the same message."""
+    cluster = Cluster(a=Comet(*script))
+    pushing = cluster.pushing()
+    began = trio.current_time()
+
+    (outcome,) = await pushing.push([push()])
+
+    [[save]] = cluster.store.batches
+    [late] = await cluster.store.save([Save(save.push_id, 0, save.keys, save.body, LATER)])
+    assert save.push_id == push().push_id
+    assert outcome.sent == {keys(1)[0]: (late.ids[0], True, 0)}
+    assert not outcome.failed
+    assert trio.current_time() - began == pytest.approx(FALLBACK_AFTER)
+    assert pushing.counts.fallbacks == 1
+
+
+async def test_only_what_has_no_verdict_is_saved_here(autojump_clock: MockClock) -> None:
+    """Keys of other owners are theirs, and what an owner refused stays refused."""
+    poisoned = push(100, push_id=b"x" * 16)
+    script = [lambda p: NotStored("full") if p.push_id == poisoned.push_id else done(p)]
+    cluster = Cluster(a=Comet(None), b=Comet(*script))
+    owner = cluster.view.ring.owner
+
+    refused, sent = await cluster.pushing().push([poisoned, push(100)])
+
+    saved = [key for batch in cluster.store.batches for save in batch for key in save.keys]
+    assert {owner(key.routed) for key in saved} == {"a"}
+    assert {owner(key.routed) for key in refused.failed} == {"b"}
+    assert {type(error) for error in refused.failed.values()} == {NotStored}
+    assert len(sent.sent) == 100
+
+
+async def test_pushes_to_one_key_are_saved_in_their_order(autojump_clock: MockClock) -> None:
+    """Also when the ring moved meanwhile and they were taken apart."""
+    cluster = Cluster(a=Comet(*[Unavailable("away")] * 1000))
+    cluster.comets["b"] = Comet(*[Unavailable("away")] * 1000)
+    cluster.next_views = [cluster.view_of("a", "b", version=2)]
+    pushes = [push(size, push_id=bytes([n]) * 16) for n, size in enumerate([50, 1, 20, 50, 7])]
+
+    outcomes = await cluster.pushing().push(pushes)
+
+    assert all(set(outcome.sent) == set(outcome.push.keys) for outcome in outcomes)
+    for key in keys(50):
+        ids = [outcome.sent[key].id for outcome in outcomes if key in outcome.sent]
+        assert ids == sorted(set(ids))
+
+
+async def test_what_has_no_ttl_is_never_saved_here(autojump_clock: MockClock) -> None:
+    """It goes on being asked for, to the deadline, while the others of its batch are saved."""
+    cluster = Cluster(a=Comet(*[Unavailable("away")] * 1000))
+    began = trio.current_time()
+
+    brief, kept = await cluster.pushing().push(
+        [push(expires_at=0.0, push_id=b"0" * 16), push(push_id=b"1" * 16)]
+    )
+
+    assert isinstance(brief.failed[keys(1)[0]], Unavailable)
+    assert kept.sent
+    assert [[save.push_id for save in batch] for batch in cluster.store.batches] == [[b"1" * 16]]
+    assert trio.current_time() - began == pytest.approx(TIMEOUT)
+
+
+async def test_what_has_no_ttl_is_delivered_when_its_owner_is_back(
+    autojump_clock: MockClock,
+) -> None:
+    """After the fallback's time too, and while the store hangs."""
+    cluster = Cluster(Store(None), a=Comet())
+    back_at = trio.current_time() + FALLBACK_AFTER + 1
+
+    def away_until_then(push: Push) -> Answer:
+        return done(push) if trio.current_time() >= back_at else Unavailable("away")
+
+    cluster.comets["a"] = Comet(*[away_until_then] * 1000)
+    brief, kept = await cluster.pushing().push(
+        [push(expires_at=0.0, push_id=b"0" * 16), push(push_id=b"1" * 16)]
+    )
+
+    assert brief.sent
+    assert isinstance(kept.failed[keys(1)[0]], OutcomeUnknown)
+
+
+async def test_one_that_cannot_be_repeated_is_unknown_when_its_call_was_left(
+    autojump_clock: MockClock,
+) -> None:
+    """It waited in one call with a push that is saved now: nobody would know it again."""
+    cluster = Cluster(a=Comet(None))
+
+    brief, kept = await cluster.pushing().push(
+        [push(expires_at=0.0, push_id=b"0" * 16), push(push_id=b"1" * 16)]
+    )
+
+    assert isinstance(brief.failed[keys(1)[0]], OutcomeUnknown)
+    assert kept.sent
+    assert len(cluster.comets["a"].calls) == 1
+
+
+async def test_owner_and_store_are_asked_in_turns(autojump_clock: MockClock) -> None:
+    """Whoever is back first does it; a store that refuses is no last word while the owner may come."""
+    cluster = Cluster(Store(NotStored("away")), a=Comet(None, lambda p: done(p)))
+
+    (outcome,) = await cluster.pushing().push([push()])
+
+    assert outcome.sent == {keys(1)[0]: (17, True, 1)}
+    assert cluster.store.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("comet", "store", "verdict"),
+    [
+        (Unavailable("no comet"), NotStored("no store"), Unavailable),
+        (Unavailable("no comet"), None, OutcomeUnknown),
+        (Unavailable("no comet"), OutcomeUnknown("cut"), OutcomeUnknown),
+        (OutcomeUnknown("cut"), NotStored("no store"), OutcomeUnknown),
+        (None, NotStored("no store"), OutcomeUnknown),
+    ],
+)
+async def test_when_nobody_answers_the_verdict_is_true(
+    comet: PushError | None,
+    store: PushError | None,
+    verdict: type[PushError],
+    autojump_clock: MockClock,
+) -> None:
+    """Refused only if neither an owner nor the store may have it."""
+    cluster = Cluster(Store(*[store] * 1000), a=Comet(*[comet] * 1000))
+    began = trio.current_time()
+
+    (outcome,) = await cluster.pushing().push([push()])
+
+    assert isinstance(error_of(outcome), verdict)  # NotStored is an Unavailable
+    assert trio.current_time() - began == pytest.approx(TIMEOUT)
+
+
+def error_of(outcome: Outcome) -> PushError:
+    """Why its only key failed."""
+    [error] = outcome.failed.values()
+    return error
+
+
+async def test_in_doubt_of_the_registry_an_unreachable_owner_is_not_waited_for(
+    autojump_clock: MockClock,
+) -> None:
+    """Nobody would say that it is gone for good. What has no ttl is asked for as ever."""
+    cluster = Cluster(a=Comet(*[Unavailable("refused")] * 1000), b=Comet(None))
+    cluster.trouble = "ZooKeeper is away"
+    owner = cluster.view.ring.owner
+    mine = tuple(key for key in keys(100) if owner(key.routed) == "a")
+    others = tuple(key for key in keys(100) if owner(key.routed) == "b")
+    pushing = cluster.pushing()
+    began = trio.current_time()
+
+    (outcome,) = await pushing.push([Push(b"1" * 16, mine, b"{}", LATER)])
+    after = trio.current_time() - began
+    (hanging,) = await pushing.push([Push(b"2" * 16, others, b"{}", LATER)])
+
+    assert set(outcome.sent) == set(mine)
+    assert after == 0.0
+    assert set(hanging.sent) == set(others)
+    assert trio.current_time() - began == pytest.approx(FALLBACK_AFTER)
+
+
+async def test_in_doubt_of_the_registry_an_owner_that_answers_has_the_word(
+    autojump_clock: MockClock,
+) -> None:
+    """Nothing is saved past an owner that is there, whatever it says."""
+    cluster = Cluster(a=Comet(lambda _: Unavailable("busy"), LimitReached("full")))
+    cluster.trouble = "ZooKeeper is away"
+
+    (outcome,) = await cluster.pushing().push([push()])
+
+    assert isinstance(error_of(outcome), LimitReached)
+    assert cluster.store.asked == 0
+
+
+async def test_saves_fit_into_a_frame(autojump_clock: MockClock) -> None:
+    """However large the batch: it is saved in pieces, in order."""
+    cluster = Cluster(a=Comet(None))
+    body = b"1" * (SAVE_SIZE // 3)
+    pushes = [Push(bytes([n]) * 16, keys(1), body, LATER) for n in range(10)]
+
+    outcomes = await cluster.pushing().push(pushes)
+
+    assert [len(batch) for batch in cluster.store.batches] == [2, 2, 2, 2, 2]
+    ids = [outcome.sent[keys(1)[0]].id for outcome in outcomes]
+    assert ids == sorted(set(ids))
+
+
+async def test_after_a_piece_that_failed_no_later_one_is_saved(autojump_clock: MockClock) -> None:
+    """Else a key would get its messages in the wrong order."""
+    cluster = Cluster(Store(NotStored("busy")), a=Comet(*[Unavailable("away")] * 1000))
+    body = b"1" * (SAVE_SIZE // 3)
+    pushes = [Push(bytes([n]) * 16, keys(1), body, LATER) for n in range(4)]
+
+    outcomes = await cluster.pushing().push(pushes)
+
+    ids = [outcome.sent[keys(1)[0]].id for outcome in outcomes]
+    assert ids == sorted(set(ids))
+    assert [save.push_id[0] for batch in cluster.store.batches for save in batch] == [0, 1, 2, 3]
+
+
+def test_the_fallback_needs_time() -> None:
+    """A setting that leaves none is refused, and named."""
+    cluster = Cluster()
+    with pytest.raises(ConfigError, match=r"web\.push\.fallback_after = '5s'.*5 s"):
+        Pushing(
+            cluster,
+            cluster,
+            lambda: cluster.store,
+            timeout=5,
+            fallback_after=5,
+            now=lambda: NOW,
+        )
+
+
+@given(
+    comet=st.lists(st.sampled_from([*"uxnd-"]), max_size=12),
+    store=st.lists(st.sampled_from([*"ux-"]), max_size=4),
+    expires_at=st.sampled_from([0.0, LATER]),
+)
+def test_a_verdict_is_never_a_lie(comet: str, store: str, expires_at: float) -> None:
+    """Whatever owner and store do: done means done, refused means that nobody may have done it."""
+    told: list[str] = []
+
+    def step(letter: str, log: str) -> Callable[[Push], Answer] | PushError | None:
+        def answer(push: Push) -> Answer:
+            told.append(letter)
+            return {"n": NotStored("full"), "u": Unavailable("busy")}.get(letter) or done(push)
+
+        return {"x": OutcomeUnknown("cut"), "-": None}.get(letter, answer)
+
+    cluster = Cluster(
+        Store(*[{"u": NotStored("away"), "x": OutcomeUnknown("cut"), "-": None}[s] for s in store]),
+        a=Comet(*[step(letter, "comet") for letter in comet]),
+    )
+
+    async def run() -> Outcome:
+        (outcome,) = await cluster.pushing().push([push(expires_at=expires_at)])
+        return outcome
+
+    outcome = trio.run(run, clock=MockClock(autojump_threshold=0))
+
+    asked = comet[: len(cluster.comets["a"].calls)]
+    doubted = {"x", "-"} & {*asked, *store[: cluster.store.asked]}
+    is_done = "d" in told or len(asked) < len(cluster.comets["a"].calls) or cluster.store.batches
+    if outcome.sent:
+        assert is_done
+    else:
+        assert not is_done
+        assert isinstance(error_of(outcome), OutcomeUnknown) == bool(doubted)
