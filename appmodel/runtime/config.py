@@ -12,6 +12,7 @@ found and checked is in settings.py.
 """
 
 import ipaddress
+import itertools
 import os
 import secrets
 import ssl
@@ -31,6 +32,10 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[int, msgspec.Meta(ge=0)]
 NodeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+HostPort = Annotated[
+    str, msgspec.Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$")
+]
+Root = Annotated[str, msgspec.Meta(pattern=r"^(/[A-Za-z0-9_-]+)+$")]  # a path in ZooKeeper
 
 
 class Secret(str):
@@ -50,6 +55,15 @@ class Secret(str):
         if isinstance(value, str) and (not value or len(value.encode()) >= cls.MIN_SIZE):
             return cls(value)
         raise ValueError(f"expected {cls.EXPECTED}")
+
+
+class Password(Secret):
+    """A secret that another system chose: of any length."""
+
+    MIN_SIZE: ClassVar[int] = 0
+    EXPECTED: ClassVar[str] = "a secret text, or empty"
+
+    __slots__ = ()
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -109,12 +123,41 @@ class StaticNode(Section, frozen=True):
         )
 
 
+class ZooKeeperConfig(Section, frozen=True):
+    """[registry.zookeeper]. For kind "zookeeper": the same on all nodes."""
+
+    hosts: tuple[HostPort, ...] = ("127.0.0.1:2181",)  # host:port of each server of the ensemble
+    session_timeout: Duration = Duration(30)  # a silent node leaves the ring; zookeeper.timeout
+    connect_timeout: Duration = Duration(2)  # of one server
+    call_timeout: Duration = Duration(5)  # of one question
+    refresh: Duration = Duration(30)  # all is read again after this time, changed or not
+    comet_root: Root = "/gopush-cluster-comet"  # zookeeper.comet.path
+    message_root: Root = "/gopush-cluster-message"  # zookeeper.message.path
+    web_root: Root = "/gopush-cluster-web"  # ours: the original's web nodes do not register
+    credentials: Password = Password()  # "user:password"; empty = anybody may come
+    sasl: bool = False  # prove them by SASL DIGEST-MD5; false: by ZooKeeper's scheme "digest"
+    acl: Literal["open", "creator"] = "open"  # creator: only these credentials may read and write
+
+    def __post_init__(self) -> None:
+        user, _, password = self.credentials.partition(":")
+        if self.credentials and not (user and password):
+            raise ValueError('credentials: expected "user:password"')
+        if not self.credentials and (self.sasl or self.acl == "creator"):
+            raise ValueError('credentials: missing, with sasl or with acl "creator"')
+        roots = (self.comet_root, self.message_root, self.web_root)
+        if any(f"{a}/".startswith(f"{b}/") for a, b in itertools.permutations(roots, 2)):
+            raise ValueError(f"expected three roots that do not lie in one another, got {roots}")
+
+
 class RegistryConfig(Section, frozen=True):
     """[registry]. Where nodes find each other."""
 
-    kind: Literal["embedded"] = "embedded"  # this process, and the nodes listed here
+    kind: Literal["embedded", "zookeeper"] = (
+        "embedded"  # embedded: this process, and the nodes listed here
+    )
     ring: RingKind = RingKind.SHA  # sha: gopush-cluster's; murmur: appmsgsrv's
     nodes: tuple[StaticNode, ...] = ()
+    zookeeper: ZooKeeperConfig = ZooKeeperConfig()
 
 
 class RpcConfig(Section, frozen=True):

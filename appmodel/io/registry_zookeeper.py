@@ -1,0 +1,387 @@
+"""The registry of a cluster: who is alive, as ZooKeeper knows it.
+
+One loop does everything: when something has changed, the tree is read again, in three steps of pipelined
+reads that leave watches behind; if its reading differs, there is a new view; and if it does not say
+what this process announces, that is mended (core/mending.py). A change is a watch that fires, a
+connection that is back, a node to announce; and once in a while it is read without any reason.
+
+    ZooKeeper is      the view          trouble
+    there             follows it        None
+    away              stays             since when; after the session time: others may not see us
+    back, same session   follows it     None
+    back, new session    follows it     None, as soon as the same nodes are registered again
+
+Source: spec/gopush.md section 4, where a process that loses ZooKeeper for a moment kills itself (C3), comets
+know the ring only from a web node (C6), and a change of data is never seen.
+"""
+
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+import trio
+
+from appmodel.core.cluster import ClusterView, Node, RingKind, Role
+from appmodel.core.mending import Create, Delete, Plan, Rewrite, Step, plan
+from appmodel.core.znodes import (
+    DEFAULT_ROOTS,
+    Reading,
+    Roots,
+    Wish,
+    Znode,
+    encode_node,
+    encode_wish,
+    read_tree,
+)
+from appmodel.errors import BadInput, ConfigError, Forbidden, Unavailable
+from appmodel.io.zookeeper import Link, ZooKeeperClient, ZooKeeperOptions, open_client
+
+MAX_NODES = 1000  # read below one root: a bound for strangers' trees
+MAX_PROCESSES = 16  # read of one comet
+MAX_LINES = 10  # of the log about nonsense in one reading; all of it is counted
+WAITING = 5.0  # seconds between two log lines while ZooKeeper is awaited at the start
+PAUSE = 0.1  # seconds before the first new try; doubles
+MAX_PAUSE = 5.0  # up to here
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Away:
+    """ZooKeeper cannot be reached."""
+
+    since: float  # Unix time
+    began: float  # trio's time
+    until: float  # trio's time: what the session may have lived for
+
+
+class ZooKeeperRegistry:
+    """A `Registry` whose nodes are in ZooKeeper. Made by `open_zookeeper`."""
+
+    def __init__(
+        self, options: ZooKeeperOptions, roots: Roots, ring: RingKind, refresh: float
+    ) -> None:
+        self._options, self._roots, self._refresh = options, roots, refresh
+        self._view = ClusterView(0, (), ring)
+        self._reading = Reading()
+        self._announced: dict[tuple[Role, str], Node] = {}
+        self._client: ZooKeeperClient | None = None
+        self._away: _Away | None = None
+        self._link: Link | None = None  # what the client said last
+        self._warned = False  # that others may not see us
+        self._problem: str | None = None  # why we cannot register although ZooKeeper is there
+        self._wake = trio.Event()
+        self._changed = trio.Event()  # of the view, or of what is settled
+        self._asked = self._settled = 0  # announcements: made, and found in place
+        self._session: int | None = None  # in which they were found
+        self.opened = trio.Event()
+        self.nonsense = 0  # entries that could not be understood, ever
+
+    @property
+    def view(self) -> ClusterView:
+        """The last known view."""
+        return self._view
+
+    @property
+    def wishes(self) -> Mapping[str, Wish]:
+        """What operators wish of comets, by name, as of the last view."""
+        return self._reading.wishes
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether ZooKeeper is there."""
+        return self._away is None and self.opened.is_set()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the view may be old, or others may not see us; None = all is well."""
+        if self._away is None:
+            return self._problem
+        text = f"ZooKeeper is away since {_instant(self._away.since)}"
+        if self._announced and trio.current_time() >= self._away.until:
+            text += ", longer than our session: others may not see us any more"
+        return text
+
+    async def register(self, node: Node) -> None:
+        """Announce `node`, or change what is known of the node of that role and name.
+
+        Returns when it is in our view too; or, with a warning, after two `call_timeout`s: then it
+        will be there as soon as ZooKeeper is. Cancelling leaves the announcement in force.
+
+        Raises:
+            BadInput: others would not understand it: its name, an address or a number.
+            Forbidden: ZooKeeper does not allow it, and it has not been registered before.
+        """
+        encode_node(node)
+        is_new = (node.role, node.name) not in self._announced
+        self._announced[node.role, node.name] = node
+        if not await self._settle() and is_new and self._problem is not None:
+            raise Forbidden(self._problem)
+
+    async def withdraw(self, node: Node) -> None:
+        """Take back an announcement. Nothing happens if it is gone or of a newer incarnation.
+
+        Waits like `register`. If ZooKeeper is away, the entry goes with the session.
+        """
+        known = self._announced.get((node.role, node.name))
+        if known is None or known.incarnation > node.incarnation:
+            await trio.lowlevel.checkpoint()
+            return
+        del self._announced[node.role, node.name]
+        await self._settle()
+
+    async def wait_newer(self, version: int) -> ClusterView:
+        """The first view with a version above `version`. Cancelling is safe."""
+        while self._view.version <= version:
+            await self._changed.wait()
+        return self._view
+
+    async def wish(self, name: str, wish: Wish) -> None:
+        """Lay `wish` over what the processes of a comet say; the empty one takes it back.
+
+        It ends with the last process of that name.
+
+        Raises:
+            BadInput: there is no such comet, or a weight is out of its range.
+            Unavailable, Forbidden: ZooKeeper did not take it.
+        """
+        comets = sorted({node.name for node in self._view.nodes if node.role is Role.COMET})
+        expected = f"a comet that is registered: {', '.join(comets) or 'there is none'}"
+        if name not in comets:
+            raise BadInput("node", name, expected)
+        if self._client is None:
+            raise Unavailable("ZooKeeper is away")
+        if not await self._client.rewrite(f"{self._roots.comet}/{name}", encode_wish(wish)):
+            raise BadInput("node", name, expected)
+
+    async def run(self) -> None:
+        """Follow ZooKeeper until cancelled; then end the session, and with it what was announced."""
+        while True:
+            self._link = None
+            async with open_client(
+                self._options, on_link=self._hear_link, on_change=self._look
+            ) as client:
+                self._client = client
+                await self._follow(client)
+                self._client = None
+                if client.is_refused:
+                    self._object("ZooKeeper refuses our credentials")
+            log.warning("zookeeper client ended", then="another one is made")
+            await trio.sleep(random.uniform(0, MAX_PAUSE))  # noqa: S311  jitter is no secret
+
+    async def _follow(self, client: ZooKeeperClient) -> None:
+        """One round after the other, until the client has ended."""
+        failures = 0
+        while True:
+            self._wake = trio.Event()
+            if client.session is not None:
+                try:
+                    await self._round(client, client.session)
+                    failures = 0
+                except (Unavailable, Forbidden) as error:
+                    if isinstance(error, Forbidden):
+                        self._object(str(error))
+                    pause = min(PAUSE * 2.0**failures, MAX_PAUSE)
+                    failures = min(failures + 1, 10)
+                    await trio.sleep(random.uniform(0, pause))  # noqa: S311
+                    self._wake.set()
+            with trio.move_on_after(self._patience()) as patience:
+                await self._wake.wait()
+            self._warn_when_unseen()
+            if client.has_ended and (patience.cancelled_caught or self._link is Link.LOST):
+                return
+
+    async def _round(self, client: ZooKeeperClient, session: int) -> None:
+        """Read all, tell what is new, mend what is ours."""
+        asked = self._asked
+        tree, excess = await self._read(client)
+        reading = read_tree(tree, self._roots)
+        self._publish(Reading(reading.entries, reading.wishes, {**reading.nonsense, **excess}))
+        steps = plan(reading, tree, self._announced.values(), session, self._roots)
+        await self._carry_out(client, steps)
+        if not steps.announce:
+            self._be_settled(asked, session)
+
+    async def _read(self, client: ZooKeeperClient) -> tuple[dict[str, Znode], dict[str, str]]:
+        """The tree, and where there was too much of it."""
+        excess: dict[str, str] = {}
+        roots = [self._roots.of(role) for role in Role]
+        below = dict(zip(roots, await client.children(roots), strict=True))
+        for root in [root for root, names in below.items() if names is None]:
+            await client.make(root)
+            (below[root],) = await client.children([root])
+        first = {root: _paths(root, below[root], MAX_NODES, excess) for root in roots}
+        comets = first[self._roots.comet]
+        second = zip(comets, await client.children(comets), strict=True)
+        processes = [_paths(comet, names, MAX_PROCESSES, excess) for comet, names in second]
+        paths = [path for group in (*first.values(), *processes) for path in group]
+        found = zip(paths, await client.read(paths), strict=True)
+        return {path: znode for path, znode in found if znode is not None}, excess
+
+    async def _carry_out(self, client: ZooKeeperClient, steps: Plan) -> None:
+        """Each step that succeeds fires a watch, and so leads to the next round."""
+        for step in (*steps.announce, *steps.tidy):
+            try:
+                done = await _take(client, step)
+            except Forbidden as error:
+                if not isinstance(step, Delete):
+                    raise
+                log.debug("left as it is", why=str(error))
+                continue
+            if not done and not isinstance(step, Delete):
+                self._wake.set()  # somebody deleted what is above it: once more
+
+    def _publish(self, reading: Reading) -> None:
+        known = self._reading.nonsense
+        new = [(path, why) for path, why in reading.nonsense.items() if known.get(path) != why]
+        self.nonsense += len(new)
+        for path, why in new[:MAX_LINES]:
+            log.warning("nonsense in the registry", path=path, why=why)
+        if len(new) > MAX_LINES:
+            log.warning("more nonsense in the registry", count=len(new) - MAX_LINES)
+        self._reading = reading
+        if reading.nodes != self._view.nodes:
+            version, ring = self._view.version + 1, self._view.ring_kind
+            self._view = ClusterView(version, reading.nodes, ring)
+            self._tell()
+
+    def _be_settled(self, asked: int, session: int) -> None:
+        """All that was announced is in place, and the view is that of now."""
+        if self._away is not None:
+            kept = "the same" if session == self._session else "a new one"
+            seconds = round(trio.current_time() - self._away.began, 1)
+            log.info("zookeeper is back", seconds=seconds, session=kept)
+        self._settled, self._session, self._away, self._problem = asked, session, None, None
+        self.opened.set()
+        self._tell()
+
+    async def _settle(self) -> bool:
+        """Wait until what is announced now is in place; False if it cannot be, or not in time."""
+        self._asked += 1
+        asked = self._asked
+        self._problem = None  # it may have been about something else
+        self._look()
+        with trio.move_on_after(2 * self._options.call_timeout):
+            while self._settled < asked and self._problem is None:
+                await self._changed.wait()
+        if self._settled < asked:
+            log.warning("not registered yet", why=self.trouble or "ZooKeeper is slow")
+        return self._settled >= asked
+
+    def _object(self, problem: str) -> None:
+        """ZooKeeper is there, and does not let us do our work."""
+        if self._problem != problem:
+            log.error("registry refuses", why=problem)
+        self._problem = problem
+        self.opened.set()
+        self._tell()
+
+    def _hear_link(self, link: Link) -> None:
+        self._link = link
+        if link is not Link.CONNECTED and self._away is None and self.opened.is_set():
+            now = trio.current_time()
+            lives = self._client.session_time if self._client is not None else 0.0
+            self._away = _Away(time.time(), now, now + lives)
+            self._warned = not self._announced
+            log.warning("zookeeper is away", then="the last view stays")
+        if link is Link.LOST and self._session is not None:
+            self._session = None
+            log.warning("registry session is over", then="nodes are registered again")
+        self._look()
+
+    def _look(self) -> None:
+        """Something may have changed."""
+        self._wake.set()
+
+    def _patience(self) -> float:
+        """Seconds until a look without a reason."""
+        left = self._refresh if self._away is None else self._away.until - trio.current_time()
+        return min(left, self._refresh) if left > 0 else self._refresh
+
+    def _warn_when_unseen(self) -> None:
+        if self._away is not None and not self._warned and trio.current_time() >= self._away.until:
+            self._warned = True
+            log.warning("others may not see us", seconds=self._away.until - self._away.began)
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+@asynccontextmanager
+async def open_zookeeper(
+    options: ZooKeeperOptions,
+    roots: Roots = DEFAULT_ROOTS,
+    *,
+    ring: RingKind = RingKind.SHA,
+    refresh: float = 30.0,
+    start_timeout: float = 30.0,
+) -> AsyncIterator[ZooKeeperRegistry]:
+    """A registry with its first view; what it announces goes when the block ends.
+
+    Args:
+        refresh: seconds after which the tree is read although nothing has changed.
+        start_timeout: seconds to wait for ZooKeeper, with a line of the log now and then.
+
+    Raises:
+        Unavailable: ZooKeeper did not answer in time.
+        ConfigError: it does not accept the credentials, or does not let them read.
+    """
+    registry = ZooKeeperRegistry(options, roots, ring, refresh)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(registry.run)
+            await _wait_opened(registry, options, start_timeout)
+            yield registry
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
+        raise group.exceptions[0] from None
+
+
+async def _wait_opened(
+    registry: ZooKeeperRegistry, options: ZooKeeperOptions, seconds: float
+) -> None:
+    hosts = ", ".join(options.hosts)
+    end = trio.current_time() + seconds
+    while not registry.opened.is_set():
+        left = end - trio.current_time()
+        if left <= 0:
+            text = (
+                f"no ZooKeeper answered within {seconds:g} s (registry.zookeeper.hosts = {hosts})"
+            )
+            raise Unavailable(text)
+        with trio.move_on_after(min(left, WAITING)) as patience:
+            await registry.opened.wait()
+        if patience.cancelled_caught:
+            log.info("waiting for zookeeper", hosts=hosts, seconds_left=round(left))
+    if registry.trouble is not None:
+        shown = "********" if options.credentials else ""
+        raise ConfigError("registry.zookeeper.credentials", shown, registry.trouble)
+
+
+async def _take(client: ZooKeeperClient, step: Step) -> bool:
+    match step:
+        case Create(home, data):
+            return await client.announce(home, data)
+        case Rewrite(path, data):
+            return await client.rewrite(path, data)
+        case Delete(path):
+            return await client.delete(path)
+
+
+def _paths(above: str, names: list[str] | None, limit: int, excess: dict[str, str]) -> list[str]:
+    """Of these children, as many as are looked at."""
+    names = names or []
+    if len(names) > limit:
+        excess[above] = f"{len(names)} children: only {limit} are read"
+    return [f"{above}/{name}" for name in names[:limit]]
+
+
+def _instant(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
