@@ -10,18 +10,21 @@
  *     subscription.close();
  *
  * It asks web which comet has the key, subscribes there, and comes back after every loss: it names
- * the last id that was handled, so nothing is missed and nothing comes twice, also after a reload of
- * the page. What is said on the line, and where to go after which ending, is in docs/protocol.md; the
- * Python client has the same table (appmsg_client/protocol.py), and the tests give both the same cases.
+ * the id of the last stored message that was handled, so nothing is missed and nothing comes twice, also
+ * after a reload of the page. A live message, one that is not stored, moves no position: a stored one
+ * with a lower id may still come after it. What is said on the line, and where to go after which ending,
+ * is in docs/protocol.md; the Python client has the same table (appmsg_client/protocol.py), and the
+ * tests give both the same cases.
  *
  * @module appmsg
  */
 
 /**
  * @typedef {object} Message
- * @property {number} mid  Its id: an integer below 2^53, greater than all before it.
- * @property {any} msg     What was pushed.
- * @property {string} raw  The whole JSON text, as it came.
+ * @property {number} mid    Its id: an integer below 2^53, greater than those of all stored before it.
+ * @property {any} msg       What was pushed.
+ * @property {boolean} live  It is not stored: it comes now or never, and nobody resumes from its id.
+ * @property {string} raw    The whole JSON text, as it came.
  */
 
 /**
@@ -38,8 +41,8 @@
  * @property {string} [web]        Where to ask for the comet of the key: an http(s) URL.
  * @property {string} [server]     The comet itself, ws://host:port/sub; then web is not asked.
  * @property {string} [token]      The key's ticket.
- * @property {number} [mid]        Start after this id; 0 = all that is kept. Without it: where this
- *                                 browser stopped, or with what comes next.
+ * @property {number} [mid]        Start after this stored id; 0 = all that is kept. Without it: where
+ *                                 this browser stopped, or with what comes next.
  * @property {number} [heartbeat]  Seconds, 30 or more; 60 by default, because a page in the
  *                                 background may run its timers once a minute only.
  * @property {(message: Message) => void} [onMessage]  Called in order. It must not wait: the next
@@ -88,7 +91,8 @@ export class Subscription {
   #fixed;
   #server; // where to go next; null: ask web
   #storage;
-  #mid; // of the last message that was handled; undefined: none yet
+  #mid; // of the last stored message that was handled; undefined: none yet
+  #liveMid = -1; // of the last live message
   #acknowledged = 0;
   #tries = 0; // connections in a row that proved nothing
   #line = null;
@@ -110,7 +114,7 @@ export class Subscription {
     queueMicrotask(() => this.#try()); // the caller has its object before it hears of a state
   }
 
-  /** Id of the last message that was handled, undefined before the first. */
+  /** Id of the last stored message that was handled, undefined before the first: where to resume. */
   get mid() {
     return this.#mid;
   }
@@ -176,7 +180,9 @@ export class Subscription {
     this.#line = line;
     socket.onmessage = (event) => this.#hear(line, event.data);
     socket.onclose = (event) => this.#hangUp(line, event);
-    socket.onerror = () => {}; // a close follows
+    socket.onerror = () => { // a close follows, but not in Node 20 if it could not connect
+      if (!line.welcomed) this.#hangUp(line, { code: LOST, reason: "cannot connect" });
+    };
     this.#watch(line, ANSWER_TIMEOUT, "no connection");
   }
 
@@ -211,11 +217,17 @@ export class Subscription {
   }
 
   #deliver(message) {
-    if (this.#mid !== undefined && message.mid <= this.#mid) return;
+    const { mid, live } = message;
+    const stored = this.#mid ?? -1;
+    if (mid <= (live ? Math.max(stored, this.#liveMid) : stored)) return;
     this.#options.onMessage?.(message);
-    this.#mid = message.mid;
+    if (live) {
+      this.#liveMid = mid;
+      return;
+    }
+    this.#mid = mid;
     try {
-      this.#storage?.setItem(storageName(this.#key), String(message.mid));
+      this.#storage?.setItem(storageName(this.#key), String(mid));
     } catch {
       // full, or forbidden: then the id lives as long as this object
     }
@@ -258,6 +270,7 @@ export class Subscription {
     clearInterval(line.beat);
     clearTimeout(line.watch);
     line.socket.onmessage = line.socket.onclose = null;
+    line.socket.onerror = () => {}; // `ws` throws what nobody listens to
     line.socket.close(NORMAL);
   }
 
@@ -352,7 +365,7 @@ export function readText(text) {
   if (!isMid(fields?.mid) || !Object.hasOwn(fields, "msg")) {
     throw new Error(`neither a reply nor a message: ${String(text).slice(0, 80)}`);
   }
-  return { mid: fields.mid, msg: fields.msg, raw: text };
+  return { mid: fields.mid, msg: fields.msg, live: fields.live === true, raw: text };
 }
 
 /**

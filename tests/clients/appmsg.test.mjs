@@ -134,6 +134,27 @@ test("a line that is over is left in peace", async () => {
   assert.deepEqual(socket.said, []);
 });
 
+test("a connection that cannot be made is over at once, close or no close", async () => {
+  const { socket, states } = await begin();
+  socket.onerror({});
+  assert.deepEqual([states.at(-1).state, states.at(-1).code], ["waiting", 1006]);
+  socket.onerror({});
+  socket.end(1006);
+  await tick(MINUTE);
+
+  assert.equal(Socket.made.length, 2);
+});
+
+test("an error after the welcome waits for its close, which knows why", async () => {
+  const { socket, states } = await begin();
+  socket.hear("+h\r\n");
+  socket.onerror({});
+  assert.equal(states.at(-1).state, "online");
+  socket.end(4001, "slow");
+
+  assert.equal(states.at(-1).code, 4001);
+});
+
 test("a comet that does not welcome is left after 10 s", async () => {
   const { states } = await begin();
   await tick(10_000);
@@ -208,6 +229,69 @@ test("a handler that fails has not handled its message", async () => {
 
   assert.equal(subscription.mid, 1);
   assert.deepEqual(kept, []);
+});
+
+/** One message as the comet says it. */
+const stored = (mid) => `{"msg":1,"mid":${mid},"gid":0}`;
+const live = (mid) => `{"msg":1,"mid":${mid},"gid":0,"live":true}`;
+
+test("a live message moves neither the position nor the storage, and hides no stored one", async () => {
+  const came = [], kept = [];
+  const { subscription, socket } = await begin({
+    mid: 4,
+    storage: { getItem: () => null, setItem: (_, value) => kept.push(value) },
+    onMessage: (message) => came.push([message.mid, message.live, subscription.mid]),
+  });
+  socket.hear("+h\r\n");
+  for (const text of [live(4), stored(5), live(12), stored(11), live(11), live(12), live(13)]) {
+    socket.hear(text);
+  }
+
+  assert.deepEqual(came, [[5, false, 4], [12, true, 5], [11, false, 5], [13, true, 11]]);
+  assert.deepEqual(kept, ["5", "11"]);
+  assert.equal(subscription.mid, 11);
+});
+
+test("after a loss it resumes from the last stored message, never from a live one", async () => {
+  const { socket, subscription } = await begin();
+  socket.hear("+h\r\n");
+  socket.hear(live(12));
+  assert.equal(subscription.mid, undefined);
+  socket.hear(stored(5));
+  socket.hear(live(13));
+  socket.end(1006);
+  await tick(MINUTE);
+
+  assert.equal(Socket.made.length, 2);
+  assert.equal(Socket.made[1].url.searchParams.get("mid"), "5");
+});
+
+test("a live message that came before a loss does not come again after it", async () => {
+  const came = [];
+  const { socket } = await begin({ onMessage: ({ mid }) => came.push(mid) });
+  socket.hear("+h\r\n");
+  socket.hear(live(12));
+  socket.end(1006);
+  await tick(MINUTE);
+  Socket.made[1].hear("+h\r\n");
+  for (const mid of [12, 13]) Socket.made[1].hear(live(mid));
+
+  assert.deepEqual(came, [12, 13]);
+});
+
+test("a live message can be acknowledged", async () => {
+  const { subscription, socket } = await begin();
+  socket.hear("+h\r\n");
+  socket.hear(live(12));
+  subscription.acknowledge(12);
+
+  assert.deepEqual(socket.said, ['{"ack":[12]}']);
+});
+
+test("only `true` makes a message live", () => {
+  const texts = [live(1), stored(1), '{"msg":1,"mid":1,"live":false}', '{"msg":1,"mid":1,"live":1}'];
+
+  assert.deepEqual(texts.map((text) => readText(text).live), [true, false, false, false]);
 });
 
 test("a storage that is full or forbidden is no reason to stop", async () => {

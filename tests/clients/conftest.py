@@ -1,6 +1,7 @@
 """Servers that follow a script, and a clock that skips the waiting."""
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import trio
@@ -31,3 +32,11 @@ async def other_comet() -> AsyncIterator[Comet]:
 async def web() -> AsyncIterator[Web]:
     async with open_web() as web:
         yield web
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """The address of a comet that refuses connections: its port is taken, but nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"ws://127.0.0.1:{taken.getsockname()[1]}/sub"

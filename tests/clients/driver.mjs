@@ -17,7 +17,7 @@ const storage = {
 const subscription = subscribe(key, {
   ...JSON.parse(options),
   storage,
-  onMessage: ({ mid, msg }) => say({ mid, msg }),
+  onMessage: ({ mid, msg, live }) => say({ mid, msg, ...(live && { live }) }),
   onState: (state) => say(state),
 });
 createInterface({ input: process.stdin }).on("line", (line) => {

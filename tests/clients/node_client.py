@@ -1,6 +1,7 @@
 """The JavaScript client in a process of Node, for tests in Python."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -70,19 +71,28 @@ class NodeClient:
 
 
 @asynccontextmanager
-async def node_client(key: str, **options: object) -> AsyncIterator[NodeClient]:
-    """Subscribe to `key` with these options of appmsg.js; `kept` is what the storage holds."""
+async def node_client(
+    key: str, *, authority: Path | None = None, **options: object
+) -> AsyncIterator[NodeClient]:
+    """Subscribe to `key` with these options of appmsg.js; `kept` is what the storage holds.
+
+    `authority`: a certificate that it trusts.
+    """
     command = ["node", "--no-warnings", "--experimental-websocket", str(HERE / "driver.mjs")]
     command += [MODULE.as_uri(), key, json.dumps(options)]
     async with trio.open_nursery() as nursery:
-        process: trio.Process = await nursery.start(_run, command)
+        process: trio.Process = await nursery.start(_run, command, authority)
         yield NodeClient(process)
         nursery.cancel_scope.cancel()  # kills it
 
 
-async def _run(command: list[str], task_status: trio.TaskStatus[trio.Process]) -> None:
+async def _run(
+    command: list[str], authority: Path | None, task_status: trio.TaskStatus[trio.Process]
+) -> None:
+    trust = {} if authority is None else {"NODE_EXTRA_CA_CERTS": str(authority)}
     await trio.run_process(
         command,
+        env={**os.environ, **trust},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         check=False,

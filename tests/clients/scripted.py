@@ -6,6 +6,7 @@ test accepts each connection as a `Line` and says what happens on it.
 
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -42,6 +43,10 @@ class Line:
     async def message(self, mid: int, msg: Any = None) -> None:
         await self.say(json.dumps({"msg": msg, "mid": mid, "gid": 0}))
 
+    async def live_message(self, mid: int, msg: Any = None) -> None:
+        """One that is not stored."""
+        await self.say(json.dumps({"msg": msg, "mid": mid, "gid": 0, "live": True}))
+
     async def hear(self) -> str | bytes:
         """What the client says next."""
         return await self._socket.get_message()
@@ -68,10 +73,17 @@ class Line:
 class Comet:
     """Connections wait here until the test accepts them."""
 
-    def __init__(self, port: int, arrived: trio.MemoryReceiveChannel[Line]) -> None:
+    def __init__(
+        self, port: int, arrived: trio.MemoryReceiveChannel[Line], *, secure: bool
+    ) -> None:
         self.address = f"127.0.0.1:{port}"
-        self.url = f"ws://{self.address}/sub"
+        self.url = f"{'wss' if secure else 'ws'}://{self.address}/sub"
         self._arrived = arrived
+
+    @property
+    def waiting(self) -> int:
+        """Connections that nobody has accepted yet."""
+        return self._arrived.statistics().current_buffer_used
 
     async def accept(self) -> Line:
         return await self._arrived.receive()
@@ -83,8 +95,8 @@ class Comet:
 
 
 @asynccontextmanager
-async def open_comet() -> AsyncIterator[Comet]:
-    """A comet on a free port of loopback, for the length of the block."""
+async def open_comet(tls: ssl.SSLContext | None = None) -> AsyncIterator[Comet]:
+    """A comet on a free port of loopback, for the length of the block; with `tls` behind TLS."""
     arrive, arrived = trio.open_memory_channel[Line](100)
 
     async def handle(request: WebSocketRequest) -> None:
@@ -93,9 +105,9 @@ async def open_comet() -> AsyncIterator[Comet]:
         await line.over.wait()
 
     async with trio.open_nursery() as nursery:
-        serve = partial(serve_websocket, handle, "127.0.0.1", 0, None)
+        serve = partial(serve_websocket, handle, "127.0.0.1", 0, tls)
         server: WebSocketServer = await nursery.start(serve)
-        yield Comet(server.port, arrived)
+        yield Comet(server.port, arrived, secure=tls is not None)
         nursery.cancel_scope.cancel()
 
 

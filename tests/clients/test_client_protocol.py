@@ -12,6 +12,7 @@ from appmsg_client.protocol import (
     Heard,
     Message,
     Move,
+    Position,
     ProtocolFault,
     checked_server,
     next_move,
@@ -119,11 +120,56 @@ def test_what_is_no_message_is_not_taken_for_one(words: str | bytes) -> None:
             Message(7, {"a": 1}, '{"msg":{"a":1},"mid":7,"gid":0}'),
         ),
         ('{"msg":null,"mid":0}', Message(0, None, '{"msg":null,"mid":0}')),
+        (
+            '{"msg":1,"mid":7,"gid":0,"live":true}',
+            Message(7, 1, '{"msg":1,"mid":7,"gid":0,"live":true}', live=True),
+        ),
+        (
+            '{"msg":1,"mid":7,"live":false}',
+            Message(7, 1, '{"msg":1,"mid":7,"live":false}'),
+        ),
     ],
 )
 def test_the_comet_has_five_things_to_say(text: str, meaning: object) -> None:
     """Welcome or heartbeat, three refusals, and a message; unknown members are left alone."""
     assert read_text(text) == meaning
+
+
+@given(
+    begin=st.none() | st.integers(0, 10),
+    frames=st.lists(st.tuples(st.integers(0, 20), st.booleans())),
+)
+def test_no_live_message_hides_a_stored_one(
+    begin: int | None, frames: list[tuple[int, bool]]
+) -> None:
+    """Take the live ones out, and stored ones and the position are what they were; each comes once."""
+
+    def run(frames: list[tuple[int, bool]]) -> tuple[list[tuple[int, bool]], int | None]:
+        position, taken = Position(begin), []
+        for mid, live in frames:
+            message = Message(mid, None, "", live)
+            if position.is_new(message):
+                position.advance(message)
+                taken.append((mid, live))
+        return taken, position.mid
+
+    taken, mid = run(frames)
+
+    stored = [frame for frame in taken if not frame[1]]
+    assert (stored, mid) == run([frame for frame in frames if not frame[1]])
+    assert mid == max([frame[0] for frame in stored], default=begin)
+    assert [frame for frame in taken if frame[1]] == sorted({frame for frame in taken if frame[1]})
+
+
+def test_a_live_message_is_new_above_both_positions() -> None:
+    """Above the last stored one and above the last live one."""
+    position = Position(5)
+
+    new = [position.is_new(Message(mid, None, "", live=True)) for mid in (5, 6)]
+    position.advance(Message(8, None, "", live=True))
+    new += [position.is_new(Message(mid, None, "", live=True)) for mid in (8, 9)]
+
+    assert new == [False, True, False, True]
 
 
 @given(key=st.text(min_size=1), token=st.text(), mid=st.none() | st.integers(0, 2**53 - 1))
@@ -140,6 +186,12 @@ def test_what_is_asked_for_arrives(key: str, token: str, mid: int | None) -> Non
         **({"token": [token]} if token else {}),
         **({} if mid is None else {"mid": [str(mid)]}),
     }
+
+
+@pytest.mark.parametrize("server", ["ws://a:1", "ws://a:1/", "ws://a:1/sub"])
+def test_a_server_without_a_path_is_asked_at_sub(server: str) -> None:
+    """However the comet, or whoever sent us there, writes its address."""
+    assert subscribe_target(server, "k", 30, "", None) == "/sub?key=k&heartbeat=30&ver=2"
 
 
 def test_an_acknowledgement_is_a_list_of_ids() -> None:

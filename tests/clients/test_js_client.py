@@ -48,6 +48,30 @@ async def test_it_resumes_where_it_was_cut_off(comet: Comet) -> None:
         assert await client.mids(2) == [3, 4]
 
 
+async def test_it_never_resumes_from_a_live_message(comet: Comet) -> None:
+    """It tells live ones, keeps stored ids only, and a stored message below a live one still comes."""
+    async with node_client("u1@user", server=comet.url) as client:
+        line = await comet.accept_welcome()
+        await line.message(5)
+        await line.live_message(12)
+        await line.live_message(12)
+        events = [await client.event("msg", "kept") for _ in range(3)]
+
+        await line.cut()
+        line = await comet.accept_welcome()
+        await line.live_message(12)
+        await line.message(11)
+
+        assert events == [
+            {"mid": 5, "msg": None},
+            {"kept": ["appmsg.mid.u1@user", "5"]},
+            {"mid": 12, "msg": None, "live": True},
+        ]
+        assert line.query["mid"] == "5"
+        assert await client.event("msg", "kept") == {"mid": 11, "msg": None}
+        assert await client.event("msg", "kept") == {"kept": ["appmsg.mid.u1@user", "11"]}
+
+
 async def test_the_last_id_outlives_the_page(comet: Comet) -> None:
     """It is kept per key after each message, and is where the next page begins."""
     async with node_client("u1@user", server=comet.url) as client:
@@ -111,9 +135,27 @@ async def test_a_move_with_an_address_needs_no_look_up(
         line = await other_comet.accept_welcome()
         await line.message(7)
 
-        assert await client.mids(2) == [6, 7]
+        assert (await client.state("waiting"))["retryIn"] == 0
+        assert await client.mids(1) == [7]
         assert line.query["mid"] == "6"
         assert web.asked_for("/1/server/get") == 1
+
+
+async def test_a_move_that_leads_nowhere_ends_at_web(
+    comet: Comet, other_comet: Comet, nobody: str, web: Web
+) -> None:
+    """Nobody listens at the new address: web is asked after a pause, and the position stands."""
+    web.answer_server(comet.address, other_comet.address)
+    async with node_client("u1@user", web=web.url, mid=5) as client:
+        line = await comet.accept_welcome()
+        await line.close(4000, f"moved {nobody}")
+        line = await other_comet.accept_welcome()
+
+        moved, refused = [await client.state("waiting") for _ in range(2)]
+        assert moved["code"] == 4000
+        assert (refused["code"], refused["reason"]) == (1006, "cannot connect")
+        assert line.query["mid"] == "5"
+        assert web.asked_for("/1/server/get") == 2
 
 
 async def test_no_message_yet_is_no_excuse_for_a_gap(comet: Comet, web: Web) -> None:

@@ -50,6 +50,74 @@ async def test_it_resumes_where_it_was_cut_off(comet: Comet, clock: MockClock) -
         assert await take(messages, 2) == [3, 4]
 
 
+async def test_a_live_message_overtakes_a_stored_one_and_hides_none(comet: Comet) -> None:
+    """A stored message is handed out also below the id of a live one; the caller can tell them apart."""
+    async with subscribe("u1@user", server=comet.url, mid=4) as messages:
+        line = await comet.accept_welcome()
+        await line.message(5)
+        await line.live_message(12)
+        await line.message(11)
+        received = [await anext(messages) for _ in range(3)]
+
+        assert [(message.mid, message.live) for message in received] == [
+            (5, False),
+            (12, True),
+            (11, False),
+        ]
+        assert messages.mid == 11
+
+
+async def test_it_never_resumes_from_a_live_message(comet: Comet, clock: MockClock) -> None:
+    """After a loss it asks for what is newer than the last stored one, so it gets what came between."""
+    async with subscribe("u1@user", server=comet.url) as messages:
+        line = await comet.accept_welcome()
+        await line.message(5)
+        await line.live_message(12)
+        assert await take(messages, 2) == [5, 12]
+        assert messages.mid == 5
+
+        await line.cut()
+        line = await comet.accept_welcome()
+        await line.message(11)
+
+        assert line.query["mid"] == "5"
+        assert await take(messages, 1) == [11]
+
+
+async def test_a_live_message_comes_once(comet: Comet, clock: MockClock) -> None:
+    """It is dropped if it is not above the last live one, or not above the last stored one."""
+    async with subscribe("u1@user", server=comet.url) as messages:
+        line = await comet.accept_welcome()
+        for mid in (12, 12, 9, 13):
+            await line.live_message(mid)
+        await line.message(20)
+        await line.live_message(19)
+        await line.cut()
+        line = await comet.accept_welcome()
+        for mid in (13, 20, 21):
+            await line.live_message(mid)
+
+        assert await take(messages, 4) == [12, 13, 20, 21]
+
+
+@pytest.mark.parametrize(("begin", "resume"), [(7, "7"), (None, "1785312000000000")])
+async def test_live_messages_alone_leave_the_position_where_it_began(
+    comet: Comet, web: Web, clock: MockClock, begin: int | None, resume: str
+) -> None:
+    """Before the first stored one it is what the caller named, or the moment it began."""
+    web.answer_server(comet.address)
+    web.answer("/1/time/get", {"data": {"timeid": 1785312000000000}, "ret": 0})
+    async with subscribe("u1@user", web=web.url, mid=begin) as messages:
+        line = await comet.accept_welcome()
+        await line.live_message(1785312000000012)
+        await take(messages, 1)
+        await line.cut()
+        line = await comet.accept_welcome()
+
+        assert messages.mid == begin
+    assert line.query["mid"] == resume
+
+
 async def test_unread_messages_are_not_asked_for_again(comet: Comet, clock: MockClock) -> None:
     """What waits in the queue was received: it survives the connection that brought it."""
     async with subscribe("u1@user", server=comet.url, mid=0) as messages:
@@ -138,7 +206,8 @@ async def test_a_move_with_an_address_needs_no_look_up(
 ) -> None:
     """`moved <url>` is obeyed at once."""
     web.answer_server(comet.address)
-    async with subscribe("u1@user", web=web.url, mid=5) as messages:
+    events: list[Event] = []
+    async with subscribe("u1@user", web=web.url, mid=5, on_event=events.append) as messages:
         line = await comet.accept_welcome()
         await line.message(6)
         await line.close(4000, f"moved {other_comet.url}")
@@ -148,6 +217,40 @@ async def test_a_move_with_an_address_needs_no_look_up(
         assert await take(messages, 2) == [6, 7]
     assert line.query["mid"] == "6"
     assert web.asked_for("/1/server/get") == 1
+    assert events == [
+        Connected(comet.url, 5),
+        Disconnected(4000, f"moved {other_comet.url}", 0.0),
+        Connected(other_comet.url, 6),
+    ]
+
+
+async def test_a_move_that_leads_nowhere_ends_at_web(
+    comet: Comet, other_comet: Comet, nobody: str, web: Web, clock: MockClock
+) -> None:
+    """Nobody listens at the new address: web is asked after a pause, and the position stands."""
+    web.answer_server(comet.address, other_comet.address)
+    events: list[Event] = []
+    async with subscribe("u1@user", web=web.url, mid=5, on_event=events.append):
+        line = await comet.accept_welcome()
+        await line.close(4000, f"moved {nobody}")
+        line = await other_comet.accept_welcome()
+
+    assert line.query["mid"] == "5"
+    assert web.asked_for("/1/server/get") == 2
+    codes = [event.code for event in events if isinstance(event, Disconnected)]
+    assert codes == [4000, 1006]
+
+
+async def test_a_move_that_leads_nowhere_ends_where_it_was_told_to_begin(
+    comet: Comet, nobody: str, clock: MockClock
+) -> None:
+    """Without a web to ask, that is the server that the caller named."""
+    async with subscribe("u1@user", server=comet.url, mid=5):
+        line = await comet.accept_welcome()
+        await line.close(4000, f"moved {nobody}")
+        line = await comet.accept_welcome()
+
+    assert line.query["mid"] == "5"
 
 
 async def test_a_lost_comet_is_tried_again_then_web_is_asked(
@@ -309,6 +412,20 @@ async def test_it_acknowledges_by_itself_what_the_caller_has_done_with(comet: Co
     assert await line.hear() == '{"ack":[6]}'
 
 
+async def test_live_messages_are_acknowledged_too(comet: Comet) -> None:
+    """By the caller's word, and by itself."""
+    async with subscribe("u1@user", server=comet.url, acknowledge=True) as messages:
+        line = await comet.accept_welcome()
+        await line.live_message(5)
+        await take(messages, 1)
+        await messages.acknowledge(5)
+        assert await line.hear() == '{"ack":[5]}'
+        await line.live_message(6)
+        await take(messages, 1)
+
+    assert await line.hear() == '{"ack":[6]}'
+
+
 @pytest.mark.parametrize("rubbish", ["{}", "rubbish", b"\x00"])
 async def test_a_comet_that_talks_rubbish_is_left(
     comet: Comet, clock: MockClock, rubbish: str | bytes
@@ -357,7 +474,7 @@ async def test_it_waits_for_a_web_that_is_away(comet: Comet, web: Web, clock: Mo
     assert web.asked_for("/1/server/get") == len(wrong) + 1
 
 
-async def test_it_waits_for_a_comet_that_is_away(clock: MockClock) -> None:
+async def test_it_waits_for_a_comet_that_is_away(nobody: str, clock: MockClock) -> None:
     """Nobody listens there: pauses grow up to half a minute, and the reason is told."""
     events: list[Event] = []
     enough = trio.Event()
@@ -367,7 +484,7 @@ async def test_it_waits_for_a_comet_that_is_away(clock: MockClock) -> None:
         if len(events) == 40:
             enough.set()
 
-    async with subscribe("u1@user", server="ws://127.0.0.1:9", on_event=note):
+    async with subscribe("u1@user", server=nobody, on_event=note):
         await enough.wait()
 
     waits = [event.retry_in for event in events if isinstance(event, Disconnected)]

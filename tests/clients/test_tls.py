@@ -1,4 +1,4 @@
-"""The client on TLS: it says which certificate it did not trust, and trusts the one it was given."""
+"""The clients on TLS: what they trust, what they tell of the rest, and that they stay on it."""
 
 import shutil
 import ssl
@@ -11,6 +11,9 @@ import trio
 from appmsg_client import Connected, Disconnected, subscribe
 from trio.testing import MockClock
 from trio_websocket import WebSocketRequest, serve_websocket
+
+from tests.clients.node_client import node_client, why_no_node
+from tests.clients.scripted import Comet, Web, open_comet
 
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="openssl is not installed: no certificate to test with"
@@ -51,6 +54,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return both
 
 
+def server_tls(certificate: Path) -> ssl.SSLContext:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate)
+    return tls
+
+
 async def welcome(request: WebSocketRequest) -> None:
     """A comet that accepts everybody and says no more."""
     line = await request.accept()
@@ -63,9 +72,7 @@ async def test_tls(
     certificate: Path, nursery: trio.Nursery, clock: MockClock, trusted: bool
 ) -> None:
     """A certificate is checked; what is wrong with it is told, not only that it took too long."""
-    server_tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_tls.load_cert_chain(certificate)
-    serve = partial(serve_websocket, welcome, "127.0.0.1", 0, server_tls)
+    serve = partial(serve_websocket, welcome, "127.0.0.1", 0, server_tls(certificate))
     server = await nursery.start(serve)
     tls = ssl.create_default_context(cafile=str(certificate) if trusted else None)
     events: list[Connected | Disconnected] = []
@@ -84,3 +91,45 @@ async def test_tls(
         assert events == [Connected(url, None)]
     else:
         assert "certificate verify failed" in str(events[0])
+
+
+async def send_to_a_bare_line(secure: Comet, bare: Comet, web: Web) -> None:
+    """Tell the client of `secure` to go to `bare`; return when it is back."""
+    line = await secure.accept_welcome()
+    await line.close(4000, f"moved {bare.url}")
+    await secure.accept_welcome()
+
+    assert bare.waiting == 0
+    assert web.asked_for("/1/server/get") == 2
+
+
+async def test_nobody_sends_the_python_client_from_tls_to_a_bare_line(
+    certificate: Path, comet: Comet, web: Web
+) -> None:
+    """Its ticket would go along in the clear: it asks web instead, and without a pause."""
+    tls = ssl.create_default_context(cafile=str(certificate))
+    events: list[Connected | Disconnected] = []
+    async with open_comet(server_tls(certificate)) as secure:
+        web.answer_server(secure.url)
+        async with subscribe(
+            "u1@user", web=web.url, token="t", mid=5, tls=tls, on_event=events.append
+        ):
+            await send_to_a_bare_line(secure, comet, web)
+
+    assert Disconnected(4000, f"moved {comet.url}", 0.0) in events
+
+
+@pytest.mark.skipif(bool(why_no_node()), reason=why_no_node() or "node is here")
+async def test_nobody_sends_the_javascript_client_from_tls_to_a_bare_line(
+    certificate: Path, comet: Comet, web: Web
+) -> None:
+    """The same, in Node."""
+    async with open_comet(server_tls(certificate)) as secure:
+        web.answer_server(secure.url)
+        async with node_client(
+            "u1@user", web=web.url, token="t", mid=5, authority=certificate
+        ) as client:
+            await send_to_a_bare_line(secure, comet, web)
+
+            moved = await client.state("waiting")
+    assert (moved["code"], moved["retryIn"]) == (4000, 0)

@@ -1,7 +1,8 @@
 r"""A version-2 TCP client that hides nothing: what each of its connections was sent, message by message.
 
 The Python client drops what it had before, so it cannot see that a server repeats itself. A witness
-keeps every message, comes back with the last id that it saw, and says whether anything came twice.
+keeps every message, comes back with the last id that it saw, and says whether anything came twice. What
+it is sent was pushed with a ttl, so nothing may be marked `live`.
 """
 
 import json
@@ -64,6 +65,9 @@ class Witness:
                 if not size.startswith(b"$"):  # a goodbye
                     raise EOFError
                 message = json.loads(await lines.next())
+                assert "live" not in message, (
+                    f"{self._key}: a stored message came as live: {message}"
+                )
                 self._last_id = message["mid"]
                 self.connections[-1].append(message["mid"])
                 self.numbers.add(message["msg"])

@@ -2,8 +2,9 @@
 
     web: who has the key?  ->  comet: what is newer than the last one  ->  lost  ->  pause  ->  again
 
-The journey ends by a refusal only. Whatever happens to connections, each message is delivered once
-and in order: every return names the last id that was delivered, and what is not newer is dropped.
+The journey ends by a refusal only. Whatever happens to connections, each message is delivered once,
+and stored ones in order: every return names the last stored id that was delivered, and what was here
+before is dropped.
 """
 
 import random
@@ -14,7 +15,7 @@ import trio
 
 from appmsg_client.conversation import Conversation, Terms
 from appmsg_client.errors import Refused
-from appmsg_client.protocol import LOST, Ending, Message, Move, next_move, pause
+from appmsg_client.protocol import LOST, Ending, Message, Move, Position, next_move, pause
 from appmsg_client.web import Web, WebFailed
 
 
@@ -62,7 +63,7 @@ class Journey:
         self._terms = terms
         self._deliver = deliver
         self._on_event = on_event
-        self._delivered = mid  # the id to resume from
+        self._position = Position(mid)
         self._acknowledged = 0
         self._leaving = False
         self._conversation: Conversation | None = None
@@ -103,7 +104,7 @@ class Journey:
         since = None
         try:
             if web is not None:
-                since = await web.now() if self._delivered is None else None
+                since = await web.now() if self._position.mid is None else None
                 server = server or await web.server_of(self._terms.key)
         except WebFailed as failure:
             return _Try(ending=Ending(LOST, str(failure)), server=None)
@@ -113,7 +114,7 @@ class Journey:
         return await self._visit(server, since)
 
     async def _visit(self, server: str, since: int | None) -> _Try:
-        mid = self._delivered
+        mid = self._position.mid
         conversation = Conversation(
             server,
             self._terms,
@@ -126,8 +127,9 @@ class Journey:
             ending = await conversation.run(mid)
         finally:
             self._conversation = None
-        if conversation.welcomed and self._delivered is None:
-            self._delivered = since  # no message yet: what comes in the pause is newer than this
+        if conversation.welcomed and self._position.mid is None:
+            # nothing stored yet: what comes in the pause is newer than this
+            self._position.mid = since
         return _Try(
             ending=ending,
             server=server,
@@ -136,9 +138,9 @@ class Journey:
         )
 
     async def _take(self, message: Message) -> None:
-        if self._delivered is None or message.mid > self._delivered:
+        if self._position.is_new(message):
             await self._deliver(message)
-            self._delivered = message.mid
+            self._position.advance(message)
 
     async def _pause(self, ending: Ending, move: Move, tries: int) -> None:
         wait = 0.0 if move.at_once else pause(tries, random.random())  # noqa: S311 - no secret

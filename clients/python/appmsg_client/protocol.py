@@ -2,7 +2,7 @@ r"""What a client and a comet say, and when to come back: no socket, no clock, n
 
     client   GET /sub?key=u1%40user&heartbeat=30&ver=2[&token=T][&mid=M]
     comet    +h\r\n                             welcome, and the answer to each heartbeat
-             {"msg":<json>,"mid":<int>,"gid":0}   a message
+             {"msg":<json>,"mid":<int>,"gid":0}   a message; with "live":true one that is not stored
              -p\r\n  -a\r\n  -n\r\n             refused: parameter, ticket, not my key; then it closes
     client   h                                  a heartbeat
              {"ack":[mid]}                      everything up to mid was handled
@@ -14,6 +14,9 @@ r"""What a client and a comet say, and when to come back: no socket, no clock, n
     4000 moved, -n                   where web says          nothing, the first time
     4400 to 4999, -p, -a             nowhere: Refused
     anything else                    where web says          a pause
+
+After a loss the client asks for what is newer than the last stored message that it had. A live one is
+no place to resume from: a stored one with a lower id may still come after it.
 
 The pause before the n-th try is random between 0 and min(30 s, 0.5 s * 2^n): a node that falls has
 its clients back spread over time. n starts anew once a connection has proved itself, by a message or
@@ -49,11 +52,37 @@ _RETURN_TO_SAME = {4001, 4002, 4003, 4004}
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: its JSON value, its id, and the whole JSON text as it came."""
+    """One message: its JSON value, its id, and the whole JSON text as it came.
+
+    `live`: it is not stored, so it comes now or never, and its `mid` is no place to resume from.
+    """
 
     mid: int
     msg: Any
     raw: str
+    live: bool = False
+
+
+class Position:
+    """How far a subscription has come: where it resumes, and which messages are new to it."""
+
+    __slots__ = ("_live", "mid")
+
+    def __init__(self, mid: int | None) -> None:
+        self.mid = mid  # of the last stored message; None: no message yet, and none was named
+        self._live = -1  # mid of the last live message
+
+    def is_new(self, message: Message) -> bool:
+        """Whether `message` has not been here yet. A stored one may be below the last live one."""
+        passed = -1 if self.mid is None else self.mid
+        return message.mid > (max(passed, self._live) if message.live else passed)
+
+    def advance(self, message: Message) -> None:
+        """`message`, a new one, was handed on."""
+        if message.live:
+            self._live = message.mid
+        else:
+            self.mid = message.mid
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +118,8 @@ def subscribe_target(server: str, key: str, heartbeat: int, token: str, mid: int
         query["token"] = token
     if mid is not None:
         query["mid"] = mid
-    return f"{urlsplit(server).path or '/sub'}?{urlencode(query)}"
+    path = urlsplit(server).path
+    return f"{path if path.strip('/') else '/sub'}?{urlencode(query)}"
 
 
 def read_text(text: str | bytes) -> Heard | Message | Ending:
@@ -111,7 +141,7 @@ def read_text(text: str | bytes) -> Heard | Message | Ending:
     mid = fields.get("mid") if isinstance(fields, dict) else None
     if type(mid) is not int or not 0 <= mid <= MAX_MID or "msg" not in fields:
         raise ProtocolFault(f"a message without `msg` or a proper `mid`: {text[:80]!r}")
-    return Message(mid, fields["msg"], text)
+    return Message(mid, fields["msg"], text, live=fields.get("live") is True)
 
 
 def write_ack(mid: int) -> str:

@@ -3,6 +3,7 @@
     async with subscribe("u1@user", web="http://127.0.0.1:8090", mid=last) as messages:
         async for message in messages:
             handle(message.msg)
+            remember(messages.mid)
             await messages.acknowledge(message.mid)
 
 One bounded queue lies between the socket and the caller. While it is full nobody reads the socket,
@@ -25,7 +26,7 @@ from appmsg_client.web import open_web
 
 
 class Subscription:
-    """The messages of one key, oldest first, each once. For one reader at a time.
+    """The messages of one key, each once, stored ones oldest first. For one reader at a time.
 
     Iterating waits out every loss of the connection. Once refused, it raises `Refused` after the
     last message that had come. Cancelling it is safe: no message is lost.
@@ -34,7 +35,8 @@ class Subscription:
     def __init__(
         self, terms: Terms, on_event: OnEvent, *, mid: int | None, queue: int, acknowledge: bool
     ) -> None:
-        self.mid = mid  # of the last message handed out: store it, and give it to `subscribe` again
+        self.mid = mid  # of the last stored message handed out: keep it for the next `subscribe`
+        self._handled = mid  # of the last message handed out, live or stored
         self._terms = terms
         self._acknowledges = acknowledge
         self._send, self._receive = trio.open_memory_channel[Message](queue)
@@ -45,14 +47,16 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Message:
-        if self._acknowledges and self.mid:
-            self._journey.owe(self.mid)
+        if self._acknowledges and self._handled:
+            self._journey.owe(self._handled)
         try:
             message = await self._receive.receive()
         except trio.EndOfChannel:
             assert self._refused is not None
             raise Refused(self._refused.code, self._refused.reason) from None
-        self.mid = message.mid
+        self._handled = message.mid
+        if not message.live:
+            self.mid = message.mid
         return message
 
     async def acknowledge(self, mid: int) -> None:
@@ -78,8 +82,8 @@ class Subscription:
 
         `subscribe` does it when the block is left in order.
         """
-        if self._acknowledges and self.mid:
-            await self.acknowledge(self.mid)
+        if self._acknowledges and self._handled:
+            await self.acknowledge(self._handled)
         await self._journey.leave()
 
 
@@ -105,8 +109,8 @@ async def subscribe(
         web: where to ask for the comet of the key, such as http://127.0.0.1:8090.
         server: the comet itself, such as ws://127.0.0.1:6968/sub; then `web` is not asked.
         token: the key's ticket, if the cluster wants one.
-        mid: id of the last message that was handled; 0 for all that is kept; None for what is
-            pushed from now on.
+        mid: id of the last stored message that was handled (`Subscription.mid`); 0 for all that is
+            kept; None for what is pushed from now on.
         heartbeat: seconds, 30 or more. 15 s after one that is not answered, the line is dead.
         acknowledge: acknowledge each message when the next one is asked for, and the last one when the
             block is left in order.
@@ -121,8 +125,8 @@ async def subscribe(
         ValueError: an argument is out of its range.
         Refused: by the iteration, not here.
 
-    With `server` alone, mid None, and a line that breaks before the first message, what is pushed
-    during the pause is missed: there is no position to resume from. With `web` there is.
+    With `server` alone, mid None, and a line that breaks before the first stored message, what is
+    pushed during the pause is missed: there is no position to resume from. With `web` there is.
 
     Leaving the block says goodbye to the comet, within a second; by an error or a cancellation it is
     left at once, and the comet sees the line break. No task of the subscription outlives the block.
