@@ -3,7 +3,8 @@
     ARRIVES     an accepted message with a ttl reaches every client of its key that is connected or
                 comes back before it expires; nothing broken: so does one without a ttl, who is online
     ONCE        a connection gets no id twice
-    RISES       on a connection ids rise
+    RISES       on a connection the ids of stored messages rise, and one that is not stored comes with
+                an id above all before it
     RESUMES     a client that resumes from its last id misses nothing and reads nothing again; nobody
                 sees a later stored message before an earlier one
     ADDRESSED   nothing reaches a key, or a realm, that it was not addressed to
@@ -16,15 +17,13 @@ over an index of the events: the laws look at what happened, never at what a nod
 Times are bounds: an order expires no earlier than its call left plus its ttl, which is all that an
 observer knows. So nobody is accused for a message that may have expired.
 
-Source: cluster.md section 7. RISES is stricter than there by what design.md says: also ids of
-messages that are not stored rise, because a client resumes from the last one that it saw.
+Source: cluster.md section 7.
 """
 
 import enum
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import NamedTuple
 
 from tests.cluster.history import (
@@ -78,6 +77,7 @@ class Call:
 
     number: int
     order: OrderNumber
+    keys: frozenset[str]
     asked_at: float
     accepted: dict[str, Id] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
@@ -102,6 +102,10 @@ class Order:
     def expires_at(self) -> float:
         """Not before this; of the first call, for a repetition does not prolong its life."""
         return self.calls[0].asked_at + self.ttl
+
+    def open_calls(self, key: str) -> int:
+        """How many calls asked for `key` and were not refused there."""
+        return sum(key in call.keys and key not in call.refused for call in self.calls)
 
     def ids(self, key: str) -> set[Id]:
         """Under which callers were told of it."""
@@ -148,6 +152,11 @@ class Case:
                 if number in self.orders:
                     found[message_id] = self.orders[number]
         return found
+
+    def is_stored(self, event: Received) -> bool:
+        """Whether its order has a ttl; so it is, if nobody placed that order."""
+        order = self.orders.get(event.order)
+        return order is None or order.is_stored
 
     def seen(self, client: str) -> set[OrderNumber]:
         """All that has come to a client, over all of its connections and fetches."""
@@ -213,7 +222,7 @@ def _index_call(case: Case, event: Asked) -> None:
     order = case.orders.setdefault(
         event.order, Order(event.order, frozenset(event.keys), event.ttl, event.idempotent)
     )
-    call = Call(event.call, event.order, event.at)
+    call = Call(event.call, event.order, frozenset(event.keys), event.at)
     case.calls[event.call] = call
     order.calls.append(call)
 
@@ -268,30 +277,33 @@ def once(case: Case) -> Iterator[Violation]:
 def rises(case: Case) -> Iterator[Violation]:
     """Law 3."""
     for line in case.connections.values():
-        for before, event in pairwise(line.came):
-            if event.id < before.id:
-                says = (
-                    f"connection {line.number} of {line.client} got id {event.id} after {before.id}"
-                )
+        highest = highest_stored = -1
+        for event in line.came:
+            stored = case.is_stored(event)
+            before = highest_stored if stored else highest
+            if event.id < before:
+                says = f"connection {line.number} of {line.client} got id {event.id} after {before}"
                 yield Violation(Law.RISES, says, line.key, event.order, line.number)
+            highest = max(highest, event.id)
+            highest_stored = max(highest_stored, event.id) if stored else highest_stored
 
 
 def resumes(case: Case) -> Iterator[Violation]:
     """Law 4."""
     stored = {key: case.stored(key) for key in {line.key for line in case.connections.values()}}
     for line in case.connections.values():
-        yield from _read_again(line)
+        yield from _read_again(line, case)
         yield from _skipped(line, case, stored[line.key])
     for lines in case.clients.values():
-        yield from _repeated(lines)
+        yield from _repeated(lines, case)
 
 
-def _read_again(line: Connection) -> Iterator[Violation]:
-    """Nothing at or below the cursor comes to a client that named it."""
+def _read_again(line: Connection, case: Case) -> Iterator[Violation]:
+    """Nothing stored at or below the cursor comes to a client that named it."""
     if not line.native or line.cursor is None:
         return
     for event in line.came:
-        if event.id <= line.cursor:
+        if event.id <= line.cursor and case.is_stored(event):
             says = (
                 f"connection {line.number} of {line.client} resumed from {line.cursor} "
                 f"and got id {event.id}"
@@ -316,13 +328,13 @@ def _skipped(line: Connection, case: Case, stored: dict[Id, Order]) -> Iterator[
             yield Violation(Law.RESUMES, says, line.key, order.number, line.number)
 
 
-def _repeated(lines: list[Connection]) -> Iterator[Violation]:
-    """A native client, which names its last id, gets nothing on two connections."""
+def _repeated(lines: list[Connection], case: Case) -> Iterator[Violation]:
+    """A native client, which names its last id, gets nothing stored on two connections."""
     seen: dict[Id, int] = {}
     for line in lines:
         if not line.native:
             return
-        for event in line.came:
+        for event in filter(case.is_stored, line.came):
             before = seen.setdefault(event.id, line.number)
             if before != line.number:
                 says = (
@@ -350,7 +362,7 @@ def one_message(case: Case) -> Iterator[Violation]:
     for order in case.orders.values():
         for key in order.keys:
             found = ids[key, order.number] | order.ids(key)
-            calls = sum(key not in call.refused for call in order.calls)
+            calls = order.open_calls(key)
             allowed = min(calls, 1) if order.idempotent and order.is_stored else calls
             if len(found) > max(allowed, 1):
                 says = (
@@ -369,7 +381,7 @@ def truthful(case: Case) -> Iterator[Violation]:
 def _found_after_refusal(case: Case) -> Iterator[Violation]:
     for key, message_id, number, connection in case.sightings():
         order = case.orders.get(number)
-        if order and key in order.keys and all(key in call.refused for call in order.calls):
+        if order and key in order.keys and not order.open_calls(key):
             says = f"order {number} was refused at {key} and is there: id {message_id}"
             yield Violation(Law.TRUTHFUL, says, key, number, connection)
 

@@ -44,8 +44,8 @@ class Ideal:
         self.events: Events = []
         self._stored: dict[str, dict[Id, OrderNumber]] = defaultdict(dict)
         self._lines: dict[str, int] = {}  # client: its connection
-        self._last: dict[str, Id] = {}  # client: the last id that it handled
-        self._numbers, self._ids = count(1), count(FIRST_ID)
+        self._last: dict[str, Id] = {}  # client: the last stored id that it handled
+        self._numbers, self._id = count(1), FIRST_ID
 
     def push(self, keys: tuple[str, ...], ttl: float, tries: str) -> None:
         """One order. `tries`: what becomes of each call: (a)ccepted (r)efused (d)oubtful, but (s)aved."""
@@ -76,12 +76,13 @@ class Ideal:
             self._last[client] = max(missed, default=cursor)
             return
         for message_id, order in missed.items():
-            self._receive(client, message_id, order)
+            self._receive(client, message_id, order, stored=True)
 
     def hang_up(self, client: str) -> None:
         """It goes away."""
         if client in self._lines:
             self._add(Ended(connection=self._lines.pop(client), why=""))
+            self._last.setdefault(client, self._id)  # it asked for the time
 
     def end(self) -> None:
         """Everybody comes back, and the store is read."""
@@ -92,16 +93,18 @@ class Ideal:
             self._add(Kept(key=key, messages=tuple(self._stored[key].items())))
 
     def _save(self, key: str, order: OrderNumber, ttl: float) -> Id:
-        message_id = next(self._ids)
+        self._id += 1
+        message_id = self._id
         if ttl:
             self._stored[key][message_id] = order
         for client in self._lines:
             if CLIENTS[client] == key:
-                self._receive(client, message_id, order)
+                self._receive(client, message_id, order, stored=ttl > 0)
         return message_id
 
-    def _receive(self, client: str, message_id: Id, order: OrderNumber) -> None:
-        self._last[client] = message_id
+    def _receive(self, client: str, message_id: Id, order: OrderNumber, *, stored: bool) -> None:
+        if stored:
+            self._last[client] = message_id
         self._add(Received(connection=self._lines[client], id=message_id, order=order))
 
     def _add(self, event: AnyEvent) -> None:
@@ -169,12 +172,14 @@ def double(events: Events, chance: random.Random) -> Events | None:
 
 def swap(events: Events, chance: random.Random) -> Events | None:
     """Two messages of a connection change places."""
+    case = index(events)
     pairs = [
         (i, j)
         for i, one in enumerate(events)
         for j, two in enumerate(events)
         if i < j and isinstance(one, Received) and isinstance(two, Received)
         if one.connection == two.connection
+        if case.is_stored(two) or not case.is_stored(one)  # what is not stored may be overtaken
     ]
     if not pairs:
         return None
@@ -205,12 +210,12 @@ def read_again(events: Events, chance: random.Random) -> Events | None:
         (lines[i], lines[i + 1])
         for lines in case.clients.values()
         for i in range(len(lines) - 1)
-        if lines[i].came and lines[i].native
+        if lines[i].native and any(map(case.is_stored, lines[i].came))
     ]
     if not returned:
         return None
     before, line = chance.choice(returned)
-    old = chance.choice(before.came)
+    old = chance.choice([event for event in before.came if case.is_stored(event)])
     at = next(
         i for i, e in enumerate(events) if isinstance(e, Welcomed) and e.connection == line.number
     )
@@ -253,7 +258,7 @@ def keep_refused(events: Events, chance: random.Random) -> Events | None:
         (key, order.number)
         for order in case.orders.values()
         for key in sorted(order.keys)
-        if all(key in call.refused for call in order.calls)
+        if not order.open_calls(key)
     ]
     if not refused:
         return None

@@ -1,0 +1,245 @@
+"""One round: a load that goes on while something breaks, and what all saw of it, checked.
+
+    async with storm(cluster, seed) as load:
+        await load.until_accepted(100)
+        with load.broken("comet c1 is killed"):
+            cluster["c1"].kill()
+            await load.until_accepted(100)
+            await in_thread(cluster["c1"].start)
+        await load.until_accepted(100)
+
+When the block ends callers finish, clients catch up, the store is read back, and the seven laws are
+checked over the history; one that breaks a law is kept in the cluster's folder. Every round has keys
+of its own, in two realms that use the same names.
+"""
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from itertools import count
+
+import httpx
+import trio
+
+from appmodel.core.credentials import SCOPES
+from appmodel.core.names import Key
+from tests.cluster.callers import LONG, Caller
+from tests.cluster.checker import check, report
+from tests.cluster.clients import Habits, Legacy, Library, Native, Place
+from tests.cluster.cluster import Cluster
+from tests.cluster.history import Broken, Doubtful, History, Kept, Mended, Refused, Settled
+
+REALMS = (
+    "",
+    "shop",
+)  # clients live in the default one; to the other one is pushed, and nobody may see it
+PATIENCE = 60.0  # seconds for anything that has to happen
+CALL = 5.0  # seconds for a question of a client to web
+LIFE = 3600.0  # seconds of a credential
+PAGE = 1000  # messages of one page when the store is read back
+
+Client = Native | Library
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much goes on. A round takes about so many seconds as it is told to."""
+
+    keys: int = 8  # of each realm
+    clients: int = 3  # native ones of each key
+    legacy: int = 4
+    library: int = 1
+    pushing: int = 3  # callers
+    streaming: int = 1
+    strangers: int = 1  # callers of the other realm
+    pace: float = 0.03  # seconds between two orders of a caller
+
+
+@dataclass
+class Load:
+    """What runs, and what it saw."""
+
+    cluster: Cluster
+    chance: random.Random
+    history: History
+    name: str  # of the round: its keys begin with it
+    numbers: "count[int]" = field(default_factory=lambda: count(1))
+    clients: list[Client] = field(default_factory=list)
+    callers: list[Caller] = field(default_factory=list)
+    owed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # by key: orders
+    accepted: int = 0  # keys of orders, so far
+
+    async def until_accepted(self, more: int) -> None:
+        """Until so many more keys of orders have got their id."""
+        goal = self.accepted + more
+        await self._until(lambda: self.accepted >= goal, f"{more} more orders are accepted")
+
+    async def until_connected(self) -> None:
+        """Until every client is subscribed."""
+        await self._until(lambda: all(c.connection for c in self.clients), "all are connected")
+
+    @contextmanager
+    def broken(self, what: str) -> Iterator[None]:
+        """Something is broken inside the block, and mended at its end."""
+        self.history.add(Broken(what=what))
+        yield
+        self.history.add(Mended(what=what))
+
+    def refusals(self) -> list[str]:
+        """How callers were turned away, or left in doubt."""
+        return [event.how for event in self.history if isinstance(event, Refused | Doubtful)]
+
+    async def until_arrived(self) -> None:
+        """Until everything that was accepted has come, or had the time to: the checker judges."""
+        with trio.move_on_after(PATIENCE):
+            await self.history.until(self._has_arrived)
+
+    def note_accepted(self, order: int, key: str, ttl: float) -> None:
+        """A caller was told an id."""
+        self.accepted += 1
+        if ttl == LONG:
+            self.owed[key].add(order)
+
+    def _has_arrived(self) -> bool:
+        return all(
+            client.connection
+            and all(
+                order in client.received or order < client.since
+                for order in self.owed[client.key.stored]
+            )
+            for client in self.clients
+        )
+
+    async def _until(self, holds: Callable[[], bool], what: str) -> None:
+        with trio.move_on_after(PATIENCE) as waiting:
+            await self.history.until(holds)
+        assert not waiting.cancelled_caught, f"not within {PATIENCE:g} s: {what}"
+
+
+@asynccontextmanager
+async def storm(cluster: Cluster, seed: int, size: Size = Size()) -> AsyncIterator[Load]:
+    """A load that runs while the block does, and is judged at its end."""
+    load = Load(cluster, random.Random(seed), History(), f"r{seed}-{random.getrandbits(32):x}")
+    limits = httpx.Limits(max_keepalive_connections=20)
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=CALL, limits=limits) as http:
+            async with trio.open_nursery() as clients:
+                _make_clients(load, size, http)
+                for client in load.clients:
+                    clients.start_soon(client.run)
+                await load.until_connected()
+                async with trio.open_nursery() as callers:
+                    _start_callers(load, size, http, callers)
+                    yield load
+                    for caller in load.callers:
+                        caller.stopping = True
+                await load.until_arrived()
+                load.history.add(Settled())
+                clients.cancel_scope.cancel()
+            await _read_back(load, http)
+        violations = check(load.history)
+        if violations:
+            load.history.write(cluster.folder / f"{load.name}.jsonl")
+        assert not violations, f"seed {seed}\n{report(load.history, violations)}"
+        assert not cluster.bugs(), "\n".join(cluster.bugs())
+    except BaseException:
+        cluster.show_logs()
+        raise
+
+
+def _make_clients(load: Load, size: Size, http: httpx.AsyncClient) -> None:
+    place = Place(lambda: load.cluster.webs("public"), load.cluster.comets, http)
+    names = count(1)
+    own = _keys(load, size, REALMS[0])
+    for key in own:
+        for _ in range(size.clients):
+            name = f"n{next(names)}"
+            load.clients.append(_native(load, key, place, Native, name))
+    keys = load.chance.sample(own, size.legacy + size.library)
+    for key in keys[: size.legacy]:
+        load.clients.append(_native(load, key, place, Legacy, f"legacy{next(names)}"))
+    for key in keys[size.legacy :]:
+        web = load.chance.choice(load.cluster.webs("public"))
+        name, token = f"library{next(names)}", _ticket(load, key)
+        load.clients.append(Library(name, key, token, web, load.history, load.numbers))
+
+
+def _native(load: Load, key: Key, place: Place, kind: type[Native], name: str) -> Native:
+    chance = load.chance
+    habits = Habits(
+        random.Random(chance.random()),
+        looks_up=chance.random() < 0.5,
+        hangs_up=chance.choice((0.0, 0.0, 0.01)),
+        acknowledges=chance.choice((0.0, 0.3)),
+    )
+    transport = chance.choice(("ws", "tcp"))
+    waits = kind is Native and chance.random() < 0.3
+    return kind(
+        name,
+        key,
+        _ticket(load, key),
+        transport,
+        habits,
+        place,
+        load.history,
+        load.numbers,
+        cursor=None if waits else 0,
+    )
+
+
+def _start_callers(load: Load, size: Size, http: httpx.AsyncClient, nursery: trio.Nursery) -> None:
+    for realm, pushing, streaming in (
+        (REALMS[0], size.pushing, size.streaming),
+        (REALMS[1], size.strangers, 0),
+    ):
+        token = load.cluster.credentials.issue_token(
+            SCOPES, realm=realm, now=time.time(), ttl=LIFE, subject=load.name
+        )
+        for number in range(pushing + streaming):
+            caller = Caller(
+                keys=_keys(load, size, realm),
+                token=token,
+                webs=lambda: load.cluster.webs("api"),
+                http=http,
+                history=load.history,
+                numbers=load.numbers,
+                chance=random.Random(load.chance.random()),
+                pace=size.pace,
+                on_accepted=load.note_accepted,
+            )
+            load.callers.append(caller)
+            nursery.start_soon(caller.push if number < pushing else caller.stream)
+
+
+def _keys(load: Load, size: Size, realm: str) -> list[Key]:
+    """Inboxes, sessions of one user, groups, and opaque ones."""
+    shapes = (("u", "user"), ("u0_Android-d", "user"), ("g", "qun"), ("device ", ""))
+    return [
+        Key(realm, f"{load.name}.{shapes[i % 4][0]}{i}", shapes[i % 4][1]) for i in range(size.keys)
+    ]
+
+
+def _ticket(load: Load, key: Key) -> str:
+    return load.cluster.credentials.issue_ticket(key, now=time.time(), ttl=LIFE)
+
+
+async def _read_back(load: Load, http: httpx.AsyncClient) -> None:
+    """All that the store has for the keys of this round."""
+    tokens = {caller.keys[0].realm: caller.token for caller in load.callers}
+    for key in sorted({key for caller in load.callers for key in caller.keys}):
+        found: list[tuple[int, int]] = []
+        after: int | None = 0
+        while after is not None:
+            answer = await http.get(
+                load.cluster.webs("api")[0] + "/v2/messages",
+                params={"key": str(key), "after": after, "limit": PAGE},
+                headers={"Authorization": f"Bearer {tokens[key.realm]}"},
+            )
+            assert answer.status_code == 200, answer.text
+            page = answer.json()
+            found += [(message["id"], message["msg"]) for message in page["messages"]]
+            after = page["next"]
+        load.history.add(Kept(key=key.stored, messages=tuple(found)))
