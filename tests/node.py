@@ -1,6 +1,6 @@
-"""The all-in-one node as a real process: start it, kill it, start it again at the same addresses.
+"""A node as a real process: start it, kill it, start it again at the same addresses.
 
-    with running_node(tmp_path) as node:
+    with running_node(tmp_path) as node:        all in one; part="comet": that part alone
         node.url("web.api")        http://127.0.0.1:34567
         node.kill()                SIGKILL: nothing is said, nothing is written any more
         node.start()               the same ports, the same store
@@ -26,7 +26,9 @@ STOP_TIMEOUT = 20.0
 LISTENERS = {  # how the ready line names them, and where their port is set
     "comet.websocket": "APPMSG_COMET__WEBSOCKET__PORT",
     "comet.tcp": "APPMSG_COMET__TCP__PORT",
+    "comet.rpc": "APPMSG_COMET__RPC__PORT",
     "comet.stat": "APPMSG_COMET__STAT__PORT",
+    "message.rpc": "APPMSG_MESSAGE__RPC__PORT",
     "message.ops": "APPMSG_MESSAGE__OPS__PORT",
     "web.public": "APPMSG_WEB__PUBLIC__PORT",
     "web.admin": "APPMSG_WEB__ADMIN__PORT",
@@ -35,12 +37,12 @@ LISTENERS = {  # how the ready line names them, and where their port is set
 
 
 class Node:
-    """One `appmsg up`. Its log's last lines are in `log`."""
+    """One `appmsg up`, or another part. Its log's last lines are in `log`."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, str], *, part: str = "up") -> None:
         """`settings` are environment variables, APPMSG_SECTION__KEY."""
         self.log: deque[str] = deque(maxlen=1000)
-        self._folder = folder
+        self._folder, self._part = folder, part
         self._settings = dict(settings)
         self._addresses: dict[str, str] = {}
         self._ports = dict.fromkeys(LISTENERS.values(), "0")
@@ -63,7 +65,7 @@ class Node:
             name: value for name, value in os.environ.items() if not name.startswith("APPMSG_")
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-c", "from appmodel.runtime.cli import main; main()", "up"],
+            [sys.executable, "-c", "from appmodel.runtime.cli import main; main()", self._part],
             cwd=self._folder,
             env=plain | {"APPMSG_LOG__FORMAT": "json"} | self._ports | self._settings,
             stdin=subprocess.DEVNULL,
@@ -109,18 +111,20 @@ class Node:
             self.log.append(line.rstrip())
             if not ready.is_set() and '"event":"ready"' in line:
                 self._addresses = json.loads(line)["addresses"]
-                self._ports = {
-                    variable: str(urlsplit(self._addresses[name]).port)
-                    for name, variable in LISTENERS.items()
+                self._ports |= {
+                    LISTENERS[name]: str(urlsplit(url).port)
+                    for name, url in self._addresses.items()
                 }
                 ready.set()
         ready.set()  # it ended, ready or not
 
 
 @contextmanager
-def running_node(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[Node]:
+def running_node(
+    folder: Path, settings: Mapping[str, str] | None = None, *, part: str = "up"
+) -> Iterator[Node]:
     """A node that runs for the length of the block, unless the test stops it before."""
-    node = Node(folder, settings or {})
+    node = Node(folder, settings or {}, part=part)
     node.start()
     try:
         yield node
