@@ -58,6 +58,11 @@ class Daemon:
 
     def start(self) -> None:
         """Start it, the same command at the same place, and wait until it serves."""
+        self.spawn()
+        self.wait_ready()
+
+    def spawn(self) -> None:
+        """Start it, and do not wait."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -69,6 +74,13 @@ class Daemon:
                 group=self._user,
                 start_new_session=True,  # Ctrl-C is for us: we end it in our order
             )
+
+    def wait_ready(self) -> None:
+        """Wait until it serves.
+
+        Raises:
+            RuntimeError: it has ended, or takes too long and is killed; with the end of its log.
+        """
         end = time.monotonic() + START_TIMEOUT
         while not self._is_ready():
             if not self.is_running or time.monotonic() > end:
