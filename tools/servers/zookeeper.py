@@ -79,7 +79,18 @@ def zookeeper(folder: Path, *, users: Mapping[str, str] | None = None) -> Iterat
 @contextmanager
 def ensemble(folder: Path, size: int = 3) -> Iterator[list[Server]]:
     """An ensemble whose members all serve, until the block ends."""
-    ports = _free_ports(3 * size)
+    servers = make_ensemble(folder, _free_ports(3 * size))
+    with ExitStack() as ending:
+        for server in servers:
+            ending.callback(server.daemon.stop)
+        with ThreadPoolExecutor(size) as pool:  # one alone is never ready
+            list(pool.map(lambda server: server.daemon.start(), servers))
+        yield servers
+
+
+def make_ensemble(folder: Path, ports: Sequence[int]) -> list[Server]:
+    """The members of an ensemble, not started; of `ports` each takes one for clients and two more."""
+    size = len(ports) // 3
     lines = [
         f"server.{i + 1}=127.0.0.1:{ports[size + 2 * i]}:{ports[size + 2 * i + 1]}"
         for i in range(size)
@@ -90,12 +101,7 @@ def ensemble(folder: Path, size: int = 3) -> Iterator[list[Server]]:
         (place / "data").mkdir(parents=True, exist_ok=True)
         (place / "data" / "myid").write_text(f"{i + 1}\n")
         servers.append(Server(place, ports[i], lines, {}))
-    with ExitStack() as ending:
-        for server in servers:
-            ending.callback(server.daemon.stop)
-        with ThreadPoolExecutor(size) as pool:  # one alone is never ready
-            list(pool.map(lambda server: server.daemon.start(), servers))
-        yield servers
+    return servers
 
 
 def hosts(servers: Sequence[Server]) -> tuple[str, ...]:
