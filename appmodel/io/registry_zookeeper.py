@@ -37,7 +37,7 @@ from appmodel.core.znodes import (
     encode_wish,
     read_tree,
 )
-from appmodel.errors import BadInput, ConfigError, Forbidden, Unavailable
+from appmodel.errors import BadInput, ConfigError, Forbidden, OutcomeUnknown, Unavailable
 from appmodel.io.zookeeper import Link, ZooKeeperClient, ZooKeeperOptions, open_client
 
 MAX_NODES = 1000  # read below one root: a bound for strangers' trees
@@ -73,12 +73,12 @@ class ZooKeeperRegistry:
         self._away: _Away | None = None
         self._link: Link | None = None  # what the client said last
         self._warned = False  # that others may not see us
-        self._problem: str | None = None  # why we cannot register although ZooKeeper is there
+        self.problem: str | None = None  # why we cannot do our work although ZooKeeper is there
         self._wake = trio.Event()
         self._changed = trio.Event()  # of the view, or of what is settled
         self._asked = self._settled = 0  # announcements: made, and found in place
         self._session: int | None = None  # in which they were found
-        self.opened = trio.Event()
+        self.opened = trio.Event()  # there is a view, or a problem
         self.nonsense = 0  # entries that could not be understood, ever
 
     @property
@@ -100,7 +100,7 @@ class ZooKeeperRegistry:
     def trouble(self) -> str | None:
         """Why the view may be old, or others may not see us; None = all is well."""
         if self._away is None:
-            return self._problem
+            return self.problem
         text = f"ZooKeeper is away since {_instant(self._away.since)}"
         if self._announced and trio.current_time() >= self._away.until:
             text += ", longer than our session: others may not see us any more"
@@ -119,8 +119,8 @@ class ZooKeeperRegistry:
         encode_node(node)
         is_new = (node.role, node.name) not in self._announced
         self._announced[node.role, node.name] = node
-        if not await self._settle() and is_new and self._problem is not None:
-            raise Forbidden(self._problem)
+        if not await self._settle() and is_new and self.problem is not None:
+            raise Forbidden(self.problem)
 
     async def withdraw(self, node: Node) -> None:
         """Take back an announcement. Nothing happens if it is gone or of a newer incarnation.
@@ -147,7 +147,7 @@ class ZooKeeperRegistry:
 
         Raises:
             BadInput: there is no such comet, or a weight is out of its range.
-            Unavailable, Forbidden: ZooKeeper did not take it.
+            Unavailable, OutcomeUnknown, Forbidden: ZooKeeper did not take it, or did not say so.
         """
         comets = sorted({node.name for node in self._view.nodes if node.role is Role.COMET})
         expected = f"a comet that is registered: {', '.join(comets) or 'there is none'}"
@@ -182,7 +182,7 @@ class ZooKeeperRegistry:
                 try:
                     await self._round(client, client.session)
                     failures = 0
-                except (Unavailable, Forbidden) as error:
+                except (Unavailable, OutcomeUnknown, Forbidden) as error:
                     if isinstance(error, Forbidden):
                         self._object(str(error))
                     pause = min(PAUSE * 2.0**failures, MAX_PAUSE)
@@ -255,7 +255,7 @@ class ZooKeeperRegistry:
             kept = "the same" if session == self._session else "a new one"
             seconds = round(trio.current_time() - self._away.began, 1)
             log.info("zookeeper is back", seconds=seconds, session=kept)
-        self._settled, self._session, self._away, self._problem = asked, session, None, None
+        self._settled, self._session, self._away, self.problem = asked, session, None, None
         self.opened.set()
         self._tell()
 
@@ -263,10 +263,10 @@ class ZooKeeperRegistry:
         """Wait until what is announced now is in place; False if it cannot be, or not in time."""
         self._asked += 1
         asked = self._asked
-        self._problem = None  # it may have been about something else
+        self.problem = None  # it may have been about something else
         self._look()
         with trio.move_on_after(2 * self._options.call_timeout):
-            while self._settled < asked and self._problem is None:
+            while self._settled < asked and self.problem is None:
                 await self._changed.wait()
         if self._settled < asked:
             log.warning("not registered yet", why=self.trouble or "ZooKeeper is slow")
@@ -274,9 +274,9 @@ class ZooKeeperRegistry:
 
     def _object(self, problem: str) -> None:
         """ZooKeeper is there, and does not let us do our work."""
-        if self._problem != problem:
+        if self.problem != problem:
             log.error("registry refuses", why=problem)
-        self._problem = problem
+        self.problem = problem
         self.opened.set()
         self._tell()
 
@@ -360,9 +360,9 @@ async def _wait_opened(
             await registry.opened.wait()
         if patience.cancelled_caught:
             log.info("waiting for zookeeper", hosts=hosts, seconds_left=round(left))
-    if registry.trouble is not None:
+    if registry.problem is not None:
         shown = "********" if options.credentials else ""
-        raise ConfigError("registry.zookeeper.credentials", shown, registry.trouble)
+        raise ConfigError("registry.zookeeper.credentials", shown, registry.problem)
 
 
 async def _take(client: ZooKeeperClient, step: Step) -> bool:

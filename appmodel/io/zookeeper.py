@@ -49,7 +49,7 @@ from kazoo.retry import KazooRetry
 from kazoo.security import CREATOR_ALL_ACL
 
 from appmodel.core.znodes import Znode
-from appmodel.errors import ConfigError, Forbidden, Unavailable
+from appmodel.errors import ConfigError, Forbidden, OutcomeUnknown, Unavailable
 
 PIPELINE = 64  # calls sent together
 MAX_OWED = 128  # calls without an answer; more than 280 would block
@@ -88,9 +88,12 @@ class ZooKeeperOptions:
 
 
 class ZooKeeperClient:
-    """Calls of one KazooClient. Each ends within `call_timeout`, and then raises Unavailable.
+    """Calls of one KazooClient. Each ends within `call_timeout`, and is in order with the others.
 
-    A call that was given up, or cancelled, may be carried out all the same.
+    Raises:
+        Unavailable: no server is there; nothing was done.
+        OutcomeUnknown: no answer came; it may have happened, or happen yet. So if it is cancelled.
+        Forbidden: our credentials do not allow it.
     """
 
     def __init__(
@@ -106,6 +109,7 @@ class ZooKeeperClient:
         self._token = trio.lowlevel.current_trio_token()
         self._owed = 0
         self.session_time = options.session_timeout  # seconds, as the server grants them
+        self.is_refused = False  # the servers did not accept our credentials
         self._kazoo = _kazoo_client(options)
         self._kazoo.add_listener(self._hear_state)
         self._hear_session_time()
@@ -131,11 +135,6 @@ class ZooKeeperClient:
     def has_ended(self) -> bool:
         """Whether kazoo has given up, so that only a new client can go on; or has not begun yet."""
         return self._kazoo.client_state in (KeeperState.CLOSED, KeeperState.AUTH_FAILED)
-
-    @property
-    def is_refused(self) -> bool:
-        """Whether the servers did not accept our credentials."""
-        return bool(self._kazoo.client_state == KeeperState.AUTH_FAILED)
 
     async def children(self, paths: Sequence[str]) -> list[list[str] | None]:
         """The names below each path, sorted, and watched; None where there is no such node."""
@@ -205,6 +204,8 @@ class ZooKeeperClient:
         """The answer to each call, or the KazooException that it failed with."""
         answers: list[Any] = []
         for at in range(0, len(calls), PIPELINE):
+            if self.session is None:
+                raise Unavailable("ZooKeeper is away")
             if self._owed + PIPELINE > MAX_OWED:
                 raise Unavailable("ZooKeeper owes too many answers")
             pending = [self._begin(call) for call in calls[at : at + PIPELINE]]
@@ -212,9 +213,8 @@ class ZooKeeperClient:
                 for _, done in pending:
                     await done.wait()
             if patience.cancelled_caught:
-                raise Unavailable(
-                    f"ZooKeeper did not answer within {self._options.call_timeout:g} s"
-                )
+                seconds = self._options.call_timeout
+                raise OutcomeUnknown(f"ZooKeeper did not answer within {seconds:g} s")
             answers += [_answer(result) for result, _ in pending]
         return answers
 
@@ -237,6 +237,8 @@ class ZooKeeperClient:
 
     def _hear_state(self, state: str) -> None:
         """In kazoo's thread."""
+        if self._kazoo.client_state == KeeperState.AUTH_FAILED:
+            self.is_refused = True
         links = {KazooState.CONNECTED: Link.CONNECTED, KazooState.SUSPENDED: Link.SUSPENDED}
         self._hand_over(self._on_link, links.get(state, Link.LOST))
 
@@ -325,12 +327,12 @@ def _good(answer: Any, path: str) -> Any:
     """The answer if it is one.
 
     Raises:
-        Forbidden, Unavailable: what kazoo failed with.
+        Forbidden, OutcomeUnknown, Unavailable: what kazoo failed with.
     """
     if isinstance(answer, NoAuthError):
         raise Forbidden(f"ZooKeeper does not allow it at {path}")
     if isinstance(answer, _AWAY):
-        raise Unavailable(f"ZooKeeper is away ({type(answer).__name__})")
+        raise OutcomeUnknown(f"ZooKeeper went away ({type(answer).__name__})")
     if isinstance(answer, KazooException):
         raise Unavailable(f"ZooKeeper refused at {path} ({type(answer).__name__})")
     return answer
