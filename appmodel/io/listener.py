@@ -39,17 +39,24 @@ OnTrouble = Callable[[str, BaseException | None], None]
 or memory), "full" (above max_connections), "handshake" (no TLS in time), "bug" (the handler raised)."""
 
 
-def open_sockets(host: str, port: int, *, backlog: int = 4096) -> list[socket.socket]:
+def open_sockets(
+    host: str, port: int, *, backlog: int = 4096, shared: bool = False
+) -> list[socket.socket]:
     """Listening, non-blocking sockets for each address of `host`; "localhost" is IPv4 and IPv6.
 
     Port 0 is one free port, the same for all of them. A family that this machine lacks is left out.
+
+    Args:
+        backlog: connections that may wait to be accepted; the system may allow fewer.
+        shared: others of this user may listen there too, if they say the same (SO_REUSEPORT): the
+            system spreads connections over all of them.
 
     Raises:
         ConfigError: the address is taken, not ours, or not an address; names it. Nothing stays open.
     """
     for attempt in range(PORT_TRIES):
         try:
-            return _open_all(_addresses(host, port), backlog)
+            return _open_all(_addresses(host, port), backlog, shared=shared)
         except OSError as error:
             taken_by_chance = port == 0 and error.errno == errno.EADDRINUSE
             if not taken_by_chance or attempt == PORT_TRIES - 1:
@@ -231,14 +238,14 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, str, in
 
 
 def _open_all(
-    addresses: list[tuple[socket.AddressFamily, str, int]], backlog: int
+    addresses: list[tuple[socket.AddressFamily, str, int]], backlog: int, *, shared: bool
 ) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     with ExitStack() as on_error:
         for family, host, port in addresses:
             try:
-                listening = _listen(family, host, port or _port_of(sockets), backlog)
+                listening = _listen(family, host, port or _port_of(sockets), backlog, shared=shared)
             except OSError as error:
                 if error.errno not in NO_SUCH_FAMILY:
                     raise
@@ -256,11 +263,15 @@ def _port_of(sockets: list[socket.socket]) -> int:
     return int(sockets[0].getsockname()[1]) if sockets else 0
 
 
-def _listen(family: socket.AddressFamily, host: str, port: int, backlog: int) -> socket.socket:
+def _listen(
+    family: socket.AddressFamily, host: str, port: int, backlog: int, *, shared: bool
+) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setblocking(False)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))

@@ -4,6 +4,7 @@
     appmsg comet | message | web   one of them, for a cluster
     appmsg push | listen           send to a name, and watch a key
     appmsg ring | token issue      who owns a key; a credential
+    appmsg node list | drain | undrain | weight | watch
     appmsg config show | check | defaults
 
 Exit codes: 0 done, 1 failed, 2 a wrong command or setting, 130 interrupted.
@@ -23,8 +24,12 @@ from appmodel.runtime.cli_clients import listen, push
 from appmodel.runtime.cli_config import Files, Overrides, load
 from appmodel.runtime.cli_config import app as config_app
 from appmodel.runtime.cli_keys import ring, token_app
-from appmodel.runtime.service import Address, run
+from appmodel.runtime.cli_nodes import app as node_app
+from appmodel.runtime.service import Address, credentials_secret, run
+from appmodel.runtime.supervisor import find_crew, supervise
 from appmodel.runtime.tour import tour
+
+MODULE = "appmodel.runtime.cli"  # this one: how workers are started
 
 app = typer.Typer(
     help="A push and messaging cluster: comet, message and web nodes.",
@@ -63,6 +68,8 @@ def up(files: Files = [], overrides: Overrides = []) -> None:
 def comet(files: Files = [], overrides: Overrides = []) -> None:
     """Run a comet node: it holds the clients' connections.
 
+    With `comet.workers` above 1 it runs that many processes. SIGHUP replaces them one after the other.
+
     Example: `appmsg comet --config conf/cluster.toml --set node.name=comet1`
     """
     _serve(("comet",), files, overrides)
@@ -94,7 +101,25 @@ def _serve(names: tuple[str, ...], files: Files, overrides: Overrides) -> None:
             print(tour(addresses, seconds, appmsg=_own_name()), flush=True)
 
     chosen = [part for name, part in parts.items() if name in names]
-    sys.exit(run(chosen, settings, began=_began(), on_ready=greet))
+    crew = find_crew(chosen, settings)
+    if crew is None:
+        sys.exit(run(chosen, settings, began=_began(), on_ready=greet))
+    credentials_secret(settings)  # a home node makes it once; the workers share it
+    sys.exit(
+        supervise(
+            crew,
+            [sys.executable, "-P", "-m", MODULE, crew.part, *_flags(files, overrides)],
+            reload=lambda: find_crew(chosen, load(files, overrides)[1]),
+            began=_began(),
+            on_ready=greet,
+        )
+    )
+
+
+def _flags(files: Files, overrides: Overrides) -> list[str]:
+    """What `files` and `overrides` were made from."""
+    given = [*(("--config", str(path)) for path in files), *(("--set", text) for text in overrides)]
+    return [word for pair in given for word in pair]
 
 
 def _own_name() -> str:
@@ -119,4 +144,8 @@ app.command()(push)
 app.command()(listen)
 app.command()(ring)
 app.add_typer(token_app, name="token")
+app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,8 @@
     SIGTERM   web stops accepting and finishes, then comet says goodbye, then message: exit 0
     late      a part that needs longer than node.drain_timeout is cut off: exit 1, and its name is logged
     again     a second signal cuts off all of them
+    leave     a part may ask for all that itself: its node was drained by an operator
+    line      the end of a worker's line (worker.py) is a SIGTERM of its supervisor
     crash     an error out of a part ends the process with its traceback: a supervisor restarts it
 
 Parts are found by the entry points `appmsgsrv.nodes`, so that no package imports another.
@@ -31,12 +33,15 @@ from appmodel.core.interfaces import Registry
 from appmodel.core.revocations import Revocations
 from appmodel.errors import ConfigError, PushError, Unavailable
 from appmodel.io.peers import Peers
-from appmodel.io.registry_embedded import EmbeddedRegistry
 from appmodel.io.rpc_link import RpcLimits
+from appmodel.runtime import systemd
 from appmodel.runtime.config import Secret, load_secret, make_secret
+from appmodel.runtime.crew import Crew
 from appmodel.runtime.metrics import Metrics
 from appmodel.runtime.ops import Health
+from appmodel.runtime.registries import observe_registry, open_registry
 from appmodel.runtime.settings import Settings
+from appmodel.runtime.worker import Line, Sockets, Word, take_handed
 
 GROUP = "appmsgsrv.nodes"
 ORDER = ("message", "comet", "web")
@@ -57,6 +62,12 @@ class Address:
     url: str
 
 
+Leave = Callable[[str], None]
+"""Stops the whole process as SIGTERM does, and for good: a supervisor does not start it again.
+
+Told why, for the log. It returns at once; the parts see their `stop`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """What a part gets from the process that it lives in."""
@@ -71,6 +82,8 @@ class Context:
     revocations: Revocations
     rpc_secret: bytes | None  # of the cluster; None: calls on loopback only
     rpc_limits: RpcLimits
+    sockets: Sockets  # where listeners get theirs
+    leave: Leave
 
 
 class Serve(Protocol):
@@ -93,6 +106,7 @@ class NodePart:
     name: str
     config: type[msgspec.Struct]
     serve: Serve
+    crew: Callable[[Settings], Crew] | None = None  # of the workers; None: there is only one
 
 
 def find_parts() -> dict[str, NodePart]:
@@ -122,7 +136,9 @@ def run(
         PushError: a part cannot start: a wrong setting, a taken port, a store that does not open.
     """
     gc.set_threshold(*COLLECT)
-    process = _Process(list(parts), settings, time.monotonic() if began is None else began)
+    sockets, line = take_handed()
+    began = time.monotonic() if began is None else began
+    process = _Process(list(parts), settings, began, sockets, line)
     raise_open_files(settings.node.open_files)
     try:
         trio.run(process.serve, on_ready)
@@ -153,25 +169,35 @@ def raise_open_files(wanted: int) -> int:
 
 
 @asynccontextmanager
-async def open_context(settings: Settings, parts: Iterable[str]) -> AsyncIterator[Context]:
+async def open_context(
+    settings: Settings,
+    parts: Iterable[str],
+    *,
+    sockets: Sockets | None = None,
+    leave: Leave = lambda reason: None,
+) -> AsyncIterator[Context]:
     """What these parts share. Its connections to other nodes live until the block ends."""
     rpc_secret = load_secret("rpc", settings.rpc.secret, settings.rpc.secret_file).encode() or None
     rpc_limits = _rpc_limits(settings)
-    registry = EmbeddedRegistry(
-        [node.node() for node in settings.registry.nodes], ring_kind=settings.registry.ring
-    )
-    async with Peers(registry, secret=rpc_secret, limits=rpc_limits) as peers:
+    metrics = Metrics()
+    async with (
+        open_registry(settings) as registry,
+        Peers(registry, secret=rpc_secret, limits=rpc_limits) as peers,
+    ):
+        observe_registry(metrics, registry)
         yield Context(
             settings=settings,
             parts=frozenset(parts),
             registry=registry,
             peers=peers,
-            metrics=Metrics(),
+            metrics=metrics,
             health=Health(),
             credentials=Credentials(credentials_secret(settings).encode()),
             revocations=Revocations(),
             rpc_secret=rpc_secret,
             rpc_limits=rpc_limits,
+            sockets=sockets or Sockets(),
+            leave=leave,
         )
 
 
@@ -212,10 +238,19 @@ def _single(error: BaseException) -> BaseException:
 class _Process:
     """The parts of this process, from start to stop."""
 
-    def __init__(self, parts: Sequence[NodePart], settings: Settings, began: float) -> None:
+    def __init__(
+        self,
+        parts: Sequence[NodePart],
+        settings: Settings,
+        began: float,
+        sockets: Sockets,
+        line: Line,
+    ) -> None:
         self._running = [_Running(part) for part in parts]
         self._settings = settings
         self._began = began
+        self._sockets = sockets
+        self._line = line
         self._stop = trio.Event()
         self.is_ready = False
 
@@ -228,9 +263,12 @@ class _Process:
         """Start, wait for a signal, stop. An error out of a part comes out of here."""
         async with trio.open_nursery() as outer:
             await outer.start(self._watch_signals, outer.cancel_scope)
+            outer.start_soon(self._watch_line, outer.cancel_scope)
             names = [running.part.name for running in self._running]
             async with (
-                open_context(self._settings, names) as context,
+                open_context(
+                    self._settings, names, sockets=self._sockets, leave=self._leave
+                ) as context,
                 trio.open_nursery() as nursery,
             ):
                 context.health.add("node", self._state)
@@ -260,6 +298,8 @@ class _Process:
         named = {address.name: address.url for address in addresses}
         log.info("ready", node=self._settings.node.name, seconds=seconds, addresses=named)
         on_ready(addresses, seconds)
+        self._line.say(Word.READY)
+        systemd.notify_ready()
 
     async def _drain(self, running: "_Running") -> None:
         """Ask a part to stop. One that does not is cut off, and the next is asked all the same."""
@@ -280,18 +320,37 @@ class _Process:
     async def _watch_signals(
         self, everything: trio.CancelScope, *, task_status: trio.TaskStatus[None]
     ) -> None:
+        received = 0
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             task_status.started()
             async for number in signals:
+                received += 1
                 log.info("stopping", signal=signal.Signals(number).name)
-                if not self.is_ready:  # nobody is served yet
-                    everything.cancel()
-                elif self._stop.is_set():
+                if received > 1:
                     for running in self._running:
                         if not running.ended.is_set():
                             running.scope.cancel()
                     self._end_soon()
-                self._stop.set()
+                self._begin_to_stop(everything)
+
+    async def _watch_line(self, everything: trio.CancelScope) -> None:
+        await self._line.wait_end()
+        log.info("stopping", reason="the supervisor asks for it, or is gone")
+        self._begin_to_stop(everything)
+
+    def _leave(self, reason: str) -> None:
+        if not self._stop.is_set():
+            log.info("leaving", reason=reason)
+            self._line.say(Word.LEAVING)
+            systemd.notify_stopping()
+            self._stop.set()
+
+    def _begin_to_stop(self, everything: trio.CancelScope) -> None:
+        if not self.is_ready:  # nobody is served yet
+            everything.cancel()
+        elif not self._stop.is_set():
+            systemd.notify_stopping()
+        self._stop.set()
 
     def _state(self) -> str | None:
         if self._stop.is_set():

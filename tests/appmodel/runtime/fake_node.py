@@ -53,6 +53,14 @@ async def good(
     say(name, "stops", context.health.reasons())
 
 
+async def asks_to_leave(
+    name: str, context: Context, stop: trio.Event, status: trio.TaskStatus[list[Address]]
+) -> None:
+    context.leave("it was drained")
+    context.leave("it was drained, again")
+    await good(name, context, stop, status)
+
+
 async def hangs(
     name: str, context: Context, stop: trio.Event, status: trio.TaskStatus[list[Address]]
 ) -> None:
@@ -102,6 +110,7 @@ async def tells_limit(
 
 BEHAVIOURS: dict[str, Callable[..., Awaitable[None]]] = {
     "good": good,
+    "asks_to_leave": asks_to_leave,
     "hangs": hangs,
     "hangs_for_good": hangs_for_good,
     "crashes": crashes,

@@ -1,7 +1,10 @@
 """The life of a process, told by real processes of parts that do as they are told (fake_node.py)."""
 
+import json
+import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,9 +24,12 @@ SECRET = "0123456789" * 4
 class Process:
     """A running fake node."""
 
-    def __init__(self, parts: list[str], settings: tuple[str, ...]) -> None:
+    def __init__(self, parts: list[str], settings: tuple[str, ...], line: int | None) -> None:
+        handed = {"APPMSG_WORKER": json.dumps({"sockets": {}, "line": line})}
         self._process = subprocess.Popen(
             [sys.executable, str(FAKE_NODE), *parts, "--", *settings],
+            env=os.environ | (handed if line is not None else {}),
+            pass_fds=[line] if line is not None else [],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -63,12 +69,15 @@ Start = Callable[..., Process]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts processes: start("message=good", "comet=hangs", "node.drain_timeout=1s")."""
+    """Starts processes: start("message=good", "comet=hangs", "node.drain_timeout=1s").
+
+    `line`: a descriptor that makes it a worker.
+    """
     started: list[Process] = []
 
-    def start_one(*arguments: str) -> Process:
+    def start_one(*arguments: str, line: int | None = None) -> Process:
         parts = [argument for argument in arguments if "." not in argument.partition("=")[0]]
-        process = Process(parts, tuple(a for a in arguments if a not in parts))
+        process = Process(parts, tuple(a for a in arguments if a not in parts), line)
         started.append(process)
         return process
 
@@ -134,6 +143,62 @@ def test_a_second_signal_waits_for_nobody(start: Start) -> None:
     assert code == 1
     assert set(after) == {"comet closed", "message closed"}
     assert '"cut_off":["message","comet"]' in err
+
+
+def test_a_part_can_ask_the_process_to_stop(start: Start) -> None:
+    """As after SIGTERM: its node was drained by an operator. What starts is ready first; then exit 0."""
+    process = start("message=good", "comet=asks_to_leave", "web=good")
+
+    code, lines, err = process.end()
+
+    assert [line for line in lines if "stops" in line or "ready" in line] == [
+        "ready tcp://message tcp://comet tcp://web",
+        *(f"{name} stops {{'node': 'stopping'}}" for name in ("web", "comet", "message")),
+    ]
+    assert code == 0
+    assert err.count('"event":"leaving"') == 1
+    assert '"reason":"it was drained"' in err
+
+
+def test_a_signal_after_that_is_the_first_one(start: Start) -> None:
+    """A service manager that stops a node which drains already is not impatient."""
+    process = start("message=good", "comet=asks_to_leave", "web=hangs", "node.drain_timeout=1s")
+    process.read_until("web stops")
+
+    process.signal(signal.SIGTERM)
+
+    code, after, err = process.end()
+    assert '"cut_off":["web"]' in err
+    assert "comet stops {'node': 'stopping'}" in after
+    assert code == 1
+
+
+def test_a_worker_stops_when_its_line_ends(start: Start) -> None:
+    """Its supervisor asks for it, or is gone; a signal beside that is no impatience either."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = start("comet=good", line=theirs.fileno())
+        process.read_until("ready")
+        assert ours.recv(100) == b"ready\n"
+
+        process.signal(signal.SIGTERM)
+        ours.shutdown(socket.SHUT_WR)
+
+        code, after, _ = process.end()
+        assert code == 0
+        assert after == ["comet stops {'node': 'stopping'}", "comet closed"]
+
+
+def test_a_worker_that_leaves_says_so(start: Start) -> None:
+    """Or its supervisor would start it again."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            process = start("comet=asks_to_leave", line=theirs.fileno())
+
+        assert process.end()[0] == 0
+        assert ours.makefile("rb").read().split() == [b"leaving", b"ready"]
 
 
 def test_what_cannot_even_be_cancelled_ends_with_the_process(start: Start) -> None:
