@@ -114,7 +114,7 @@ async def serve(
     hot = _hot_routes(context, services)
     limits = _http_limits(context, config.api)
     breadth = Breadth(_v2(services).app, routes=hot.routes, render_error=hot.refuse, limits=limits)
-    me = Node(Role.WEB, context.settings.node.name)
+    me = Node(Role.WEB, context.settings.node.name, incarnation=time.time_ns())
     async with trio.open_nursery() as nursery:
         await nursery.start(poll_revocations, context.peers.ledger(), context.revocations)
         await nursery.start(services.watch.run)

@@ -144,6 +144,8 @@ class ZooKeeperConfig(Section, frozen=True):
             raise ValueError('credentials: expected "user:password"')
         if not self.credentials and (self.sasl or self.acl == "creator"):
             raise ValueError('credentials: missing, with sasl or with acl "creator"')
+        if not self.hosts:
+            raise ValueError("hosts: expected at least one host:port")
         roots = (self.comet_root, self.message_root, self.web_root)
         if any(f"{a}/".startswith(f"{b}/") for a, b in itertools.permutations(roots, 2)):
             raise ValueError(f"expected three roots that do not lie in one another, got {roots}")
@@ -173,6 +175,7 @@ class RpcConfig(Section, frozen=True):
     write_timeout: Duration = Duration(30)  # a peer that does not take what is written is cut
     ping_interval: Duration = Duration(5)  # a peer that is silent for twice as long is cut
     call_timeout: Duration = Duration(5)  # of a call that has no deadline of its own
+    hedge: Duration = Duration(0.3)  # a message node that is silent for so long: another is asked
     max_call_time: Duration = Duration(60)  # of a call, whatever its caller asks for
     retry_pause: Duration = Duration(0.1)  # before the first redial, at most; doubles
     max_retry_pause: Duration = Duration(5)  # up to here

@@ -18,7 +18,7 @@ from appmodel.core.interfaces import Registry
 from appmodel.core.names import parse_key
 
 PATIENCE = 30.0  # seconds for news to travel
-COMET = Node(Role.COMET, "c1", 7, 2, State.READY, "h:6970", ("h:6968",), ("h:6969", "h:6979"))
+COMET = Node(Role.COMET, "c1", 7, 2, State.READY, "h:6970", ("h:6968",), ("h:6969", "h:6979"), 9)
 
 
 async def until(registry: Registry, seen: Callable[[ClusterView], bool]) -> ClusterView:
@@ -55,6 +55,7 @@ class RegistryContract:
         assert view.nodes == ()
         assert view.owner(parse_key("u1@user")) is None
         assert view.messages == ()
+        assert [registry.trouble for registry in pair] == [None, None]
 
     async def test_what_is_announced_is_seen_as_it_is(
         self, pair: tuple[Registry, Registry]
@@ -94,6 +95,43 @@ class RegistryContract:
         view = await until(theirs, lambda view: len(view.nodes) == 3)
         assert {node.role for node in view.nodes} == set(Role)
         assert [node.role for node in view.messages] == [Role.MESSAGE]
+
+    async def test_what_one_role_withdraws_the_others_keep(
+        self, pair: tuple[Registry, Registry]
+    ) -> None:
+        """A part of an all-in-one node stops before the others."""
+        ours, theirs = pair
+        nodes = [Node(role, "n1", 5, rpc="h:1") for role in Role]
+        for node in nodes:
+            await ours.register(node)
+
+        await ours.withdraw(nodes[0])
+
+        view = await until(theirs, lambda view: len(view.nodes) == 2)
+        assert set(view.nodes) == set(nodes[1:])
+
+    async def test_saying_the_same_again_is_no_news_to_anybody(
+        self, pair: tuple[Registry, Registry]
+    ) -> None:
+        """Nobody is woken for nothing."""
+        ours, theirs = pair
+        await ours.register(COMET)
+        await until(theirs, lambda view: view.nodes == (COMET,))
+        versions = [registry.view.version for registry in pair]
+
+        await ours.register(COMET)
+        await ours.withdraw(Node(Role.COMET, "c2"))
+
+        assert [registry.view.version for registry in pair] == versions
+
+    async def test_who_has_registered_sees_itself(self, pair: tuple[Registry, Registry]) -> None:
+        """At once, so that a comet knows its own share of the keys."""
+        ours, _ = pair
+
+        await ours.register(COMET)
+
+        assert ours.view.find(COMET) == COMET
+        assert ours.view.owner(parse_key("u1@user")) == COMET
 
     async def test_versions_only_grow_and_views_never_change(
         self, pair: tuple[Registry, Registry]

@@ -15,8 +15,8 @@ def told(
     before: Node | None, after: Node | None, wish: Wish | None = None
 ) -> list[tuple[str, str]]:
     """Events and causes."""
-    views = [ClusterView(0, tuple(filter(None, [node]))) for node in (before, after)]
-    return [(n.event, n.cause) for n in news(*views, {"c1": wish} if wish else None)]
+    old, new = (ClusterView(0, (node,) if node else ()) for node in (before, after))
+    return [(n.event, n.cause) for n in news(old, new, {"c1": wish} if wish else None)]
 
 
 def changed(**fields: object) -> Node:

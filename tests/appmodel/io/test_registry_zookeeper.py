@@ -13,6 +13,7 @@ import pytest
 import structlog.testing
 import trio
 from kazoo.client import KazooClient
+from kazoo.security import READ_ACL_UNSAFE
 
 from appmodel.core.cluster import Node, Role, State
 from appmodel.core.znodes import Roots, Wish, encode_node
@@ -20,7 +21,7 @@ from appmodel.errors import BadInput, ConfigError, Forbidden, Unavailable
 from appmodel.io.registry_zookeeper import MAX_NODES, ZooKeeperRegistry, open_zookeeper
 from tests.contract.registry import COMET, PATIENCE, until
 from tests.shared_zookeeper import SESSION, new_roots, options, shared_server
-from tools.servers.daemon import Missing
+from tools.servers.daemon import Missing, free_port
 from tools.servers.zookeeper import Server, ensemble, hosts, leader, zookeeper
 
 C1 = Node(Role.COMET, "c1", 7, rpc="h:1", ws=("h:2",))
@@ -319,8 +320,10 @@ async def test_a_node_that_nobody_would_understand_is_refused(ours: ZooKeeperReg
 async def test_the_server_decides_on_the_session_time(roots: Roots) -> None:
     """Twenty ticks at most: we must know, for after it others do not see us."""
     async with joining(roots, session_timeout=600.0) as registry:
-        assert registry._client is not None
-        await eventually(lambda: registry._client.session_time == 10.0)  # type: ignore[union-attr]  # it was there
+        client = registry._client
+        assert client is not None
+
+        await eventually(lambda: client.session_time == 10.0)
 
 
 async def test_a_registry_of_creators_is_closed_to_others(roots: Roots) -> None:
@@ -345,8 +348,6 @@ async def test_a_place_that_we_may_only_read_refuses_a_node(
 ) -> None:
     """`register` says so; the view goes on."""
     await ours.register(COMET)
-    from kazoo.security import READ_ACL_UNSAFE
-
     await trio.to_thread.run_sync(stranger.zk.set_acls, roots.message, READ_ACL_UNSAFE)
 
     with pytest.raises(Forbidden, match=roots.message):
@@ -355,20 +356,13 @@ async def test_a_place_that_we_may_only_read_refuses_a_node(
     assert ours.view.nodes == (COMET,)
 
 
-async def test_a_start_without_zookeeper_ends_in_time(unused_port: int) -> None:
+async def test_a_start_without_zookeeper_ends_in_time() -> None:
     """With where it was looked for."""
-    nowhere = options((f"127.0.0.1:{unused_port}",))
+    address = f"127.0.0.1:{free_port()}"
 
-    with pytest.raises(Unavailable, match=rf"hosts = 127\.0\.0\.1:{unused_port}"):
-        async with open_zookeeper(nowhere, start_timeout=0.3):
+    with pytest.raises(Unavailable, match=f"hosts = {address}"):
+        async with open_zookeeper(options((address,)), start_timeout=0.3):
             pass
-
-
-@pytest.fixture
-def unused_port() -> int:
-    from tools.servers.daemon import free_port
-
-    return free_port()
 
 
 async def test_sasl_proves_who_we_are(tmp_path: Path, roots: Roots) -> None:
