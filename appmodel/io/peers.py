@@ -1,36 +1,26 @@
 """The other nodes, wherever they are: the object itself in this process, else calls to it.
 
     peers.pusher(node)    the comet `node`        provided here, or RemotePusher to its address
-    peers.store()         the message nodes       provided here, or whichever of them answers
-    peers.ledger()
+    peers.store()         the message nodes       provided here, or whichever of them answers first
+    peers.ledger()                                (message_nodes.py)
 
 There is one connection per address: the first call opens it, and it is closed when the address has
 left the cluster's view. Whatever else changes leaves it alone (spec/gopush.md C14).
-
-The message nodes share what they keep, so the next one takes what one of them cannot. If it was not
-reached, that is always safe. If the outcome is unknown, it is safe for what may happen twice: reads, and
-whatever is known again by its push id or name. `delete` and `sweep` count what they did, and are
-not repeated.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Self
 
 import trio
 
 from appmodel.core.cluster import Node
 from appmodel.core.interfaces import Ledger, OfflineStore, Pusher, Registry
-from appmodel.core.message import Feed, Page, Revocation, Save, Saved
-from appmodel.core.names import Key
-from appmodel.errors import ConfigError, NotStored, OutcomeUnknown, PushError, Unavailable
-from appmodel.io.calls import Caller, RemoteLedger, RemotePusher, RemoteStore
+from appmodel.errors import ConfigError, Unavailable
+from appmodel.io.calls import RemoteLedger, RemotePusher
+from appmodel.io.message_nodes import MessageNodes, SharedStore
 from appmodel.io.rpc_client import RpcClient
 from appmodel.io.rpc_link import DEFAULT_LIMITS, RpcLimits
-
-Stub = TypeVar("Stub")
-T = TypeVar("T")
 
 
 class Peers:
@@ -42,13 +32,16 @@ class Peers:
         *,
         secret: bytes | None = None,
         limits: RpcLimits = DEFAULT_LIMITS,
+        me: str = "",
     ) -> None:
+        """`me`: this node's name; nodes of other names begin with other message nodes."""
         self._registry = registry
         self._secret = secret
         self._limits = limits
         self._pushers: list[tuple[Node, Pusher]] = []
-        self._store: OfflineStore = _SharedStore(_MessageNodes(RemoteStore, self, registry, limits))
-        self._ledger: Ledger = _SharedLedger(_MessageNodes(RemoteLedger, self, registry, limits))
+        nodes = MessageNodes(registry, self.client, hedge=limits.hedge, me=me)
+        self._store: OfflineStore = SharedStore(nodes, limits.call_timeout)
+        self._ledger: Ledger = RemoteLedger(nodes, limits.call_timeout)
         self._clients: dict[str, RpcClient] = {}
         self._opened: AbstractAsyncContextManager[trio.Nursery] = trio.open_nursery()
         self._nursery: trio.Nursery | None = None
@@ -127,105 +120,3 @@ class Peers:
             view = await self._registry.wait_newer(view.version)
             for address in self._clients.keys() - {node.rpc for node in view.nodes}:
                 self._clients.pop(address).retire()
-
-
-class _MessageNodes(Generic[Stub]):
-    """Asks one message node after the other, until one has an answer."""
-
-    def __init__(
-        self,
-        stub: Callable[[Caller, float], Stub],
-        peers: Peers,
-        registry: Registry,
-        limits: RpcLimits,
-    ) -> None:
-        self._stub = stub
-        self._peers = peers
-        self._registry = registry
-        self._timeout = limits.call_timeout
-
-    async def ask(self, question: Callable[[Stub], Awaitable[T]], *, repeatable: bool = True) -> T:
-        """The first answer, within one timeout for all.
-
-        While another node is left, one that hangs gets half of the time.
-
-        Raises:
-            Unavailable: none of them was reached, or there are none: nothing was done.
-            OutcomeUnknown: one of them may have done it, and no other has answered.
-        """
-        end = trio.current_time() + self._timeout
-        nodes = self._registry.view.messages
-        failure: PushError = Unavailable("no message node is registered")
-        for others in reversed(range(len(nodes))):
-            left = max(0.0, end - trio.current_time())
-            try:
-                client = self._peers.client(nodes[-1 - others])
-                return await question(
-                    self._stub(client, left / 2 if others and repeatable else left)
-                )
-            except NotStored:
-                raise  # it was reached, and refused
-            except Unavailable as error:
-                failure = failure if isinstance(failure, OutcomeUnknown) else error
-            except OutcomeUnknown as error:
-                if not repeatable:
-                    raise
-                failure = error
-        raise failure
-
-
-class _SharedStore:
-    """An `OfflineStore` over all message nodes."""
-
-    def __init__(self, nodes: _MessageNodes[RemoteStore]) -> None:
-        self._nodes = nodes
-
-    async def save(self, saves: Sequence[Save]) -> list[Saved]:
-        try:
-            return await self._nodes.ask(lambda store: store.save(saves))
-        except NotStored:
-            raise
-        except Unavailable as error:
-            raise NotStored(str(error)) from None
-
-    async def fetch(self, key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
-        return await self._nodes.ask(
-            lambda store: store.fetch(key, after, limit=limit, until=until)
-        )
-
-    async def marks(self, keys: Sequence[Key]) -> list[int]:
-        return await self._nodes.ask(lambda store: store.marks(keys))
-
-    async def delete(self, key: Key, ids: Sequence[int] | None = None) -> int:
-        return await self._nodes.ask(lambda store: store.delete(key, ids), repeatable=False)
-
-    async def feed(self, position: int, *, limit: int) -> Feed:
-        return await self._nodes.ask(lambda store: store.feed(position, limit=limit))
-
-    async def sweep(self, *, limit: int) -> int:
-        return await self._nodes.ask(lambda store: store.sweep(limit=limit), repeatable=False)
-
-
-class _SharedLedger:
-    """A `Ledger` over all message nodes."""
-
-    def __init__(self, nodes: _MessageNodes[RemoteLedger]) -> None:
-        self._nodes = nodes
-
-    async def remember(self, name: bytes, value: bytes, *, kept_until: float) -> bytes:
-        return await self._nodes.ask(
-            lambda ledger: ledger.remember(name, value, kept_until=kept_until)
-        )
-
-    async def recall(self, name: bytes) -> bytes | None:
-        return await self._nodes.ask(lambda ledger: ledger.recall(name))
-
-    async def revoke(self, subject: str, *, issued_before: float, kept_until: float) -> None:
-        await self._nodes.ask(
-            lambda ledger: ledger.revoke(
-                subject, issued_before=issued_before, kept_until=kept_until
-            )
-        )
-
-    async def revocations(self, position: int) -> list[Revocation]:
-        return await self._nodes.ask(lambda ledger: ledger.revocations(position))

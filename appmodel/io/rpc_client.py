@@ -18,7 +18,8 @@ import random
 import socket
 from collections.abc import Callable
 from itertools import islice
-from typing import TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 import structlog
@@ -64,9 +65,9 @@ class RpcClient:
         self._secret = secret or b""
         self._limits = limits
         self._last_id = 0
-        self._waiting: dict[int, _Pending] = {}  # by id, in order
+        self._waiting: dict[int, Pending[Any]] = {}  # by id, in order
         self._waiting_bytes = 0
-        self._sent: dict[int, _Pending] = {}
+        self._sent: dict[int, Pending[Any]] = {}
         self._link: RpcLink | None = None
         self._away: str | None = None  # why a call fails now
         self._wanted = trio.Event()
@@ -90,8 +91,35 @@ class RpcClient:
             TooLarge: the argument is over `max_frame`; not sent.
             PushError: what the node answered.
         """
-        result = await self._ask(call.method, call.encode(argument), timeout)
-        return call.decode(result)
+        with self.begin(call, argument, timeout=timeout) as pending:
+            with trio.move_on_after(pending.seconds):
+                await pending.lot.park()
+        return pending.result()
+
+    def begin(
+        self,
+        call: Call[Argument, Result],
+        argument: Argument,
+        *,
+        timeout: float,
+        lot: trio.lowlevel.ParkingLot | None = None,
+    ) -> "Pending[Result]":
+        """Put a call on its way, for whoever has more to wait for than this one; otherwise as `call`.
+
+        All who are parked in `lot` are woken when it is done. At the end of its `with` block nobody
+        waits for it any more.
+        """
+        encoded = call.encode(argument)
+        self._check_room(call.method, encoded)
+        self._last_id += 1
+        seconds = min(timeout, self._limits.max_call_time)
+        pending = Pending(self, self._last_id, call, encoded, seconds, lot)
+        self._waiting[pending.number] = pending
+        self._waiting_bytes += len(encoded)
+        self._wanted.set()
+        if self._link is not None:
+            self._link.wake()
+        return pending
 
     async def run(self) -> None:
         """Keep connected, from the first call on, until cancelled or retired."""
@@ -117,32 +145,6 @@ class RpcClient:
         """Take no more calls, and end `run` when those that were sent are answered."""
         self._leave("it has left the cluster", self._scope.cancel)
 
-    async def _ask(self, method: str, argument: bytes, seconds: float) -> msgspec.Raw:
-        """The undecoded answer."""
-        self._check_room(method, argument)
-        self._last_id += 1
-        call_id = self._last_id
-        now = trio.current_time()
-        deadline = now + min(seconds, self._limits.max_call_time)
-        pending = _Pending(method, argument, min(deadline, trio.current_effective_deadline()))
-        self._waiting[call_id] = pending
-        self._waiting_bytes += len(argument)
-        self._wanted.set()
-        if self._link is not None:
-            self._link.wake()
-
-        def give_up(_: object) -> trio.lowlevel.Abort:
-            pending.error = self._too_late(pending, call_id in self._sent, seconds)
-            self._forget(call_id)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        with trio.CancelScope(deadline=deadline):
-            await trio.lowlevel.wait_task_rescheduled(give_up)
-        if pending.answer is None:
-            assert pending.error is not None
-            raise pending.error
-        return pending.answer
-
     def _check_room(self, method: str, argument: bytes) -> None:
         if self._away is not None:
             raise Unavailable(f"{method}: {self.address} is away: {self._away}")
@@ -153,8 +155,11 @@ class RpcClient:
         if waiting > limit:
             raise Unavailable(f"{method}: {waiting} bytes wait for {self.address}, limit {limit}")
 
-    def _too_late(self, pending: "_Pending", sent: bool, seconds: float) -> PushError:
-        where = f"{pending.method}: no answer from {self.address} within {seconds:g} s"
+    def give_up(self, pending: "Pending[Any]") -> PushError:
+        """Forget a call that is not done; what is true of it now."""
+        where = f"{pending.call.method}: no answer from {self.address} within {pending.seconds:g} s"
+        sent = pending.number in self._sent
+        self._forget(pending.number)
         if sent:
             return OutcomeUnknown(f"{where}; it may have happened")
         return Unavailable(f"{where}; it was not sent")
@@ -216,7 +221,7 @@ class RpcClient:
             self._sent[call_id] = pending
             left_ms = max(1, int((pending.deadline - now) * 1000))
             argument = msgspec.Raw(pending.argument)
-            link.send(rpc.Call(call_id, pending.method, left_ms, argument))
+            link.send(rpc.Call(call_id, pending.call.method, left_ms, argument))
 
     def _settle(self, frame: rpc.Frame) -> None:
         match frame:
@@ -231,7 +236,7 @@ class RpcClient:
         pending = self._sent.get(call_id)
         if pending is not None:  # else its caller has given up
             self._forget(call_id)
-            pending.wake(answer, error)
+            pending.finish(answer, error)
 
     def _forget(self, call_id: int) -> None:
         """It waits no more, or is sent no more: there is room for another."""
@@ -262,8 +267,8 @@ class RpcClient:
         self._fail_waiting(why)
         sent, self._sent = self._sent, {}
         for pending in sent.values():
-            text = f"{pending.method}: {self.address} was lost: {why}; it may have happened"
-            pending.wake(None, OutcomeUnknown(text))
+            text = f"{pending.call.method}: {self.address} was lost: {why}; it may have happened"
+            pending.finish(None, OutcomeUnknown(text))
         left, self._when_idle = self._when_idle, None
         if left is not None:
             left()
@@ -271,26 +276,72 @@ class RpcClient:
     def _fail_waiting(self, why: str) -> None:
         waiting, self._waiting, self._waiting_bytes = self._waiting, {}, 0
         for pending in waiting.values():
-            pending.wake(None, Unavailable(f"{pending.method}: {self.address} is away: {why}"))
+            pending.finish(
+                None, Unavailable(f"{pending.call.method}: {self.address} is away: {why}")
+            )
 
 
-class _Pending:
-    """One call, and the task that waits for it."""
+class Pending(Generic[Result]):
+    """A call on its way: `with` it until it is done, or until nobody wants its result."""
 
-    __slots__ = ("answer", "argument", "deadline", "error", "method", "task")
+    __slots__ = (
+        *("_answer", "_client", "_error", "argument"),
+        *("call", "deadline", "lot", "number", "seconds"),
+    )
 
-    def __init__(self, method: str, argument: bytes, deadline: float) -> None:
-        self.method = method
+    def __init__(
+        self,
+        client: RpcClient,
+        number: int,
+        call: Call[Any, Result],
+        argument: bytes,
+        seconds: float,
+        lot: trio.lowlevel.ParkingLot | None,
+    ) -> None:
+        self._client = client
+        self.number = number
+        self.call = call
         self.argument = argument
-        self.deadline = deadline  # on trio's clock
-        self.task = trio.lowlevel.current_task()
-        self.answer: msgspec.Raw | None = None
-        self.error: PushError | None = None
+        self.seconds = seconds  # that it may take
+        self.deadline = min(  # on trio's clock: what the other node is told
+            trio.current_time() + seconds, trio.current_effective_deadline()
+        )
+        self.lot = trio.lowlevel.ParkingLot() if lot is None else lot  # an empty one is false
+        self._answer: msgspec.Raw | None = None
+        self._error: PushError | None = None
 
-    def wake(self, answer: msgspec.Raw | None, error: PushError | None) -> None:
-        """Let its task go on with an answer or an error. Once only."""
-        self.answer, self.error = answer, error
-        trio.lowlevel.reschedule(self.task)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.leave()
+
+    @property
+    def is_done(self) -> bool:
+        """It has a result, if only an error."""
+        return self._answer is not None or self._error is not None
+
+    def result(self) -> Result:
+        """What `RpcClient.call` returns or raises. It must be done."""
+        if self._answer is not None:
+            return self.call.decode(self._answer)
+        assert self._error is not None
+        raise self._error
+
+    def leave(self) -> None:
+        """Wait no more for it; what was sent is still carried out."""
+        if not self.is_done:
+            self.finish(None, self._client.give_up(self))
+
+    def finish(self, answer: msgspec.Raw | None, error: PushError | None) -> None:
+        """One of the two. Once only."""
+        self._answer, self._error = answer, error
+        self.lot.unpark_all()
 
 
 async def _dial(host: str, port: int) -> Wire:

@@ -31,6 +31,7 @@ class RpcLimits:
     write_timeout: float = 30.0  # a peer that does not take one write by then is cut
     ping_interval: float = 5.0  # a peer that is silent for twice as long is cut
     call_timeout: float = 5.0  # of a call, unless its caller asks for another
+    hedge: float = 0.3  # for a message node alone; then another one is asked the same
     max_call_time: float = 60.0  # of a call, whatever its caller asks for
     drain_timeout: float = 5.0  # for calls in progress when a server stops
     retry_pause: float = 0.1  # bound of the random pause before the first redial; doubles

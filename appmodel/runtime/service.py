@@ -37,6 +37,7 @@ from appmodel.io.rpc_link import RpcLimits
 from appmodel.runtime import systemd
 from appmodel.runtime.config import Secret, load_secret, make_secret
 from appmodel.runtime.crew import Crew
+from appmodel.runtime.logs import dropped_lines
 from appmodel.runtime.metrics import Metrics
 from appmodel.runtime.ops import Health
 from appmodel.runtime.registries import observe_registry, open_registry
@@ -182,9 +183,10 @@ async def open_context(
     metrics = Metrics()
     async with (
         open_registry(settings) as registry,
-        Peers(registry, secret=rpc_secret, limits=rpc_limits) as peers,
+        Peers(registry, secret=rpc_secret, limits=rpc_limits, me=settings.node.name) as peers,
     ):
         observe_registry(metrics, registry)
+        metrics.counter("log_dropped", "Log lines that nobody read in time.", dropped_lines)
         yield Context(
             settings=settings,
             parts=frozenset(parts),
