@@ -5,7 +5,9 @@
     6970 comet.rpc          Pusher for web and other comets  not in an all-in-one node
     6972 comet.stat         /stat /metrics /healthz /readyz  front door
 
-Stopping: listeners close, what was accepted is pushed, every client is told, the rest is cut.
+Starting: joining, until the store answers; then ready, and on the ring. Stopping: draining, listeners
+close, clients are moved to other comets, what was accepted is pushed, whoever is left is told, the rest
+is cut.
 """
 
 import socket
@@ -13,13 +15,15 @@ import time
 from functools import partial
 
 import msgspec
+import structlog
 import trio
 
-from appmodel.core.cluster import Node, Role
+from appmodel.core.cluster import Node, Role, State
+from appmodel.core.steady_time import SteadyTime
 from appmodel.core.units import Duration
-from appmodel.io.calls import pusher_handlers
+from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor, HttpLimits
-from appmodel.io.listener import bound_to, open_sockets, serve_wires
+from appmodel.io.listener import bound_to, serve_wires
 from appmodel.io.rpc_server import serve_rpc
 from appmodel.runtime.config import open_tls, require_safe
 from appmodel.runtime.ops import ops_routes
@@ -27,7 +31,13 @@ from appmodel.runtime.service import Address, Context, NodePart
 from comet.config import CometConfig, ListenerConfig
 from comet.io.comet import Comet
 from comet.io.stat_http import Stat
+from comet.workers import crew
 
+log = structlog.get_logger("comet")
+
+GOODBYE = 1.5  # seconds of the time to stop that are kept for last words
+REGISTRY = 2.0  # seconds in which the registry should hear that we go
+CLOCK_STEP = 60.0  # seconds; a step of the system's clock from there on is an alarm
 HANDSHAKE_GRACE = 1.0  # seconds for who is in the middle of a handshake when the node stops
 
 
@@ -40,33 +50,79 @@ async def serve(
         ConfigError: an address is taken, or a listener would be open to strangers without auth.
     """
     config = context.settings.section(CometConfig)
+    steady = SteadyTime(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
     comet = Comet(
-        name=context.settings.node.name,
+        node=_identity(context, config),
         config=config,
         store=context.peers.store(),
         ledger=context.peers.ledger(),
-        view=lambda: context.registry.view,
+        registry=context.registry,
+        others=context.peers,
         credentials=context.credentials if context.settings.auth.mode == "on" else None,
+        id_time=lambda: steady.at(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)),
     )
     doors = _Doors(context, config, comet, stop)
     async with trio.open_nursery() as nursery:
         await nursery.start(comet.run)
-        async with trio.open_nursery() as listening:
-            doors.open(listening)
-            context.peers.provide_pusher(doors.node, comet.pusher)
-            _observe(context, comet)
-            await context.registry.register(doors.node)
-            task_status.started(doors.addresses)
-            await stop.wait()
-            deadline = trio.current_time() + context.settings.node.drain_timeout
-            comet.reception.draining = True
-            await context.registry.withdraw(doors.node)
+        async with trio.open_nursery() as calls:
+            async with trio.open_nursery() as listening:
+                doors.open(listening, calls)
+                context.peers.provide_pusher(comet.node, comet.pusher)
+                _observe(context, comet, steady)
+                await _join(context, comet)
+                task_status.started(doors.addresses)
+                await stop.wait()
+                deadline = trio.current_time() + context.settings.node.drain_timeout
+                await _leave_ring(context, comet)
+            await comet.hand_over(deadline - GOODBYE)
+            await _withdraw(context, comet)
+            doors.no_more_calls.set()
         with trio.move_on_at(deadline):
             await comet.drain()
         nursery.cancel_scope.cancel()
 
 
-NODE = NodePart("comet", CometConfig, serve)
+def _identity(context: Context, config: CometConfig) -> Node:
+    return Node(
+        Role.COMET,
+        context.settings.node.name,
+        incarnation=time.time_ns(),
+        weight=config.weight,
+        state=State.JOINING,
+        capacity=config.limits.connections,
+    )
+
+
+async def _join(context: Context, comet: Comet) -> None:
+    """Take keys once the store answers; without it too, after a while: what is not stored can go on."""
+    await context.registry.register(comet.node)
+    with trio.move_on_after(comet.config.cluster.join_timeout):
+        await comet.reading.wait_store()
+    comet.node = msgspec.structs.replace(comet.node, state=State.READY)
+    await context.registry.register(comet.node)
+
+
+async def _leave_ring(context: Context, comet: Comet) -> None:
+    """Nobody new comes in, and others own our keys. A registry that is away does not keep us."""
+    comet.reception.draining = True
+    comet.node = msgspec.structs.replace(comet.node, state=State.DRAINING)
+    with trio.move_on_after(REGISTRY):
+        try:
+            await context.registry.register(comet.node)
+            await comet.membership.left_ring()
+        except PushError as error:
+            log.warning("cannot tell the registry that this node drains", error=str(error))
+
+
+async def _withdraw(context: Context, comet: Comet) -> None:
+    with trio.move_on_after(REGISTRY):
+        try:
+            await context.registry.withdraw(comet.node)
+        except PushError as error:
+            log.warning("cannot withdraw from the registry", error=str(error))
+
+
+NODE = NodePart("comet", CometConfig, serve, crew)
 
 
 class _Doors:
@@ -77,25 +133,20 @@ class _Doors:
     ) -> None:
         self._context, self._config, self._comet, self._stop = context, config, comet, stop
         self.addresses: list[Address] = []
-        self.node = Node(
-            Role.COMET,
-            context.settings.node.name,
-            incarnation=time.time_ns(),
-            weight=config.weight,
-        )
+        self.no_more_calls = trio.Event()
 
-    def open(self, nursery: trio.Nursery) -> None:
-        """Start every listener that is enabled."""
+    def open(self, nursery: trio.Nursery, calls: trio.Nursery) -> None:
+        """Start every listener that is enabled; that of other nodes in `calls`: it is needed longer."""
         config = self._config
         announced: dict[str, object] = {}
         if config.websocket.enabled:
             announced["ws"] = (self._open_websocket(nursery),)
         if config.tcp.enabled:
             announced["tcp"] = (self._open_tcp(nursery),)
-        if "web" not in self._context.parts:
-            announced["rpc"] = self._open_rpc(nursery)
+        if "web" not in self._context.parts or self._context.settings.registry.kind != "embedded":
+            announced["rpc"] = self._open_rpc(calls)
         self._open_stat(nursery)
-        self.node = msgspec.structs.replace(self.node, **announced)
+        self._comet.node = msgspec.structs.replace(self._comet.node, **announced)
 
     def _open_websocket(self, nursery: trio.Nursery) -> str:
         config = self._config.websocket
@@ -141,14 +192,14 @@ class _Doors:
 
     def _open_rpc(self, nursery: trio.Nursery) -> str:
         config = self._config.rpc
-        sockets = open_sockets(config.host, config.port)
+        sockets = self._context.sockets.open("comet.rpc", config.host, config.port)
         nursery.start_soon(
             partial(
                 serve_rpc,
                 sockets,
-                pusher_handlers(self._comet.pusher),
+                self._comet.handlers,
                 secret=self._context.rpc_secret,
-                stop=self._stop,
+                stop=self.no_more_calls,
                 limits=self._context.rpc_limits,
             )
         )
@@ -159,7 +210,7 @@ class _Doors:
     def _open_stat(self, nursery: trio.Nursery) -> None:
         config = self._config.stat
         require_safe("comet.stat", config.host, self._context.settings.auth)
-        sockets = open_sockets(config.host, config.port)
+        sockets = self._context.sockets.open("comet.stat", config.host, config.port)
         stat = Stat(self._comet.live, self._config, trio.current_time())
         door = FrontDoor([stat.route, *ops_routes(self._context)])
         nursery.start_soon(partial(door.serve, sockets, stop=self._stop))
@@ -167,7 +218,7 @@ class _Doors:
 
     def _open_sockets(self, path: str, config: ListenerConfig) -> list[socket.socket]:
         require_safe(path, config.host, self._context.settings.auth)
-        return open_sockets(config.host, config.port)
+        return self._context.sockets.open(path, config.host, config.port)
 
     def _announce(self, name: str, url: str) -> None:
         self.addresses.append(Address(name, url))
@@ -176,8 +227,10 @@ class _Doors:
         self._comet.live.gate.refused[reason] += 1
 
 
-def _observe(context: Context, comet: Comet) -> None:
-    """Let operators see the live path."""
+def _observe(context: Context, comet: Comet, steady: SteadyTime) -> None:
+    """Let operators see the live path, and how this comet lives with others."""
+    _observe_cluster(context, comet)
+    context.health.add("comet.clock", lambda: _clock_trouble(steady) or comet.attachments.trouble)
     live, metrics, reading = comet.live, context.metrics, comet.reading
     counts, hub, gate = live.counts, live.hub, live.gate
     metrics.gauge("comet_subscribers", "Live connections.", lambda: hub.subscribers)
@@ -206,3 +259,24 @@ def _observe(context: Context, comet: Comet) -> None:
     metrics.counter("comet_holes", "Gaps seen and fetched.", lambda: counts.holes)
     metrics.counter("comet_bugs", "Bugs of ours, contained.", lambda: live.poller.bugs)
     context.health.add("comet.store", lambda: "the store is away" if reading.store_failed else None)
+
+
+def _observe_cluster(context: Context, comet: Comet) -> None:
+    metrics, counts, holders = context.metrics, comet.live.counts, comet.forwarding.holders
+    metrics.gauge("comet_attached", "Keys here, owned elsewhere.", lambda: len(comet.attachments))
+    metrics.gauge("comet_forwarded_keys", "Keys owned here, held elsewhere.", lambda: len(holders))
+    metrics.counter("comet_forwards", "Messages to other comets, by key.", lambda: counts.forwards)
+    metrics.counter(
+        "comet_forwards_heard", "Messages from owners, by key.", lambda: counts.forwards_heard
+    )
+    metrics.counter(
+        "comet_forwards_dropped", "Messages a holder never got.", lambda: holders.dropped
+    )
+    metrics.counter("comet_passed_on", "Pushes that others owned.", lambda: counts.passed_on)
+    metrics.counter("comet_moved", "Clients sent to another comet.", lambda: counts.moved)
+
+
+def _clock_trouble(steady: SteadyTime) -> str | None:
+    if abs(steady.offset) < CLOCK_STEP:
+        return None
+    return f"the system's clock was set by {steady.offset:+.0f} s; ids follow it slowly"

@@ -1,7 +1,10 @@
 """[comet] and its parts. Defaults that come from gopush-cluster are marked with their place there."""
 
+from typing import Literal
+
 from appmodel.core.units import Duration, Size
 from appmodel.runtime.config import Count, Port, Section, Share, TlsConfig
+from appmodel.runtime.crew import RestartConfig, Workers
 
 
 class ListenerConfig(Section, frozen=True):
@@ -73,6 +76,22 @@ class ReplayConfig(Section, frozen=True):
     position_check: Duration = Duration(1)  # between two comparisons with the store; 0: never
 
 
+class ClusterConfig(Section, frozen=True):
+    """[comet.cluster]. Living with other comets."""
+
+    wrong_node: Literal["attach", "refuse"] = (
+        "attach"  # a legacy client of a key that another comet owns: serve it, or send -n
+    )
+    move_rate: Count = 500  # clients a second that are sent to the new owner of their key
+    move_legacy: bool = True  # false: those that cannot be told where to go stay, attached
+    skew: Duration = Duration(2)  # by which the clocks of comets may differ
+    lease: Duration = Duration(10)  # a comet that is silent for so long is forgotten by owners
+    attach_timeout: Duration = Duration(2)  # a client is welcomed after that, attached or not
+    forward_queue: Size = Size(16 * 1024**2)  # that may wait for one comet; above it, it is dropped
+    drain_timeout: Duration = Duration(60)  # to move everybody when an operator drains this node
+    join_timeout: Duration = Duration(10)  # to reach the store before this comet takes keys
+
+
 class StatConfig(Section, frozen=True):
     """[comet.stat]. /stat, /metrics, /healthz, /readyz."""
 
@@ -92,11 +111,16 @@ class CometConfig(Section, frozen=True):
     """[comet]. The node that holds the connections."""
 
     weight: Share = 1  # share of the keys: zookeeper:comet.weight
+    workers: Workers = (
+        1  # processes, each a node of the ring; their own ports are 10, 20, ... higher
+    )
+    restart: RestartConfig = RestartConfig()
     websocket: WebSocketConfig = WebSocketConfig()
     tcp: TcpConfig = TcpConfig()
     live: LiveConfig = LiveConfig()
     limits: LimitsConfig = LimitsConfig()
     push: PushConfig = PushConfig()
     replay: ReplayConfig = ReplayConfig()
+    cluster: ClusterConfig = ClusterConfig()
     stat: StatConfig = StatConfig()
     rpc: RpcListenerConfig = RpcListenerConfig()

@@ -1,6 +1,7 @@
 r"""The JSON that clients and callers see, byte for byte as the originals write it.
 
     new envelope   {"msg":{"test":1},"mid":1399647493834619,"gid":0}         `ver` not empty
+    live           {"msg":{"test":1},"mid":1399647493834619,"gid":0,"live":true}    version 2, not stored
     old envelope   {"msg":"{\"test\":1}","mid":1399647493834619,"gid":0}     `ver` empty
     reply          {"data":{...},"ret":0}      members in alphabetical order
     JSONP          callback({"ret":0})
@@ -43,6 +44,11 @@ def checked_json(raw: bytes, field: str) -> bytes:
 def new_envelope(message_id: int, body: bytes) -> bytes:
     """The message with its JSON embedded."""
     return b'{"msg":%b,"mid":%d,"gid":0}' % (compact(body), message_id)
+
+
+def live_envelope(message_id: int, body: bytes) -> bytes:
+    """The same for a message that is not stored: no client of version 2 resumes from its id."""
+    return b'{"msg":%b,"mid":%d,"gid":0,"live":true}' % (compact(body), message_id)
 
 
 def old_envelope(message_id: int, body: bytes) -> bytes:

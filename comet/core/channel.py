@@ -6,8 +6,11 @@ A stored message names its predecessor (`prev`), so a hole is seen (cluster.md s
     cursor >= prev    deliver    cursor = id, if it is stored
     cursor <  prev    hole       set it aside, fetch (cursor, prev] once, deliver all in order
 
-A message that is not stored is checked like any other and never moves the cursor. While the cursor is
-unknown (the store was away when the channel was made) everything is delivered and sets it.
+A message that is not stored is checked like any other and never moves the cursor; it is dropped if it
+is not above everything delivered (`top`), for nothing tells a late one from one that came twice. While the
+cursor is unknown (the store was away when the channel was made) everything is delivered and sets it.
+
+A channel whose key another comet owns has a `home`: the books in which that owner is told of it.
 """
 
 import enum
@@ -15,6 +18,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from appmodel.core.names import Key
+from comet.core.attaching import Books, Reading
 from comet.core.message import Message
 from comet.protocol.dialect import Dialect
 
@@ -66,11 +70,13 @@ class Channel:
         "blind",
         "cursor",
         "due",
+        "home",
         "joining",
         "key",
         "listed",
         "missed",
         "subscribers",
+        "top",
     )
 
     def __init__(self, key: Key) -> None:
@@ -84,6 +90,8 @@ class Channel:
         self.aside: list[tuple[Message, int]] | None = None  # (message, prev) behind a hole
         self.missed = 0  # a mark of the store that was above the cursor
         self.acknowledged = 0
+        self.top = 0  # the highest id delivered, stored or not
+        self.home: Books | None = None  # None: the key is ours
 
     def learn_mark(self, mark: int) -> None:
         """The store's mark, read before anyone joined: all up to it is for replay, not for us.
@@ -98,19 +106,24 @@ class Channel:
         if self.aside is not None:
             self.aside.append((message, prev))
             return ASIDE if len(self.aside) <= MAX_ASIDE else OVERRUN
-        cursor = self.cursor
-        if cursor is None:
-            if message.stored:
-                self.cursor = message.id
-        elif cursor >= message.id:
+        cursor, message_id = self.cursor, message.id
+        if cursor is not None:
+            if cursor >= message_id:
+                return DROPPED
+            if cursor < prev:
+                self.aside = [(message, prev)]
+                return ASIDE
+        if message.stored:
+            self.cursor = message_id
+        elif message_id <= self.top:
             return DROPPED
-        elif cursor < prev:
-            self.aside = [(message, prev)]
-            return ASIDE
-        elif message.stored:
-            self.cursor = message.id
-        self.due.append(message)
+        self._append(message)
         return DUE
+
+    def _append(self, message: Message) -> None:
+        self.due.append(message)
+        if message.id > self.top:
+            self.top = message.id
 
     @property
     def hole(self) -> Hole | None:
@@ -128,7 +141,7 @@ class Channel:
         waiting, self.aside = self.aside or [], None
         for message in messages:
             if self.cursor is None or self.cursor < message.id:
-                self.due.append(message)
+                self._append(message)
         self.cursor = max(self.cursor or 0, until)
         for message, prev in waiting:
             self.accept(message, prev)
@@ -167,6 +180,11 @@ class Channel:
         if last is not subscriber:
             self.subscribers[subscriber.place] = last
             last.place = subscriber.place
+
+    @property
+    def reading(self) -> Reading:
+        """What the owner of its key is told."""
+        return Reading(len(self.subscribers), self.acknowledged)
 
     @property
     def is_idle(self) -> bool:

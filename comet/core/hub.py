@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from appmodel.core.names import Key
+from comet.core.attaching import Books, Reading
 from comet.core.channel import DUE, Channel, Subscriber, Verdict
 from comet.core.message import Message
 
@@ -20,6 +21,15 @@ class Hub:
 
     def __len__(self) -> int:
         return len(self._channels)
+
+    def look(self, key: Key, home: Books) -> Reading | None:
+        """What the owner with those books is told of `key`; None if nobody is here, or it has another."""
+        channel = self._channels.get(key)
+        return channel.reading if channel is not None and channel.home is home else None
+
+    def find(self, key: Key) -> Channel | None:
+        """The same as `get`, and not counted: nobody asked for it."""
+        return self._channels.get(key)
 
     def get(self, key: Key) -> Channel | None:
         """The channel of `key`, if anybody is here."""
@@ -43,6 +53,8 @@ class Hub:
         channel.joining -= 1
         channel.join(subscriber)
         self.subscribers += 1
+        if channel.home is not None:
+            channel.home.touch(channel.key)
 
     def abandon(self, channel: Channel) -> None:
         """The client of an `open` did not make it."""
@@ -53,7 +65,16 @@ class Hub:
         """`subscriber` is gone."""
         channel.leave(subscriber)
         self.subscribers -= 1
+        if channel.home is not None:
+            channel.home.touch(channel.key)
         self._forget_if_idle(channel)
+
+    def acknowledge(self, channel: Channel, message_id: int, highest: int) -> None:
+        """A subscriber has handled everything up to `message_id`; beyond `highest` that is no id."""
+        if channel.acknowledged < message_id <= highest:
+            channel.acknowledged = message_id
+            if channel.home is not None:
+                channel.home.touch(channel.key)
 
     def accept(self, channel: Channel, message: Message, prev: int) -> Verdict:
         """Hand a message to a channel and note that it has something due."""
@@ -86,3 +107,5 @@ class Hub:
     def _forget_if_idle(self, channel: Channel) -> None:
         if channel.is_idle and self._channels.pop(channel.key, None) is not None:
             self.deleted += 1
+            if channel.home is not None:
+                channel.home.touch(channel.key)

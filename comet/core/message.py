@@ -18,5 +18,6 @@ class Message:
         """Its bytes in this dialect."""
         frame = self._frames.get(dialect.encoding)
         if frame is None:
-            frame = self._frames[dialect.encoding] = dialect.encode(self.id, self.body)
+            frame = dialect.encode(self.id, self.body, stored=self.stored)
+            self._frames[dialect.encoding] = frame
         return frame

@@ -5,29 +5,40 @@ The composition root (comet/app.py) adds listeners; tests start one of these on 
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+import msgspec
 import structlog
 import trio
 
 from appmodel.core.clock import MessageClock
-from appmodel.core.cluster import ClusterView
+from appmodel.core.cluster import Node, Status
 from appmodel.core.credentials import Credentials
-from appmodel.core.interfaces import Ledger, OfflineStore
+from appmodel.core.interfaces import Ledger, OfflineStore, Pusher, Registry
 from appmodel.core.message import Revocation
 from appmodel.core.names import Key
 from appmodel.core.origins import Origins
 from appmodel.core.revocations import Revocations
+from appmodel.io.calls import STATUS, Caller, pusher_handlers
 from appmodel.io.contain import contain_bugs
 from appmodel.io.revoking import poll_revocations
+from appmodel.io.rpc_server import Handlers
 from comet.config import CometConfig
 from comet.core.admission import Gate, Limits
 from comet.core.channel import MAX_ASIDE, Channel
 from comet.core.hub import Hub
+from comet.core.standing import Standing
 from comet.core.wheel import Wheel
+from comet.io.attachments import Attachments
+from comet.io.delivering import Delivering
 from comet.io.doors import TcpDoor, WebSocketDoor
+from comet.io.forwarding import Forwarding
 from comet.io.live import Live
+from comet.io.membership import Membership
+from comet.io.moving import Mover
+from comet.io.passing import CometPusher
 from comet.io.poller import Poller
-from comet.io.pushing import CometPusher
+from comet.io.pushing import OwnerPusher
 from comet.io.reception import Reception
 from comet.io.replay import Reading
 from comet.io.subscriber import Subscriber
@@ -41,67 +52,78 @@ FROZEN = 2.0  # seconds between two turns of the wheel: the process or the machi
 GOODBYES = 500  # clients hung up on between two pauses when the node stops
 
 
+class Others(Protocol):
+    """How other comets are called: `Peers`."""
+
+    def pusher(self, node: Node) -> Pusher:
+        """The comet itself, or what calls it. Raises PushError if it cannot be called."""
+
+    def client(self, node: Node) -> Caller:
+        """The connection to it. Raises PushError if there can be none."""
+
+
 class Comet:
     """Everything of one comet that is not a listener."""
 
     def __init__(
         self,
         *,
-        name: str,
+        node: Node,
         config: CometConfig,
         store: OfflineStore,
         ledger: Ledger,
-        view: Callable[[], ClusterView],
+        registry: Registry,
+        others: Others,
         credentials: Credentials | None = None,
         now: Callable[[], float] = time.time,
+        id_time: Callable[[], float] = time.time,
     ) -> None:
-        """`credentials`: None = auth is off. `now`: Unix seconds. Needs a running trio loop."""
+        """Needs a running trio loop.
+
+        Args:
+            credentials: None = auth is off.
+            now: Unix seconds, by which credentials expire.
+            id_time: Unix seconds, of which ids are made.
+        """
+        self.node = node  # as the registry has it; set anew by whoever announces something else
+        self.config, self._id_time = config, id_time
         self._ledger = ledger
         self._credentials = credentials
         self._revocations = Revocations()
         self._nursery: trio.Nursery | None = None
-        clock = MessageClock()
-        hub = Hub()
+        self.on_drained: Callable[[], None] = lambda: (
+            None
+        )  # an operator's drain has come to its end
         self.live = Live(
             config=config.live,
-            hub=hub,
+            hub=Hub(),
             poller=Poller(),
             wheel=Wheel(now=trio.current_time(), tick=TICK),
             gate=Gate(_limits(config)),
-            clock=clock,
+            clock=MessageClock(),
         )
-        counts = self.live.counts
-        self._sweeper = Sweeper(hub, counts)
+        self._sweeper = Sweeper(self.live.hub, self.live.counts)
         self.reading = Reading(
-            hub=hub,
+            hub=self.live.hub,
             sweeper=self._sweeper,
-            counts=counts,
-            clock=clock,
+            counts=self.live.counts,
+            clock=self.live.clock,
             store=store,
             config=config.replay,
             on_hole=self._mend,
         )
-        self.pusher = CometPusher(
-            name=name,
-            hub=hub,
-            sweeper=self._sweeper,
-            counts=counts,
-            clock=clock,
-            store=store,
-            view=view,
-            config=config.push,
-            now=now,
-            on_hole=self._mend,
-        )
+        self._join_cluster(registry, others, store)
         self.reception = Reception(
-            name=name,
             live=self.live,
             reading=self.reading,
-            clock=clock,
-            view=view,
+            clock=self.live.clock,
+            membership=self.membership,
+            attachments=self.attachments,
+            refuses_strangers=config.cluster.wrong_node == "refuse",
             credentials=credentials,
             revocations=self._revocations,
             now=now,
+            id_time=id_time,
             spawn=self._spawn,
         )
         self.websocket = WebSocketDoor(
@@ -112,7 +134,85 @@ class Comet:
             max_message=config.websocket.max_message,
         )
         self.tcp = TcpDoor(self.reception, timeout=config.tcp.first_request_timeout)
-        self._position_check = config.replay.position_check
+
+    def _join_cluster(self, registry: Registry, others: Others, store: OfflineStore) -> None:
+        """What this comet does for keys of its own, and with those of others."""
+        live, config, now = self.live, self.config, self._id_time
+        delivering = Delivering(live.hub, self._mend)
+        self.attachments = Attachments(
+            me=self._me,
+            hub=live.hub,
+            clock=live.clock,
+            caller=others.client,
+            config=config.cluster,
+            now=now,
+        )
+        self.forwarding = Forwarding(
+            hub=live.hub,
+            sweeper=self._sweeper,
+            delivering=delivering,
+            counts=live.counts,
+            clock=live.clock,
+            caller=others.client,
+            config=config.cluster,
+            now=now,
+        )
+        self._owner = OwnerPusher(
+            hub=live.hub,
+            sweeper=self._sweeper,
+            delivering=delivering,
+            holders=self.forwarding.holders,
+            counts=live.counts,
+            clock=live.clock,
+            store=store,
+            config=config.push,
+            now=now,
+        )
+        self.mover = Mover(
+            hub=live.hub,
+            counts=live.counts,
+            standing=self._standing,
+            config=config.cluster,
+            tls=bool(config.websocket.tls.certificate),
+        )
+        self.membership = Membership(
+            me=self._me,
+            registry=registry,
+            hub=live.hub,
+            clock=live.clock,
+            attachments=self.attachments,
+            forwarding=self.forwarding,
+            mover=self.mover,
+            owner=self._owner,
+            config=config.cluster,
+            now=now,
+        )
+        self.pusher = CometPusher(
+            self._owner, standing=self._standing, others=others.pusher, counts=live.counts
+        )
+
+    @property
+    def handlers(self) -> Handlers:
+        """What other nodes may ask."""
+
+        async def status(_: None) -> Status:
+            await trio.lowlevel.checkpoint()
+            return self.status
+
+        table = {**pusher_handlers(self.pusher), **self.forwarding.handlers}
+        return {**table, **dict([STATUS.answered_by(status)])}
+
+    @property
+    def status(self) -> Status:
+        """For operators."""
+        hub, handover = self.live.hub, self.mover.handover
+        return Status(
+            connections=hub.subscribers,
+            keys=len(hub),
+            attached=len(self.attachments),
+            forwarded=len(self.forwarding.holders),
+            handover=handover if handover.moved or self.reception.draining else None,
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve subscribers and pushes until cancelled; then whoever is left is dropped."""
@@ -128,16 +228,34 @@ class Comet:
             for loop in (
                 self.live.poller.run,
                 self._sweeper.run,
-                self.pusher.run,
+                self._owner.run,
                 self.reading.run,
+                self.mover.run,
                 self._turn_wheel,
             ):
                 nursery.start_soon(loop)
-            if self._position_check:
+            await nursery.start(self.attachments.run)
+            await nursery.start(self.forwarding.run)
+            nursery.start_soon(self.membership.run, self._drain_for_operator)
+            if self.config.replay.position_check:
                 nursery.start_soon(self.reading.check_positions)
             if self._credentials is not None:
                 await nursery.start(self._hear_revocations)
             task_status.started()
+
+    async def hand_over(self, deadline: float) -> None:
+        """Move everybody to other comets by then, if there are any. `deadline`: on trio's clock.
+
+        Nobody new comes in, and this comet is not on the ring any more.
+        """
+        self.reception.draining = True
+        if any(
+            not node.is_same_process(self.node) for node in self._standing().view.comets.values()
+        ):
+            began = trio.current_time()
+            done = await self.mover.drain(deadline)
+            seconds = round(trio.current_time() - began, 1)
+            log.info("handed over", seconds=seconds, **msgspec.structs.asdict(done))
 
     async def drain(self) -> None:
         """Tell every client that we go, in bounded steps, and wait until all have gone.
@@ -151,6 +269,23 @@ class Comet:
             if number % GOODBYES == GOODBYES - 1:
                 await trio.sleep(TICK / 5)
         await self.live.poller.wait_empty()
+
+    async def _drain_for_operator(self) -> None:
+        """Move everybody, then leave. Cancelled if the operator thinks better of it."""
+        log.info("draining", why="an operator wants it", clients=self.live.hub.subscribers)
+        try:
+            await self.hand_over(trio.current_time() + self.config.cluster.drain_timeout)
+        except trio.Cancelled:
+            self.reception.draining = False
+            log.info("not draining any more")
+            raise
+        self.on_drained()
+
+    def _me(self) -> Node:
+        return self.node
+
+    def _standing(self) -> Standing:
+        return self.membership.standing()
 
     async def _turn_wheel(self) -> None:
         wheel, grace = self.live.wheel, self.live.config.heartbeat_grace

@@ -25,6 +25,10 @@ class Counts:
     pushes: int = 0
     pushes_failed: int = 0
     replayed: int = 0  # messages sent from the store to resuming clients
+    forwards: int = 0  # keys of messages that were sent to comets that hold them
+    forwards_heard: int = 0  # keys of messages that came from their owners
+    passed_on: int = 0  # pushes that another comet owned
+    moved: int = 0  # clients that were sent to the owner of their key
     holes: int = 0  # gaps that were seen and fetched
     ended: Counter[str] = field(default_factory=Counter)  # subscriptions by why they ended
 

@@ -4,8 +4,13 @@ Group commit: what arrived while the last batch was being saved is the next batc
 arrival, and only one batch is under way. So order per key holds without a lock, and a busy store sees
 large batches. What is not stored goes out at once, unless its key has something in the queue: then it
 waits behind it, for a client drops what comes with a lower id.
+
+A batch whose fate is unknown is answered so, and saved again under the same push ids before the next one:
+else a message that is not stored could overtake one that was. To subscribers on other comets
+everything goes by way of their holders' queues, in the same order.
 """
 
+import random
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
@@ -13,21 +18,22 @@ import structlog
 import trio
 
 from appmodel.core.clock import MessageClock
-from appmodel.core.cluster import ClusterView
 from appmodel.core.interfaces import OfflineStore
 from appmodel.core.message import Delivery, Presence, Push, Save, Saved
 from appmodel.core.names import Key
-from appmodel.errors import LimitReached, NotOwner, NotStored, OutcomeUnknown, PushError
+from appmodel.errors import LimitReached, NotStored, OutcomeUnknown, PushError
 from comet.config import PushConfig
-from comet.core.channel import ASIDE, OVERRUN, Channel
+from comet.core.holders import Holder, Holders
 from comet.core.hub import Hub
 from comet.core.message import Message
+from comet.io.delivering import Delivering
 from comet.io.live import Counts
 from comet.io.sweeper import STEP, Sweeper
 
 log = structlog.get_logger("comet")
 
 KEY_SIZE = 288  # bytes of a key on its way to the store, at most: MAX_KEY and its framing
+DOUBT_TRIES = 3  # of finding out what became of a save, before the next batch is begun anyway
 
 Outcome = Delivery | PushError
 
@@ -35,10 +41,24 @@ Outcome = Delivery | PushError
 class _Job:
     """A push in the queue, and where its outcome goes."""
 
-    __slots__ = ("call", "index", "push")
+    __slots__ = ("_call", "_index", "push")
 
     def __init__(self, push: Push, call: "_Call", index: int) -> None:
-        self.push, self.call, self.index = push, call, index
+        self.push, self._call, self._index = push, call, index
+
+    def answer(self, outcome: Outcome) -> bool:
+        """Tell the caller, once; whether it was the last that the caller waits for."""
+        call = self._call
+        if call.outcomes[self._index] is not None:
+            return False
+        call.outcomes[self._index] = outcome
+        call.missing -= 1
+        return not call.missing
+
+    @property
+    def done(self) -> trio.Event:
+        """Set when the caller has all its outcomes."""
+        return self._call.done
 
 
 class _Call:
@@ -48,58 +68,47 @@ class _Call:
 
     def __init__(self, size: int) -> None:
         self.outcomes: list[Outcome | None] = [None] * size
-        self.missing = 0  # outcomes that wait in the queue
+        self.missing = size
         self.done = trio.Event()
 
 
-class CometPusher:
-    """Implements `Pusher` for the keys that this comet owns."""
+class OwnerPusher:
+    """Pushes to keys that this comet owns; whether it does was asked before."""
 
     def __init__(
         self,
         *,
-        name: str,
         hub: Hub,
         sweeper: Sweeper,
+        delivering: Delivering,
+        holders: Holders,
         counts: Counts,
         clock: MessageClock,
         store: OfflineStore,
-        view: Callable[[], ClusterView],
         config: PushConfig,
         now: Callable[[], float],
-        on_hole: Callable[[Channel], None],
     ) -> None:
-        self._name, self._view = name, view
-        self._hub, self._sweeper, self._counts = hub, sweeper, counts
+        self._hub, self._sweeper, self._delivering = hub, sweeper, delivering
+        self._holders, self._counts = holders, counts
         self._clock, self._store, self._now = clock, store, now
         self._config = config
-        self._on_hole = on_hole
         self._queue: deque[_Job] = deque()
         self._queued_bytes = 0
         self._waiting: Counter[Key] = Counter()  # keys of pushes that are not delivered yet
         self._wanted = trio.Event()
+        self.predecessor: Callable[[Key], Holder | None] | None = None
+        """While a ring change is young: who owned the key before, and may not have attached yet."""
 
-    async def push(self, pushes: Sequence[Push], *, passed_on: bool = False) -> list[Outcome]:
+    async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
         """See `Pusher.push`. Cancelling leaves what was accepted on its way."""
         call = _Call(len(pushes))
         for index, push in enumerate(pushes):
-            refusal = self._refusal(push)
-            if refusal is not None:
-                call.outcomes[index] = refusal
-            else:
-                self._counts.pushes += 1
-                self._accept(_Job(push, call, index))
-        if not call.missing:
-            self._sweeper.wake(call.done)
-        await call.done.wait()
+            self._accept(_Job(push, call, index))
+        if pushes:
+            await call.done.wait()
         outcomes = [outcome for outcome in call.outcomes if outcome is not None]
         assert len(outcomes) == len(pushes), "a push was left without an outcome"
         return outcomes
-
-    async def presence(self, keys: Sequence[Key]) -> list[Presence]:
-        """See `Pusher.presence`."""
-        await trio.lowlevel.checkpoint()
-        return [self._presence(key) for key in keys]
 
     async def run(self) -> None:
         """Save and deliver what is queued, until cancelled."""
@@ -109,24 +118,25 @@ class CometPusher:
             while self._queue:
                 await self._serve_batch()
 
-    def _refusal(self, push: Push) -> PushError | None:
-        view = self._view()
-        if view.sole_owner != self._name:
-            for key in push.keys:
-                owner = view.owner(key)
-                if owner is None or owner.name != self._name:
-                    return NotOwner(key, owner.name if owner else None)
-        if push.expires_at and self._queued_bytes > self._config.queue_limit:
-            return LimitReached(f"more than {self._config.queue_limit} bytes wait for the store")
-        return None
+    def presence(self, key: Key) -> Presence:
+        """Who is online, here and at the holders of `key`."""
+        channel, remote = self._hub.get(key), self._holders.get(key)
+        online, acknowledged = channel.reading if channel is not None else (0, 0)
+        if remote is None:
+            return Presence(online, acknowledged)
+        return Presence(online + remote.online, max(acknowledged, remote.acknowledged))
 
     def _accept(self, job: _Job) -> None:
         push = job.push
+        if push.expires_at and self._queued_bytes > self._config.queue_limit:
+            waiting = f"more than {self._config.queue_limit} bytes wait for the store"
+            self._answer(job, LimitReached(waiting))
+            return
+        self._counts.pushes += 1
         alone = len(push.keys) <= STEP and not (self._waiting and self._waits(push.keys))
         if not push.expires_at and alone:
             self._deliver_unsaved(job)
             return
-        job.call.missing += 1
         self._queue.append(job)
         self._queued_bytes += _size(push)
         for key in push.keys:
@@ -140,18 +150,18 @@ class CometPusher:
     async def _serve_batch(self) -> None:
         batch = self._take_batch()
         stored = [job for job in batch if job.push.expires_at]
-        verdict: list[Saved] | PushError = await self._save(stored) if stored else []
+        verdict = await self._store_all(stored) if stored else []
         saved = iter(verdict) if isinstance(verdict, list) else None
         for job in batch:
             if not job.push.expires_at:
                 self._deliver_unsaved(job)
             elif saved is None:
                 assert isinstance(verdict, PushError)
-                job.call.outcomes[job.index] = verdict
+                self._answer(job, verdict)
                 self._counts.pushes_failed += 1
             else:
                 await self._deliver_saved(job, next(saved))
-            self._settle(job)
+            self._release(job)
         self._sweeper.wake()
 
     def _take_batch(self) -> list[_Job]:
@@ -167,23 +177,33 @@ class CometPusher:
         self._queued_bytes -= size
         return batch
 
-    async def _save(self, jobs: list[_Job]) -> list[Saved] | PushError:
+    async def _store_all(self, jobs: list[_Job]) -> list[Saved] | PushError:
+        """Save; a doubt is told to the callers at once, and then resolved as far as that goes."""
         proposed = self._clock.next_id
         now_us = int(self._now() * 1e6)
         saves = [
             Save(p.push_id, proposed(now_us), p.keys, p.body, p.expires_at)
             for p in (job.push for job in jobs)
         ]
+        verdict = await self._save(saves)
+        for attempt in range(DOUBT_TRIES):
+            if not isinstance(verdict, OutcomeUnknown):
+                break
+            for job in jobs:
+                self._answer(job, verdict)
+            await trio.sleep(random.uniform(0, 0.5) * attempt)  # noqa: S311  jitter is no secret
+            verdict = await self._save(saves)
+        return verdict
+
+    async def _save(self, saves: list[Save]) -> list[Saved] | PushError:
         try:
             with trio.fail_after(self._config.save_timeout):
                 saved = await self._store.save(saves)
         except trio.TooSlowError:
-            # XXX what is not stored may now be given a higher id than this save, if it does commit, and
-            # a client that saw it drops the late one. Hold such pushes back until the outcome is known?
-            log.warning("save not answered", pushes=len(jobs), timeout=self._config.save_timeout)
+            log.warning("save not answered", pushes=len(saves), timeout=self._config.save_timeout)
             return OutcomeUnknown(f"the store did not answer in {self._config.save_timeout:g} s")
         except PushError as error:
-            log.warning("not saved", pushes=len(jobs), error=str(error))
+            log.warning("not saved", pushes=len(saves), error=str(error))
             return error
         if len(saved) != len(saves):
             return NotStored(f"the store answered {len(saved)} of {len(saves)} saves")
@@ -193,58 +213,62 @@ class CometPusher:
         """To thousands of keys in steps: nothing else of these keys is delivered before this is settled."""
         messages: dict[int, Message] = {}
         online: list[int] = []
-        hub, body = self._hub, job.push.body
+        body = job.push.body
         for key, message_id, prev in zip(job.push.keys, saved.ids, saved.prevs, strict=True):
             if len(online) % STEP == STEP - 1:
                 await trio.lowlevel.checkpoint()
-            channel = hub.get(key)
-            if channel is None:
-                online.append(0)
-                continue
             message = messages.get(message_id)
             if message is None:
                 message = messages[message_id] = Message(message_id, body, stored=True)
-            online.append(len(channel.subscribers))  # also of a retry: they have had it
-            self._hand_over(channel, message, prev)
+            online.append(self._send(key, message, prev))  # also of a retry: they have had it
         self._clock.observe(max(saved.ids, default=0))
-        job.call.outcomes[job.index] = Delivery(saved.ids, tuple(online), stored=True)
+        self._answer(job, Delivery(saved.ids, tuple(online), stored=True))
 
     def _deliver_unsaved(self, job: _Job) -> None:
         message_id = self._clock.next_id(int(self._now() * 1e6))
         message = Message(message_id, job.push.body, stored=False)
-        online: list[int] = []
-        for key in job.push.keys:
-            channel = self._hub.get(key)
-            if channel is None:
-                online.append(0)
-                continue
-            online.append(len(channel.subscribers))
-            self._hand_over(channel, message, channel.cursor or 0)
+        online = [self._send(key, message, None) for key in job.push.keys]
         ids = (message_id,) * len(online)
-        job.call.outcomes[job.index] = Delivery(ids, tuple(online), stored=False)
+        self._answer(job, Delivery(ids, tuple(online), stored=False))
 
-    def _hand_over(self, channel: Channel, message: Message, prev: int) -> None:
-        whole = channel.aside is None
-        verdict = self._hub.accept(channel, message, prev)
-        if verdict is OVERRUN or (verdict is ASIDE and whole):
-            self._on_hole(channel)
+    def _send(self, key: Key, message: Message, prev: int | None) -> int:
+        """To all subscribers of `key`, here and elsewhere; how many there are.
 
-    def _settle(self, job: _Job) -> None:
+        `prev`: None = the highest id that is known to be stored.
+        """
+        channel, remote = self._hub.get(key), self._holders.get(key)
+        online = 0
+        if channel is not None:
+            online = len(channel.subscribers)
+            before = (channel.cursor or 0) if prev is None else prev
+            self._delivering.hand_over(channel, message, before)
+        if remote is not None:
+            online += remote.online
+            remote.send(message, key, remote.mark if prev is None else prev)
+            if message.stored:
+                remote.mark = max(remote.mark, message.id)
+        if self.predecessor is not None:
+            self._copy(key, message, prev or 0)
+        return online
+
+    def _copy(self, key: Key, message: Message, prev: int) -> None:
+        """To the comet that owned `key` before, unless it has attached by now."""
+        assert self.predecessor is not None
+        before = self.predecessor(key)
+        if before is not None and key not in before.keys:
+            before.add(message, key, prev)
+
+    def _answer(self, job: _Job, outcome: Outcome) -> None:
+        if job.answer(outcome):
+            self._sweeper.wake(job.done)
+
+    def _release(self, job: _Job) -> None:
+        """Nothing of this push is on its way any more."""
         for key in job.push.keys:
             if self._waiting[key] <= 1:
                 del self._waiting[key]
             else:
                 self._waiting[key] -= 1
-        call = job.call
-        call.missing -= 1
-        if not call.missing:
-            self._sweeper.wake(call.done)
-
-    def _presence(self, key: Key) -> Presence:
-        channel = self._hub.get(key)
-        if channel is None:
-            return Presence(0, 0)
-        return Presence(len(channel.subscribers), channel.acknowledged)
 
 
 def _size(push: Push) -> int:

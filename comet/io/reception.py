@@ -12,21 +12,23 @@ import structlog
 import trio
 
 from appmodel.core.clock import MessageClock
-from appmodel.core.cluster import ClusterView
 from appmodel.core.credentials import Credentials, Ticket
+from appmodel.core.names import Key
 from appmodel.core.revocations import Revocations
 from appmodel.errors import BadInput, Unauthorized
 from appmodel.io.wire import Wire
 from comet.core.admission import HeartbeatRule, Subscription, parse_subscription
 from comet.core.channel import Channel
+from comet.io.attachments import Attachments
 from comet.io.live import Live
+from comet.io.membership import Membership
 from comet.io.replay import Reading
 from comet.io.subscriber import Subscriber
 from comet.protocol.dialect import Dialect
 from comet.protocol.native import (
     GOING_AWAY,
     KEY_FULL,
-    NOT_OURS,
+    MOVED,
     TICKET_REFUSED,
     TRY_LATER,
     Goodbye,
@@ -61,21 +63,27 @@ class Reception:
     def __init__(
         self,
         *,
-        name: str,
         live: Live,
         reading: Reading,
         clock: MessageClock,
-        view: Callable[[], ClusterView],
+        membership: Membership,
+        attachments: Attachments,
+        refuses_strangers: bool,
         credentials: Credentials | None,
         revocations: Revocations,
         now: Callable[[], float],
+        id_time: Callable[[], float],
         spawn: Callable[..., None],
     ) -> None:
-        """`spawn(function, *arguments)` runs a task for as long as the comet lives."""
-        self._name, self._view = name, view
+        """`refuses_strangers`: legacy clients of keys that others own get `-n`.
+
+        `spawn(function, *arguments)` runs a task for as long as the comet lives.
+        """
+        self._membership, self._attachments = membership, attachments
+        self._refuses_strangers = refuses_strangers
         self._live, self._reading, self._clock = live, reading, clock
         self._credentials, self._revocations = credentials, revocations
-        self._now = now
+        self._now, self._id_time = now, id_time
         self._spawn = spawn
         self._rule = HeartbeatRule(
             minimum=live.config.heartbeat_min, maximum=live.config.heartbeat_max
@@ -120,6 +128,7 @@ class Reception:
         channel = self._live.hub.open(wanted.key)
         subscriber = None
         try:
+            await self._attach(channel)
             if channel.cursor is None:
                 await self._reading.learn_mark(channel)
             # much may have happened while the store was asked
@@ -138,6 +147,18 @@ class Reception:
             self._spawn(self._reading.replay, subscriber, wanted.last_id)
         return subscriber, None
 
+    async def _attach(self, channel: Channel) -> None:
+        """Let the owner of the key know, before anything else: from then on nothing is missed."""
+        self._membership.find_home(channel)
+        if channel.home is not None and not await self._attachments.told(channel):
+            log.warning("not attached in time", key=str(channel.key))
+
+    def _is_refused(self, key: Key, version: str) -> bool:
+        standing = self._membership.standing()
+        if standing.owns(key):
+            return False
+        return standing.elsewhere(key) is None or (self._refuses_strangers and version != "2")
+
     def _check(self, asked: Asked) -> tuple[Subscription, Ticket | None] | _Refusal:
         """The subscription and the ticket that allows it, or why not: in the original's order."""
         try:
@@ -151,15 +172,14 @@ class Reception:
             )
         except BadInput as error:
             return _Refusal(BAD_PARAMETER, bad_request(str(error)))
-        owner = self._view().owner(subscription.key)
-        if owner is None or owner.name != self._name:
-            return _Refusal(ANOTHER_COMET, NOT_OURS)
+        if self._is_refused(subscription.key, subscription.version):
+            return _Refusal(ANOTHER_COMET, MOVED)
         try:
             ticket = self._check_ticket(subscription)
         except Unauthorized:
             return _Refusal(BAD_TICKET, TICKET_REFUSED)
         last_id = subscription.last_id  # believed only of who may be here
-        if last_id and not self._clock.observe_claim(last_id, int(self._now() * 1e6)):
+        if last_id and not self._clock.observe_claim(last_id, int(self._id_time() * 1e6)):
             late = BadInput("mid", last_id, "an id that was given, not one of the future")
             return _Refusal(BAD_PARAMETER, bad_request(str(late)))
         return subscription, ticket

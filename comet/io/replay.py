@@ -79,6 +79,11 @@ class Reading:
                 question.answer.append(mark)
                 question.done.set()
 
+    async def wait_store(self) -> None:
+        """Return once the store has answered. Cancelling is safe."""
+        while None in await self._marks([Key("", "", "")]):  # noqa: ASYNC110  nobody can set an event
+            await trio.sleep(random.uniform(0.1, 0.5))  # noqa: S311  # jitter, no secret
+
     async def learn_mark(self, channel: Channel) -> None:
         """Tell a new channel the mark of its key. If that cannot be had, it is blind for now."""
         mark = await self.mark(channel.key)
@@ -157,7 +162,7 @@ class Reading:
         while not subscriber.overran and (held := subscriber.take_held(reached)):
             if not await self._send(subscriber, [m.frame(subscriber.dialect) for m in held]):
                 return None
-            reached = max(reached, *(message.id for message in held))
+            reached = max([reached, *(message.id for message in held if message.stored)])
         return reached
 
     async def _send(self, subscriber: Subscriber, frames: Sequence[bytes]) -> bool:

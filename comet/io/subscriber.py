@@ -245,8 +245,7 @@ class Subscriber(Outbox):
                 return self.dialect.beat
             case Acknowledged(message_id):
                 self._live.counts.acknowledgements += 1
-                if self.channel.acknowledged < message_id <= self._live.clock.last:
-                    self.channel.acknowledged = message_id
+                self._live.hub.acknowledge(self.channel, message_id, self._live.clock.last)
             case Answer(data):
                 return data
         return b""

@@ -71,7 +71,15 @@ class Dialect(Protocol):
     def beat(self) -> bytes:
         """The answer to a heartbeat, and to a subscription that was accepted."""
 
-    def encode(self, message_id: int, body: bytes) -> bytes:
+    @property
+    def transport(self) -> str:
+        """`ws` or `tcp`: at which address of another comet a client of it is at home."""
+
+    @property
+    def resumes(self) -> bool:
+        """Whether its clients are told where to go, and come back with their last id."""
+
+    def encode(self, message_id: int, body: bytes, *, stored: bool = True) -> bytes:
         """The frame of a message; `body` is checked JSON text."""
 
     def is_beat(self, data: bytes) -> bool:

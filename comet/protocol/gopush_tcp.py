@@ -19,7 +19,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from appmodel.errors import RemoteProtocolError
-from appmodel.protocol.envelope import new_envelope, old_envelope
+from appmodel.protocol.envelope import live_envelope, new_envelope, old_envelope
 from comet.protocol.dialect import Acknowledged, Event, Heartbeat, Violation
 from comet.protocol.native import Goodbye, bad_request, parse_acknowledgement
 
@@ -140,17 +140,19 @@ class TcpReader:
 class TcpDialect:
     """gopush over TCP, in one of its three versions."""
 
+    transport = "tcp"
     beat = BEAT
 
     def __init__(self, *, version: str) -> None:
         """`version`: the client's fifth argument; empty selects the old envelope."""
         self._envelope = new_envelope if version else old_envelope
-        self._native = version == "2"
-        self.encoding = 3 if version else 2
+        self.resumes = version == "2"
+        self.encoding = {"": 2, "2": 5}.get(version, 3)
 
-    def encode(self, message_id: int, body: bytes) -> bytes:
+    def encode(self, message_id: int, body: bytes, *, stored: bool = True) -> bytes:
         """`$<bytes>`, the JSON, each with its line end."""
-        text = self._envelope(message_id, body)
+        envelope = self._envelope if stored or not self.resumes else live_envelope
+        text = envelope(message_id, body)
         return b"$%d\r\n%b\r\n" % (len(text), text)
 
     def is_beat(self, data: bytes) -> bool:
@@ -159,7 +161,7 @@ class TcpDialect:
 
     def reader(self) -> TcpReader:
         """For a client that begins to speak."""
-        return TcpReader(native=self._native)
+        return TcpReader(native=self.resumes)
 
     def refusal(self, reply: bytes, goodbye: Goodbye) -> bytes:
         """The reply; in version 2 also why."""
@@ -167,7 +169,7 @@ class TcpDialect:
 
     def silence(self, goodbye: Goodbye) -> bytes:
         """In version 2 a line with code and reason."""
-        return _goodbye_line(goodbye) if self._native else b""
+        return _goodbye_line(goodbye) if self.resumes else b""
 
     def goodbye(self, goodbye: Goodbye) -> bytes:
         """Nothing, as in the original; in version 2 a line with code and reason."""

@@ -17,7 +17,7 @@ Source: gopush-cluster comet/pubsub_websocket.go; spec/gopush.md 1.2 and 1.12.
 from collections.abc import Iterator
 
 from appmodel.errors import RemoteProtocolError
-from appmodel.protocol.envelope import new_envelope, old_envelope
+from appmodel.protocol.envelope import live_envelope, new_envelope, old_envelope
 from appmodel.protocol.http import Request, Response
 from comet.protocol.dialect import Acknowledged, Answer, Event, Farewell, Heartbeat, Violation
 from comet.protocol.native import HEARTBEAT_MISSED, Goodbye, bad_request, parse_acknowledgement
@@ -106,18 +106,20 @@ class WsReader:
 class WsDialect:
     """gopush over WebSocket, in one of its three versions."""
 
+    transport = "ws"
     beat = BEAT_FRAME
 
     def __init__(self, *, version: str, limit: int) -> None:
         """`version`: the parameter `ver`; `limit`: bytes of a client's message."""
         self._envelope = new_envelope if version else old_envelope
-        self._native = version == "2"
+        self.resumes = version == "2"
         self._limit = limit
-        self.encoding = 1 if version else 0
+        self.encoding = {"": 0, "2": 4}.get(version, 1)
 
-    def encode(self, message_id: int, body: bytes) -> bytes:
+    def encode(self, message_id: int, body: bytes, *, stored: bool = True) -> bytes:
         """The JSON in one text frame."""
-        return frame(TEXT, self._envelope(message_id, body))
+        envelope = self._envelope if stored or not self.resumes else live_envelope
+        return frame(TEXT, envelope(message_id, body))
 
     def is_beat(self, data: bytes) -> bool:
         """One masked frame that holds `h`: 7 bytes."""
@@ -130,7 +132,7 @@ class WsDialect:
 
     def reader(self) -> WsReader:
         """For a client that begins to speak."""
-        return WsReader(native=self._native, limit=self._limit)
+        return WsReader(native=self.resumes, limit=self._limit)
 
     def refusal(self, reply: bytes, goodbye: Goodbye) -> bytes:
         """The reply in a text frame; in version 2 also a close frame."""
@@ -138,14 +140,14 @@ class WsDialect:
 
     def silence(self, goodbye: Goodbye) -> bytes:
         """In version 2 a close frame with code and reason."""
-        return close_frame(*goodbye) if self._native else b""
+        return close_frame(*goodbye) if self.resumes else b""
 
     def goodbye(self, goodbye: Goodbye) -> bytes:
         """A close frame: 1000 as in the original, in version 2 code and reason.
 
         A missed heartbeat drops a legacy client without one.
         """
-        if self._native:
+        if self.resumes:
             return close_frame(*goodbye)
         return b"" if goodbye is HEARTBEAT_MISSED else close_frame(NORMAL)
 

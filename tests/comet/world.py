@@ -18,13 +18,16 @@ import msgspec
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from appmodel.core.cluster import ClusterView, Node, Role
+from appmodel.core.cluster import Node, Role
 from appmodel.core.credentials import Credentials
 from appmodel.core.message import Delivery, Push
 from appmodel.core.names import parse_key
 from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor
-from appmodel.io.listener import open_sockets, serve_wires
+from appmodel.io.listener import bound_to, open_sockets, serve_wires
+from appmodel.io.peers import Peers
+from appmodel.io.registry_embedded import EmbeddedRegistry
+from appmodel.io.rpc_server import serve_rpc
 from comet.config import CometConfig
 from comet.core.channel import Channel
 from comet.io.comet import Comet
@@ -32,6 +35,7 @@ from comet.io.subscriber import Subscriber
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
 
+ALONE = Node(Role.COMET, "node1")
 BEAT = b"+h\r\n"
 LIMIT = 10.0  # seconds of real time for one answer: a test that hangs says where
 HANDSHAKE = (
@@ -214,21 +218,32 @@ async def open_comet(
     config: CometConfig | None = None,
     *,
     auth: bool = False,
-    nodes: Sequence[Node] = (Node(Role.COMET, "node1"),),
+    nodes: Sequence[Node] = (ALONE,),
     store: MemoryStore | None = None,
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
+    registry: EmbeddedRegistry | None = None,
+    me: Node = ALONE,
 ) -> AsyncIterator[World]:
-    """A comet "node1" until the block ends. `tls`: the server's context and a client's."""
+    """A comet until the block ends: alone, or the node `me` of a `registry` that others share.
+
+    `tls`: the server's context and a client's.
+    """
     config = config or CometConfig()
     store = store or MemoryStore(MessageConfig())
     credentials = Credentials(b"a secret of the tests, long enough to sign with")
-    view = ClusterView(1, tuple(nodes))
+    alone = registry is None
+    if registry is None:
+        registry = EmbeddedRegistry()
+        for node in nodes:
+            await registry.register(node)
+    peers = Peers(registry)
     comet = Comet(
-        name="node1",
+        node=me,
         config=config,
         store=store,
         ledger=store,
-        view=lambda: view,
+        registry=registry,
+        others=peers,
         credentials=credentials if auth else None,
     )
     stop = trio.Event()
@@ -245,8 +260,10 @@ async def open_comet(
     )
     server_tls = tls[0] if tls else None
     try:
-        async with trio.open_nursery() as nursery:
+        async with peers, trio.open_nursery() as nursery:
             await nursery.start(comet.run)
+            if not alone:
+                await _announce(world, registry, nursery)
             nursery.start_soon(partial(door.serve, ws_sockets, stop=stop, tls=server_tls))
             nursery.start_soon(
                 partial(serve_wires, tcp_sockets, comet.tcp.handle, stop=stop, tls=server_tls)
@@ -261,6 +278,21 @@ async def open_comet(
     finally:
         for listening in (*ws_sockets, *tcp_sockets):  # those that nobody began to serve
             listening.close()
+
+
+async def _announce(world: World, registry: EmbeddedRegistry, nursery: trio.Nursery) -> None:
+    """Take calls of other comets, and tell the registry where."""
+    sockets = open_sockets("127.0.0.1", 0)
+    nursery.start_soon(
+        partial(serve_rpc, sockets, world.comet.handlers, secret=None, stop=trio.Event())
+    )
+    world.comet.node = msgspec.structs.replace(
+        world.comet.node,
+        rpc=str(bound_to(sockets)),
+        ws=(f"127.0.0.1:{world.ws_port}",),
+        tcp=(f"127.0.0.1:{world.tcp_port}",),
+    )
+    await registry.register(world.comet.node)
 
 
 def changed(config: CometConfig, section: str, **values: object) -> CometConfig:

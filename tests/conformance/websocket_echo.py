@@ -12,10 +12,12 @@ from functools import partial
 
 import trio
 
-from appmodel.core.cluster import ClusterView, Node, Role
+from appmodel.core.cluster import Node, Role
 from appmodel.core.units import Size
 from appmodel.io.http import FrontDoor
 from appmodel.io.listener import open_sockets
+from appmodel.io.peers import Peers
+from appmodel.io.registry_embedded import EmbeddedRegistry
 from appmodel.io.wire import Wire
 from appmodel.protocol.http import Request, Response, Route
 from comet.config import CometConfig, LimitsConfig, LiveConfig
@@ -88,8 +90,17 @@ async def main(port: int) -> None:
         live=LiveConfig(outbox_limit=Size(4 * MAX_MESSAGE)), limits=LimitsConfig(per_key=1000)
     )
     store = MemoryStore(MessageConfig())
-    view = ClusterView(1, (Node(Role.COMET, "node1"),))
-    comet = Comet(name="node1", config=config, store=store, ledger=store, view=lambda: view)
+    node = Node(Role.COMET, "node1")
+    registry = EmbeddedRegistry()
+    await registry.register(node)
+    comet = Comet(
+        node=node,
+        config=config,
+        store=store,
+        ledger=store,
+        registry=registry,
+        others=Peers(registry),
+    )
     dialect = EchoDialect(version="", limit=MAX_MESSAGE)
 
     async def take(wire: Wire, rest: bytes) -> None:

@@ -23,7 +23,7 @@ class OpenDialect(WsDialect):
         super().__init__(version="1", limit=1)
         self.encoding = 99
 
-    def encode(self, message_id: int, body: bytes) -> bytes:
+    def encode(self, message_id: int, body: bytes, *, stored: bool = True) -> bytes:
         return json.dumps([message_id, base64.b64encode(body).decode()]).encode() + b"\n"
 
 

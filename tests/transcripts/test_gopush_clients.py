@@ -14,7 +14,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from appmodel.core.cluster import Node, Role
 from appmodel.core.names import parse_key
-from appmodel.core.units import Size
+from appmodel.core.units import Duration, Size
 from appmodel.io.listener import tls_context
 from comet.config import CometConfig
 from tests.comet.world import (
@@ -133,14 +133,23 @@ async def test_the_first_tcp_request_has_five_seconds(mock_clock: MockClock) -> 
 
 
 async def test_row_7_another_comets_key() -> None:
-    """`-n` on both transports; version 2 hears that it moved."""
-    async with open_comet(nodes=TWO_NODES) as world:
+    """`-n` on both transports, if comets shall not serve each other's keys; version 2 is served."""
+    config = changed(CometConfig(), "cluster", wrong_node="refuse", attach_timeout=Duration(0))
+    async with open_comet(config, nodes=TWO_NODES) as world:
         tcp = await world.tcp(request("sub", NOT_MINE, "30"))
         ws = await world.ws(f"/sub?key={NOT_MINE}&heartbeat=30")
         native = await world.ws(f"/sub?key={NOT_MINE}&heartbeat=30&ver=2")
 
         assert await tcp.read_all() == b"-n\r\n"
         assert await ws.read_all() == text_frame(b"-n\r\n")
+        assert await native.read(6) == text_frame(BEAT)
+
+
+async def test_row_7_nobodys_key() -> None:
+    """`-n` also where no comet is registered; version 2 hears that the key is elsewhere."""
+    async with open_comet(nodes=[]) as world:
+        native = await world.ws("/sub?key=k&heartbeat=30&ver=2")
+
         assert await native.read_all() == text_frame(b"-n\r\n") + b"\x88\x07\x0f\xa0moved"
 
 

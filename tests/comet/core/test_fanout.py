@@ -14,7 +14,7 @@ class CountingDialect(WsDialect):
 
     encoded = 0
 
-    def encode(self, message_id: int, body: bytes) -> bytes:
+    def encode(self, message_id: int, body: bytes, *, stored: bool = True) -> bytes:
         self.encoded += 1
         return super().encode(message_id, body)
 

@@ -28,8 +28,10 @@ async def save_unseen(world: World, *bodies: bytes) -> list[int]:
     return [saved.ids[0] for saved in await world.store.save(saves)]
 
 
-async def test_a_message_whose_answer_was_lost_is_found_by_the_next(mock_clock: MockClock) -> None:
-    """The caller hears "unknown"; the next message names its predecessor, and the hole is filled."""
+async def test_a_message_whose_answer_was_lost_comes_before_all_later_ones(
+    mock_clock: MockClock,
+) -> None:
+    """The caller hears "unknown"; what became of it is found out before anything else is delivered."""
     store = GatedStore()
     async with open_comet(UNCHECKED, store=store) as world:
         client = await world.subscriber()
@@ -44,11 +46,23 @@ async def test_a_message_whose_answer_was_lost_is_found_by_the_next(mock_clock: 
             await answer.reached.wait()
             mock_clock.jump(DEFAULTS.push.save_timeout + 1)
 
-        delivery = await world.push("k", ttl=600)
+        live = await world.push("k")
 
         assert isinstance(outcomes[0], OutcomeUnknown)
         ids = await client.read_ids(2)
-        assert ids[1] == delivery.ids[0] > ids[0]
+        assert ids[1] == live.ids[0] > ids[0]
+        assert world.comet.live.counts.holes == 0
+
+
+async def test_a_message_that_passed_by_is_found_by_the_next() -> None:
+    """The next message names its predecessor, and the hole is filled."""
+    async with open_comet(UNCHECKED, store=GatedStore()) as world:
+        client = await world.subscriber()
+        unseen = await save_unseen(world, b"{}")
+
+        delivery = await world.push("k", ttl=600)
+
+        assert await client.read_ids(2) == [*unseen, *delivery.ids]
         assert world.comet.live.counts.holes == 1
 
 

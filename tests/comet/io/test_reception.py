@@ -181,9 +181,18 @@ async def test_a_welcome_that_fails_leaves_nothing_behind(
 
 
 async def test_another_comets_key_is_refused() -> None:
-    """`-n`: the ring gives it to somebody else."""
+    """`-n`, where the operator wants it so: the ring gives it to somebody else."""
     nodes = [Node(Role.COMET, "node1", weight=1), Node(Role.COMET, "node2", weight=1)]
-    async with open_comet(nodes=nodes) as world:
+    config = changed(CometConfig(), "cluster", wrong_node="refuse")
+    async with open_comet(config, nodes=nodes) as world:
+        client = await world.tcp(request("sub", "t1", "30"))
+
+        assert await client.read_all() == b"-n\r\n"
+
+
+async def test_nobodys_key_is_refused() -> None:
+    """While no comet is on the ring nothing could be delivered: `-n`, and no push is taken."""
+    async with open_comet(nodes=[]) as world:
         client = await world.tcp(request("sub", "t1", "30"))
 
         assert await client.read_all() == b"-n\r\n"

@@ -1,0 +1,215 @@
+"""An owner's books: which comets hold subscribers of its keys, and what they are to be sent.
+
+Soft state: a holder tells it (attaching.py), renews it, and loses all of it at once when it leaves the
+registry or falls silent. What is sent to a holder waits in its queue, bounded in bytes; a queue that is
+full is emptied, and nothing but that is lost: the holder sees the hole of what is stored.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from appmodel.core.cluster import Node
+from appmodel.core.names import Key
+from comet.core.attaching import GONE, Report, digest_of
+from comet.core.message import Message
+
+ENVELOPE = 64  # bytes of an item besides body and keys, at most
+KEY_SIZE = 300  # bytes of a key and its prev on their way, at most
+MAX_KEYS = 2000  # of an item: 600 KB, far below the limit of an RPC frame
+
+
+class Item(msgspec.Struct, frozen=True, array_like=True):
+    """One message for some keys of a holder."""
+
+    id: int
+    stored: bool
+    body: bytes
+    keys: tuple[Key, ...]
+    prevs: tuple[int, ...]  # in the order of the keys
+
+
+class Parcel:
+    """An item while keys are still added to it."""
+
+    __slots__ = ("keys", "message", "prevs")
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.keys: list[Key] = []
+        self.prevs: list[int] = []
+
+    @property
+    def size(self) -> int:
+        """Bytes on its way, at most."""
+        return len(self.message.body) + ENVELOPE + KEY_SIZE * len(self.keys)
+
+    @property
+    def item(self) -> Item:
+        """As it travels."""
+        message = self.message
+        return Item(message.id, message.stored, message.body, tuple(self.keys), tuple(self.prevs))
+
+
+class Holder:
+    """One comet that holds subscribers of ours."""
+
+    def __init__(self, node: Node, *, limit: int, wake: Callable[["Holder"], None]) -> None:
+        """`limit`: bytes that may wait for it. `wake(holder)`: its queue is not empty any more."""
+        self.node = node
+        self.keys: set[Key] = set()
+        self.digest = 0
+        self.heard_at = 0.0  # when it last spoke, on the caller's clock
+        self.dropped = 0  # messages that a full queue or its silence cost it
+        self.is_served = False  # a task is sending to it
+        self._limit, self._wake = limit, wake
+        self._parcels: list[Parcel] = []
+        self._size = 0
+
+    def add(self, message: Message, key: Key, prev: int) -> None:
+        """Send it `message` of `key`, in this order; keys of one message travel together."""
+        parcels = self._parcels
+        if not parcels:
+            self._wake(self)
+        if not parcels or parcels[-1].message is not message or len(parcels[-1].keys) == MAX_KEYS:
+            self._size += len(message.body) + ENVELOPE
+            parcels.append(Parcel(message))
+        parcel = parcels[-1]
+        parcel.keys.append(key)
+        parcel.prevs.append(prev)
+        self._size += KEY_SIZE
+        if self._size > self._limit:
+            self.clear()
+
+    def take(self, limit: int) -> list[Item]:
+        """The next items: `limit` bytes of them, and at least one."""
+        size = taken = 0
+        for parcel in self._parcels:
+            if taken and size + parcel.size > limit:
+                break
+            size += parcel.size
+            taken += 1
+        parcels, self._parcels = self._parcels[:taken], self._parcels[taken:]
+        self._size -= size
+        return [parcel.item for parcel in parcels]
+
+    def clear(self) -> None:
+        """Nothing of what waits is sent to it."""
+        self.dropped += len(self._parcels)
+        self._parcels.clear()
+        self._size = 0
+
+    @property
+    def has_mail(self) -> bool:
+        """Whether something waits for it."""
+        return bool(self._parcels)
+
+
+class Seat(NamedTuple):
+    """A key at one holder."""
+
+    holder: Holder
+    online: int
+    acknowledged: int
+
+
+class Remote:
+    """A key of ours that other comets hold."""
+
+    __slots__ = ("mark", "seats")
+
+    def __init__(self) -> None:
+        self.mark = 0  # the highest id of it that was stored since it is attached; 0 = none
+        self.seats: list[Seat] = []  # nearly always one
+
+    @property
+    def online(self) -> int:
+        """Subscribers on other comets."""
+        return sum(seat.online for seat in self.seats)
+
+    @property
+    def acknowledged(self) -> int:
+        """The highest id that one of them has acknowledged."""
+        return max((seat.acknowledged for seat in self.seats), default=0)
+
+    def send(self, message: Message, key: Key, prev: int) -> None:
+        """To every comet that holds it."""
+        for seat in self.seats:
+            seat.holder.add(message, key, prev)
+
+
+class Holders:
+    """All of them, and all keys that they hold."""
+
+    def __init__(self, *, limit: int, wake: Callable[[Holder], None]) -> None:
+        """See `Holder`."""
+        self._limit, self._wake = limit, wake
+        self._holders: dict[tuple[str, int], Holder] = {}
+        self._keys: dict[Key, Remote] = {}
+        self._dropped = 0  # by holders that are gone
+        self.get: Callable[[Key], Remote | None] = self._keys.get
+        """A key at its holders, if there are any."""
+
+    @property
+    def dropped(self) -> int:
+        """Messages that holders never got from us."""
+        return self._dropped + sum(holder.dropped for holder in self._holders.values())
+
+    def __len__(self) -> int:
+        """Keys that are held elsewhere."""
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[Holder]:
+        return iter(tuple(self._holders.values()))
+
+    def at(self, node: Node) -> Holder:
+        """The books of that comet, opened if need be."""
+        name = node.name, node.incarnation
+        holder = self._holders.get(name)
+        if holder is None:
+            holder = Holder(node, limit=self._limit, wake=self._wake)
+            self._holders[name] = holder
+        holder.node = node
+        return holder
+
+    def apply(self, report: Report, now: float) -> bool:
+        """Note what a holder says; whether we are in step with it then."""
+        holder = self.at(report.holder)
+        holder.heard_at = now
+        if report.restart:
+            self._detach_all(holder)
+        for entry in report.entries:
+            self._unseat(holder, entry.key)
+            if entry.online != GONE:
+                self._seat(holder, entry.key, entry.online, entry.acknowledged)
+        return len(holder.keys) == report.count and holder.digest == report.digest
+
+    def drop(self, holder: Holder) -> None:
+        """It is gone, with all that it held."""
+        self._detach_all(holder)
+        holder.clear()
+        self._dropped += holder.dropped
+        del self._holders[holder.node.name, holder.node.incarnation]
+
+    def _detach_all(self, holder: Holder) -> None:
+        for key in tuple(holder.keys):
+            self._unseat(holder, key)
+
+    def _seat(self, holder: Holder, key: Key, online: int, acknowledged: int) -> None:
+        remote = self._keys.get(key)
+        if remote is None:
+            remote = self._keys[key] = Remote()
+        remote.seats.append(Seat(holder, online, acknowledged))
+        holder.keys.add(key)
+        holder.digest ^= digest_of(key)
+
+    def _unseat(self, holder: Holder, key: Key) -> None:
+        if key not in holder.keys:
+            return
+        holder.keys.remove(key)
+        holder.digest ^= digest_of(key)
+        remote = self._keys[key]
+        remote.seats = [seat for seat in remote.seats if seat.holder is not holder]
+        if not remote.seats:
+            del self._keys[key]

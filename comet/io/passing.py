@@ -1,0 +1,130 @@
+"""A comet as web and other comets see it: what it owns it does itself, the rest it passes on, once.
+
+Web need not know the newest view, and neither need we: the next comet may see that it is not the owner
+either and says so, then the caller asks again. Keys of one push that have several owners are put together
+in one answer. If some of them were reached and others not, and the push is not stored, the answer is
+OutcomeUnknown: to try all of it again would deliver it twice.
+"""
+
+from collections.abc import Callable, Sequence
+
+import trio
+
+from appmodel.core.cluster import Node
+from appmodel.core.interfaces import Pusher
+from appmodel.core.message import Delivery, Presence, Push
+from appmodel.core.names import Key
+from appmodel.errors import NotOwner, OutcomeUnknown, PushError
+from comet.core.standing import Standing
+from comet.io.live import Counts
+from comet.io.pushing import Outcome, OwnerPusher
+
+
+class _Task:
+    """One push, and what became of its keys so far."""
+
+    __slots__ = ("errors", "ids", "online", "push", "stored")
+
+    def __init__(self, push: Push) -> None:
+        self.push = push
+        self.errors: list[PushError] = []
+        self.ids: dict[Key, int] = {}
+        self.online: dict[Key, int] = {}
+        self.stored = False
+
+    def part(self, keys: Sequence[Key]) -> Push:
+        """The push for some of its keys."""
+        push = self.push
+        return Push(push.push_id, tuple(keys), push.body, push.expires_at)
+
+    def note(self, keys: Sequence[Key], outcome: Outcome) -> None:
+        """What an owner has answered for `keys`."""
+        if isinstance(outcome, PushError):
+            self.errors.append(outcome)
+        else:
+            self.ids.update(zip(keys, outcome.ids, strict=True))
+            self.online.update(zip(keys, outcome.online, strict=True))
+            self.stored = outcome.stored
+
+    @property
+    def outcome(self) -> Outcome:
+        """For the whole of it."""
+        keys = self.push.keys
+        if not self.errors:
+            ids = tuple(self.ids[key] for key in keys)
+            return Delivery(ids, tuple(self.online[key] for key in keys), self.stored)
+        if self.ids and not self.push.expires_at:
+            return OutcomeUnknown(f"{len(self.ids)} of {len(keys)} keys got it: {self.errors[0]}")
+        return self.errors[0]
+
+
+class CometPusher:
+    """Implements `Pusher` for every key of the cluster."""
+
+    def __init__(
+        self,
+        own: OwnerPusher,
+        *,
+        standing: Callable[[], Standing],
+        others: Callable[[Node], Pusher],
+        counts: Counts,
+    ) -> None:
+        """`others(node)`: another comet; raises PushError if it cannot be called."""
+        self._own, self._standing, self._others = own, standing, others
+        self._counts = counts
+
+    async def push(self, pushes: Sequence[Push], *, passed_on: bool = False) -> list[Outcome]:
+        """See `Pusher.push`. Cancelling leaves what was accepted on its way."""
+        standing = self._standing()
+        if standing.alone:
+            return await self._own.push(pushes)
+        tasks = [_Task(push) for push in pushes]
+        mine: list[tuple[_Task, Push]] = []
+        others: dict[str, list[tuple[_Task, Push]]] = {}
+        for task in tasks:
+            self._divide(task, standing, mine, others, passed_on=passed_on)
+        async with trio.open_nursery() as nursery:
+            for name, parts in others.items():
+                nursery.start_soon(self._pass_on, standing.view.comets[name], parts)
+            if mine:
+                answers = await self._own.push([part for _, part in mine])
+                for (task, part), answer in zip(mine, answers, strict=True):
+                    task.note(part.keys, answer)
+        return [task.outcome for task in tasks]
+
+    async def presence(self, keys: Sequence[Key]) -> list[Presence]:
+        """See `Pusher.presence`: of keys that are not ours, what we know of them."""
+        await trio.lowlevel.checkpoint()
+        return [self._own.presence(key) for key in keys]
+
+    def _divide(
+        self,
+        task: _Task,
+        standing: Standing,
+        mine: list[tuple[_Task, Push]],
+        others: dict[str, list[tuple[_Task, Push]]],
+        *,
+        passed_on: bool,
+    ) -> None:
+        """Give the keys of a push to those who own them; none of them if some cannot be given."""
+        own, elsewhere, orphans = standing.split(task.push.keys)
+        if orphans:
+            task.errors.append(NotOwner(orphans[0], None))
+        elif elsewhere and passed_on:
+            name, keys = next(iter(elsewhere.items()))
+            task.errors.append(NotOwner(keys[0], name))
+        else:
+            if own:
+                mine.append((task, task.part(own) if elsewhere else task.push))
+            for name, keys in elsewhere.items():
+                others.setdefault(name, []).append((task, task.part(keys)))
+
+    async def _pass_on(self, owner: Node, parts: list[tuple[_Task, Push]]) -> None:
+        self._counts.passed_on += len(parts)
+        answers: Sequence[Outcome]
+        try:
+            answers = await self._others(owner).push([part for _, part in parts], passed_on=True)
+        except PushError as error:
+            answers = [error] * len(parts)
+        for (task, part), answer in zip(parts, answers, strict=True):
+            task.note(part.keys, answer)

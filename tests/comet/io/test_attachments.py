@@ -1,0 +1,324 @@
+"""Several comets, one store: a client anywhere gets what is pushed anywhere, in order, once."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+import trio
+
+from appmodel.core.cluster import Node, Role, State
+from appmodel.core.message import Presence, Save
+from appmodel.core.names import Key, parse_key
+from appmodel.core.units import Duration
+from appmodel.errors import NotOwner
+from appmodel.io.registry_embedded import EmbeddedRegistry
+from comet.config import CometConfig
+from comet.core.standing import Standing
+from message.config import MessageConfig
+from message.stores.memory import MemoryStore
+from tests.comet.world import BEAT, LIMIT, World, changed, open_comet, request
+
+FAST = changed(CometConfig(), "cluster", lease=Duration(0.6), move_rate=10_000, skew=Duration(2))
+
+
+@dataclass
+class Cluster:
+    """Comets by name, and what they share."""
+
+    registry: EmbeddedRegistry
+    store: MemoryStore
+    worlds: dict[str, World]
+    stack: AsyncExitStack
+    config: CometConfig
+
+    async def join(self, name: str, incarnation: int = 1) -> World:
+        """One more comet, on the ring."""
+        me = Node(Role.COMET, name, incarnation)
+        world = await self.stack.enter_async_context(
+            open_comet(self.config, store=self.store, registry=self.registry, me=me)
+        )
+        self.worlds[name] = world
+        return world
+
+    def owner(self, key: str) -> World:
+        """The comet that owns `key`."""
+        node = self.registry.view.owner(parse_key(key))
+        assert node is not None
+        return self.worlds[node.name]
+
+    def stranger(self, key: str) -> World:
+        """A comet that does not."""
+        return next(world for world in self.worlds.values() if world is not self.owner(key))
+
+    async def change(self, name: str, **values: object) -> None:
+        """Announce a comet anew."""
+        comet = self.worlds[name].comet
+        comet.node = msgspec.structs.replace(comet.node, **values)
+        await self.registry.register(comet.node)
+
+    async def presence(self, key: str) -> Presence:
+        """As its owner sees it."""
+        [found] = await self.owner(key).comet.pusher.presence([parse_key(key)])
+        return found
+
+
+@asynccontextmanager
+async def open_cluster(*names: str, config: CometConfig = FAST) -> AsyncIterator[Cluster]:
+    """Comets of these names, all ready."""
+    store = MemoryStore(MessageConfig())
+    async with AsyncExitStack() as stack:
+        cluster = Cluster(EmbeddedRegistry(), store, {}, stack, config)
+        for name in names:
+            await cluster.join(name)
+        yield cluster
+
+
+async def until_online(cluster: Cluster, key: str, online: int) -> None:
+    """Wait until the owner knows of so many."""
+    with trio.fail_after(LIMIT):
+        while (await cluster.presence(key)).online != online:
+            await trio.lowlevel.checkpoint()
+
+
+async def test_a_client_of_any_comet_gets_what_is_pushed_in_order() -> None:
+    """Stored or not, through the owner, and the caller hears of everybody."""
+    async with open_cluster("a", "b", "c") as cluster:
+        near = await cluster.owner("k").subscriber()
+        far = await cluster.stranger("k").subscriber()
+        await until_online(cluster, "k", 2)
+
+        pushed = [await cluster.owner("k").push("k", ttl=ttl) for ttl in (0, 60, 0, 60, 60, 0)]
+
+        ids = [delivery.ids[0] for delivery in pushed]
+        assert await near.read_ids(6) == await far.read_ids(6) == ids == sorted(ids)
+        assert {delivery.online for delivery in pushed} == {(2,)}
+
+
+async def test_who_is_welcomed_misses_nothing() -> None:
+    """The owner knows of the key before the client hears `+h`: also what is not stored comes."""
+    async with open_cluster("a", "b") as cluster:
+        far = await cluster.stranger("k").subscriber()
+
+        delivery = await cluster.owner("k").push("k")
+
+        assert await far.read_ids(1) == [delivery.ids[0]]
+
+
+async def test_a_push_to_a_comet_that_is_not_the_owner_is_passed_on_once() -> None:
+    """Keys of several owners come back as one answer; a second stranger says who it thinks it is."""
+    async with open_cluster("a", "b", "c") as cluster:
+        keys = [f"k{number}" for number in range(20)]
+        clients = [await cluster.owner(key).subscriber(key) for key in keys]
+        stranger = cluster.stranger("k0")
+
+        delivery = await stranger.push(*keys, ttl=60)
+        again = stranger.make_push("k0")
+        [refused] = await stranger.comet.pusher.push([again], passed_on=True)
+
+        assert delivery.online == (1,) * 20
+        assert [await client.read_ids(1) for client in clients] == [[id_] for id_ in delivery.ids]
+        assert isinstance(refused, NotOwner)
+
+
+async def test_presence_counts_subscribers_and_acknowledgements_of_all_comets() -> None:
+    """One question to the owner, whoever holds the connections."""
+    async with open_cluster("a", "b", "c") as cluster:
+        clients = [await world.subscriber() for world in cluster.worlds.values()]
+        delivery = await cluster.owner("k").push("k", ttl=60)
+        for client in clients:
+            await client.read_ids(1)
+        await clients[0].send(b'{"ack":[%d]}\r\n' % delivery.ids[0])
+
+        with trio.fail_after(LIMIT):
+            while await cluster.presence("k") != Presence(3, delivery.ids[0]):
+                await trio.lowlevel.checkpoint()
+        for client in clients:
+            await client.stream.aclose()
+        await until_online(cluster, "k", 0)
+
+        assert all(len(world.comet.forwarding.holders) == 0 for world in cluster.worlds.values())
+
+
+async def test_an_owner_that_forgot_is_told_again() -> None:
+    """Count and digest differ at the next heartbeat: the holder tells everything once more."""
+    async with open_cluster("a", "b") as cluster:
+        far = await cluster.stranger("k").subscriber()
+        holders = cluster.owner("k").comet.forwarding.holders
+        for holder in holders:
+            holders.drop(holder)
+
+        await until_online(cluster, "k", 1)
+
+        delivery = await cluster.owner("k").push("k")
+        assert await far.read_ids(1) == [delivery.ids[0]]
+
+
+async def test_a_holder_that_left_holds_nothing() -> None:
+    """All its attachments end with its registration."""
+    async with open_cluster("a", "b") as cluster:
+        await cluster.stranger("k").subscriber()
+        await until_online(cluster, "k", 1)
+        stranger = cluster.stranger("k").comet.node
+
+        owner = cluster.owner("k")
+        await cluster.registry.withdraw(stranger)
+        with trio.fail_after(LIMIT):
+            while len(owner.comet.forwarding.holders):
+                await trio.lowlevel.checkpoint()
+
+        assert (await cluster.presence("k")).online == 0
+
+
+async def test_what_a_forward_lost_is_found_in_the_store() -> None:
+    """The next message names a predecessor that the holder has not seen; or the position check does."""
+    async with open_cluster("a", "b") as cluster:
+        far = await cluster.stranger("k").subscriber()
+        push = cluster.owner("k").make_push("k", ttl=60)
+        save = Save(push.push_id, 1, push.keys, push.body, push.expires_at)
+        [saved] = await cluster.store.save([save])  # and nobody is told
+
+        delivery = await cluster.owner("k").push("k", ttl=60)
+
+        assert await far.read_ids(2) == [saved.ids[0], delivery.ids[0]]
+
+
+async def test_clients_of_keys_that_left_are_told_where_to_go() -> None:
+    """A comet joins: version 2 hears the address, and resumes there without gap or duplicate."""
+    async with open_cluster("a") as cluster:
+        a = cluster.worlds["a"]
+        keys = [f"k{number}" for number in range(40)]
+        clients = {key: await a.subscriber(key) for key in keys}
+        before = await a.push(*keys, ttl=60)
+
+        b = await cluster.join("b")
+
+        moved = [key for key in keys if cluster.owner(key) is b]
+        assert 0 < len(moved) < len(keys)
+        for key in moved:
+            [first] = await clients[key].read_ids(1)
+            assert (
+                await clients[key].read_all()
+                == b"-x 4000 moved tcp://127.0.0.1:%d\r\n" % b.tcp_port
+            )
+            clients[key] = await b.subscriber(key, after=first)
+        after = await a.push(*keys, ttl=60)
+        for number, key in enumerate(keys):
+            expected = (
+                [after.ids[number]] if key in moved else [before.ids[number], after.ids[number]]
+            )
+            assert await clients[key].read_ids(len(expected)) == expected
+
+
+async def test_who_may_stay_stays_attached() -> None:
+    """Legacy clients that cannot be told where to go, if the operator wants it so."""
+    config = changed(FAST, "cluster", move_legacy=False)
+    async with open_cluster("a", config=config) as cluster:
+        a = cluster.worlds["a"]
+        keys = [f"k{number}" for number in range(20)]
+        clients = [await a.tcp(request("sub", key, "30")) for key in keys]
+        for client in clients:
+            assert await client.read(len(BEAT)) == BEAT
+
+        b = await cluster.join("b")
+        for key in keys:
+            await until_online(cluster, key, 1)
+
+        delivery = await b.push(*keys)
+        assert [await client.read_ids(1) for client in clients] == [[id_] for id_ in delivery.ids]
+        assert a.comet.live.counts.moved == 0
+
+
+async def test_a_new_owner_never_gives_an_id_below_one_of_the_old_owner() -> None:
+    """Its ids rise above its time plus the skew that clocks may have, as soon as the ring changes."""
+    async with open_cluster("a") as cluster:
+        a = cluster.worlds["a"]
+        ahead = int((a.now() + 1.9) * 1e6)
+        a.comet.live.clock.observe(ahead)
+        client = await a.subscriber()
+        last = await a.push("k")
+
+        b = await cluster.join("b")
+        await cluster.registry.withdraw(a.comet.node)
+        with trio.fail_after(LIMIT):
+            while b.comet.membership.settled < cluster.registry.view.version:
+                await trio.lowlevel.checkpoint()
+        first = await b.push("k")
+
+        assert await client.read_ids(1) == [last.ids[0]]
+        assert first.ids[0] > last.ids[0] > ahead
+
+
+async def test_while_the_ring_changes_the_former_owner_gets_copies() -> None:
+    """Its clients have not been attached yet; what is not stored reaches them all the same."""
+    config = changed(FAST, "cluster", move_rate=1, move_legacy=False)
+    async with open_cluster("a", config=config) as cluster:
+        a = cluster.worlds["a"]
+        keys = [f"k{number}" for number in range(20)]
+        clients = {key: await a.tcp(request("sub", key, "30")) for key in keys}
+        for client in clients.values():
+            assert await client.read(len(BEAT)) == BEAT
+
+        b = await cluster.join("b")
+        delivery = await b.push(*keys)  # at once
+
+        got = [await clients[key].read_ids(1) for key in keys]
+        assert got == [[id_] for id_ in delivery.ids]
+
+
+async def test_drain_moves_everybody_and_loses_nobody() -> None:
+    """Draining: off the ring, everybody is sent to the others, pushes go on meanwhile."""
+    async with open_cluster("a", "b") as cluster:
+        a, b = cluster.worlds["a"], cluster.worlds["b"]
+        keys = [f"k{number}" for number in range(50)]
+        clients = {key: await a.subscriber(key) for key in keys}
+        first = await b.push(*keys, ttl=60)
+
+        await cluster.change("a", state=State.DRAINING)
+        with trio.fail_after(LIMIT):
+            await a.comet.membership.left_ring()
+            second = await a.push(*keys, ttl=60)  # passed on
+            await a.comet.hand_over(trio.current_time() + 5)
+
+        handover = a.comet.status.handover
+        assert handover is not None
+        assert (handover.moved, handover.left, handover.lost) == (50, 0, 0)
+        for number, key in enumerate(keys):
+            got = await clients[key].read_until(b"-x ")
+            seen = [id_ for id_ in (first.ids[number], second.ids[number]) if b"%d" % id_ in got]
+            again = await b.subscriber(key, after=seen[-1] if seen else 0)
+            missing = [id_ for id_ in (first.ids[number], second.ids[number]) if id_ not in seen]
+            third = await b.push(key, ttl=60)
+            assert await again.read_ids(len(missing) + 1) == [*missing, third.ids[0]]
+
+
+async def test_an_operators_drain_ends_the_process_and_can_be_taken_back() -> None:
+    """The registry says that we drain and we did not: everybody is moved, then the node asks to leave."""
+    async with open_cluster("a", "b") as cluster:
+        a = cluster.worlds["a"]
+        left = trio.Event()
+        a.comet.on_drained = left.set
+        await a.subscriber("k")
+
+        announced = msgspec.structs.replace(a.comet.node, state=State.DRAINING)
+        await cluster.registry.register(announced)  # as an operator's wish shows
+
+        with trio.fail_after(LIMIT):
+            await left.wait()
+        assert a.comet.live.hub.subscribers == 0
+        assert a.comet.reception.draining
+
+
+async def test_a_standby_holds_and_never_owns() -> None:
+    """The second process of a name serves clients through the first, and takes over without a key moved."""
+    async with open_cluster("a") as cluster:
+        first = cluster.worlds["a"]
+        standby = Node(Role.COMET, "a", 2, state=State.STANDBY)
+
+        view = first.comet.membership.standing().view
+        seen = msgspec.structs.replace(view, nodes=(*view.nodes, standby))
+        own, other = Standing(first.comet.node, seen), Standing(standby, seen)
+        key = Key("", "k", "")
+        assert own.owns(key)
+        assert not other.owns(key)
+        assert other.elsewhere(key) == first.comet.node
