@@ -44,6 +44,7 @@ MAX_NODES = 1000  # read below one root: a bound for strangers' trees
 MAX_PROCESSES = 16  # read of one comet
 MAX_LINES = 10  # of the log about nonsense in one reading; all of it is counted
 WAITING = 5.0  # seconds between two log lines while ZooKeeper is awaited at the start
+GLANCE = 0.5  # seconds between two looks at the clock while ZooKeeper is away
 PAUSE = 0.1  # seconds before the first new try; doubles
 MAX_PAUSE = 5.0  # up to here
 
@@ -92,11 +93,6 @@ class ZooKeeperRegistry:
         return self._reading.wishes
 
     @property
-    def is_connected(self) -> bool:
-        """Whether ZooKeeper is there."""
-        return self._away is None and self.opened.is_set()
-
-    @property
     def trouble(self) -> str | None:
         """Why the view may be old, or others may not see us; None = all is well."""
         if self._away is None:
@@ -120,6 +116,7 @@ class ZooKeeperRegistry:
         is_new = (node.role, node.name) not in self._announced
         self._announced[node.role, node.name] = node
         if not await self._settle() and is_new and self.problem is not None:
+            self._announced.pop((node.role, node.name), None)
             raise Forbidden(self.problem)
 
     async def withdraw(self, node: Node) -> None:
@@ -189,10 +186,12 @@ class ZooKeeperRegistry:
                     failures = min(failures + 1, 10)
                     await trio.sleep(random.uniform(0, pause))  # noqa: S311
                     self._wake.set()
-            with trio.move_on_after(self._patience()) as patience:
+            with trio.move_on_after(
+                self._refresh if client.session is not None else GLANCE
+            ) as waited:
                 await self._wake.wait()
             self._warn_when_unseen()
-            if client.has_ended and (patience.cancelled_caught or self._link is Link.LOST):
+            if client.has_ended and (waited.cancelled_caught or self._link is Link.LOST):
                 return
 
     async def _round(self, client: ZooKeeperClient, session: int) -> None:
@@ -224,16 +223,18 @@ class ZooKeeperRegistry:
 
     async def _carry_out(self, client: ZooKeeperClient, steps: Plan) -> None:
         """Each step that succeeds fires a watch, and so leads to the next round."""
+        forbidden: Forbidden | None = None
         for step in (*steps.announce, *steps.tidy):
             try:
                 done = await _take(client, step)
             except Forbidden as error:
-                if not isinstance(step, Delete):
-                    raise
-                log.debug("left as it is", why=str(error))
+                if not isinstance(step, Delete):  # what others left behind may stay
+                    forbidden = error
                 continue
             if not done and not isinstance(step, Delete):
                 self._wake.set()  # somebody deleted what is above it: once more
+        if forbidden is not None:
+            raise forbidden
 
     def _publish(self, reading: Reading) -> None:
         known = self._reading.nonsense
@@ -269,7 +270,7 @@ class ZooKeeperRegistry:
             while self._settled < asked and self.problem is None:
                 await self._changed.wait()
         if self._settled < asked:
-            log.warning("not registered yet", why=self.trouble or "ZooKeeper is slow")
+            log.warning("registry not told yet", why=self.trouble or "ZooKeeper is slow")
         return self._settled >= asked
 
     def _object(self, problem: str) -> None:
@@ -296,11 +297,6 @@ class ZooKeeperRegistry:
     def _look(self) -> None:
         """Something may have changed."""
         self._wake.set()
-
-    def _patience(self) -> float:
-        """Seconds until a look without a reason."""
-        left = self._refresh if self._away is None else self._away.until - trio.current_time()
-        return min(left, self._refresh) if left > 0 else self._refresh
 
     def _warn_when_unseen(self) -> None:
         if self._away is not None and not self._warned and trio.current_time() >= self._away.until:

@@ -12,6 +12,7 @@ function over to trio. What kazoo does not say, or does not do, is made up for h
   calls that are owed an answer are bounded.
 - An answer may never come, when a session ends in the wrong moment, so every call has a deadline.
 - It waits up to an hour between two dials, and a whole session time for a host that does not answer.
+- It ends for good when the credentials are refused, or when a server says what it cannot read.
 - It keeps for itself what the server made of the session time that we asked for.
 - Its log would have a line per dial, and at level debug the credentials.
 
@@ -284,11 +285,20 @@ async def open_client(
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]  # kazoo has no types
-    """kazoo's threads, and sockets that dial for `connect_timeout` seconds at most."""
+    """kazoo's threads, and its dialling, which ends after `connect_timeout` seconds."""
 
     def __init__(self, connect_timeout: float) -> None:
         super().__init__()
         self._connect_timeout = connect_timeout
+
+    def spawn(self, function: Callable[..., None], *arguments: Any, **options: Any) -> Any:
+        """As kazoo's. What ends a thread was logged by kazoo, and its client has ended with it."""
+
+        def run() -> None:
+            with contextlib.suppress(Exception):
+                function(*arguments, **options)
+
+        return super().spawn(run)
 
     def create_connection(self, *arguments: Any, **options: Any) -> Any:
         """As kazoo's, but a host that does not answer costs less than a session."""

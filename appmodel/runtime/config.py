@@ -94,6 +94,7 @@ class LogConfig(Section, frozen=True):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"  # auto: console on a terminal, else json
+    backlog: Size = Size(1024**2)  # that may wait for whoever reads; more is dropped and counted
 
 
 class AuthConfig(Section, frozen=True):
@@ -144,8 +145,13 @@ class ZooKeeperConfig(Section, frozen=True):
             raise ValueError('credentials: expected "user:password"')
         if not self.credentials and (self.sasl or self.acl == "creator"):
             raise ValueError('credentials: missing, with sasl or with acl "creator"')
-        if not self.hosts:
-            raise ValueError("hosts: expected at least one host:port")
+        if not self.hosts or any(int(host.rpartition(":")[2]) > 65535 for host in self.hosts):
+            raise ValueError("hosts: expected at least one host:port, the port at most 65535")
+        times = (self.session_timeout, self.connect_timeout, self.call_timeout, self.refresh)
+        if not all(times):
+            raise ValueError(
+                "session_timeout, connect_timeout, call_timeout, refresh: expected > 0"
+            )
         roots = (self.comet_root, self.message_root, self.web_root)
         if any(f"{a}/".startswith(f"{b}/") for a, b in itertools.permutations(roots, 2)):
             raise ValueError(f"expected three roots that do not lie in one another, got {roots}")

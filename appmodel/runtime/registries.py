@@ -90,23 +90,9 @@ async def log_news(registry: ZooKeeperRegistry) -> None:
     while True:
         view = registry.view
         for item in news(known, view, registry.wishes):
-            log.info(item.event, **describe_news(item))
+            log.info(item.event, **_told(item))
         known = view
         await registry.wait_newer(known.version)
-
-
-def describe_news(item: News) -> dict[str, object]:
-    """The fields of a log line."""
-    node = item.node
-    return {
-        "role": node.role.value,
-        "node": node.name,
-        "cause": item.cause,
-        "state": node.state.value,
-        "weight": node.weight,
-        "rpc": node.rpc,
-        "incarnation": node.incarnation,
-    }
 
 
 def observe_registry(metrics: Metrics, registry: Registry) -> None:
@@ -123,6 +109,19 @@ def observe_registry(metrics: Metrics, registry: Registry) -> None:
         metrics.counter(
             "registry_nonsense", "Entries that could not be understood.", lambda: registry.nonsense
         )
+
+
+def _told(item: News) -> dict[str, object]:
+    node = item.node
+    return {
+        "role": node.role.value,
+        "node": node.name,
+        "cause": item.cause,
+        "state": node.state.value,
+        "weight": node.weight,
+        "rpc": node.rpc,
+        "incarnation": node.incarnation,
+    }
 
 
 def _counted(view: ClusterView) -> Mapping[tuple[str, str], int]:

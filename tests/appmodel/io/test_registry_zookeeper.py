@@ -353,7 +353,10 @@ async def test_a_place_that_we_may_only_read_refuses_a_node(
     with pytest.raises(Forbidden, match=roots.message):
         await ours.register(Node(Role.MESSAGE, "m1", rpc="h:1"))
 
-    assert ours.view.nodes == (COMET,)
+    heavy = msgspec.structs.replace(COMET, weight=3)
+    await ours.register(heavy)
+    assert ours.view.nodes == (heavy,)
+    assert ours.trouble is None
 
 
 async def test_a_start_without_zookeeper_ends_in_time() -> None:

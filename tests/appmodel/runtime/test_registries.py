@@ -101,6 +101,8 @@ async def test_every_event_is_one_line_with_its_cause() -> None:
     [
         ('hosts=["nowhere"]', "registry.zookeeper.hosts"),
         ("hosts=[]", "hosts: expected at least one"),
+        ('hosts=["z:65536"]', "the port at most 65535"),
+        ("refresh=0", "expected > 0"),
         ("comet_root=no/path", "registry.zookeeper.comet_root"),
         ("comet_root=/gopush-cluster-web", "three roots that do not lie in one another"),
         ("comet_root=/gopush-cluster-web/comet", "three roots that do not lie in one another"),
