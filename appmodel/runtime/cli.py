@@ -25,6 +25,7 @@ from appmodel.runtime.cli_config import Files, Overrides, load
 from appmodel.runtime.cli_config import app as config_app
 from appmodel.runtime.cli_keys import ring, token_app
 from appmodel.runtime.cli_nodes import app as node_app
+from appmodel.runtime.logs import flush_logs
 from appmodel.runtime.service import Address, credentials_secret, run
 from appmodel.runtime.supervisor import find_crew, supervise
 from appmodel.runtime.tour import tour
@@ -46,6 +47,7 @@ def main() -> None:
     try:
         app()
     except PushError as error:
+        flush_logs()
         print(f"appmsg: {error}", file=sys.stderr)
         sys.exit(2 if isinstance(error, ConfigError) else 1)
     except BrokenPipeError:  # `appmsg listen ... | head -1`

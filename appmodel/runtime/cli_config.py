@@ -9,6 +9,7 @@ from appmodel.runtime.logs import configure_logs
 from appmodel.runtime.reference import defaults_markdown, defaults_toml, show_toml
 from appmodel.runtime.service import NodePart, find_parts
 from appmodel.runtime.settings import SHARED, Settings, load_settings
+from appmodel.runtime.worker import is_worker
 
 Files = Annotated[
     list[Path],
@@ -33,7 +34,7 @@ def load(files: list[Path], overrides: list[str]) -> tuple[dict[str, NodePart], 
     parts = find_parts()
     kinds = {name: part.config for name, part in parts.items()}
     settings = load_settings(kinds, files=files, overrides=overrides)
-    configure_logs(settings.log)
+    configure_logs(settings.log, node=settings.node.name if is_worker() else "")
     return parts, settings
 
 

@@ -43,6 +43,18 @@ def test_an_event_is_one_line_of_json() -> None:
     assert str(line["time"]).endswith("Z")
 
 
+def test_a_worker_is_named_in_every_line() -> None:
+    """Several processes share one stderr; what has a node of its own to tell keeps it."""
+    stream = io.StringIO()
+    configure_logs(LogConfig(), stream, node="comet1-2")
+
+    structlog.get_logger("comet.app").info("subscribed")
+    structlog.get_logger("comet.app").info("node joined", node="comet1-1")
+    logging.getLogger("hypercorn.error").error("broken")
+
+    assert [line["node"] for line in lines(stream)] == ["comet1-2", "comet1-1", "comet1-2"]
+
+
 def test_libraries_are_heard_in_the_same_form_from_warnings_on() -> None:
     """Hypercorn would write a line per request; its trouble must be seen all the same."""
     stream = io.StringIO()
