@@ -42,6 +42,7 @@ class LiveConfig(Section, frozen=True):
     heartbeat_min: Duration = Duration(30)  # that a client may promise: minHearbeatSec
     heartbeat_max: Duration = Duration(86400)  # a longer promise counts as this; no bound there
     heartbeat_grace: Duration = Duration(5)  # added to the promise: delayHeartbeatSec
+    ring_timeout: Duration = Duration(2)  # for a first comet to be ready; then clients get -n
     goodbye_timeout: Duration = Duration(1)  # for the last words, and for the client's end
     outbox_limit: Size = Size(1024**2)  # that a slow client may owe; original: 30 messages
     send_buffer: Size = Size(0)  # SO_SNDBUF; 0: the kernel's choice; sndbuf.size is 2048

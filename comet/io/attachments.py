@@ -70,12 +70,14 @@ class Attachments:
     async def told(self, channel: Channel) -> bool:
         """Wait until the owner of this channel's key knows of it; False if that takes too long.
 
-        The owner may change meanwhile. Cancelling is safe.
+        An owner that is known to be away is not waited for. It may change meanwhile. Cancelling is safe.
         """
         with trio.move_on_after(self.config.attach_timeout):
             while (link := self._link(channel.home)) is not None:
                 if await link.told(channel):
                     return True
+                if link.is_away:
+                    return False
             return True  # it has become ours
         return False
 
@@ -124,10 +126,15 @@ class _Link:
         self._scope.cancel()
         self._reported.set()
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the last report was not answered."""
+        return self._failed > 0
+
     async def told(self, channel: Channel) -> bool:
-        """True once the owner knows; False when that has to be asked of another link."""
-        if self.books.has_told(channel.key):
-            return True
+        """True once the owner knows; False when that has to be asked again, perhaps of another link."""
+        if self.books.has_told(channel.key) or self.is_away:
+            return not self.is_away
         self._hurry.set()
         await self._reported.wait()
         return self.books.has_told(channel.key) and channel.home is self.books
@@ -139,6 +146,8 @@ class _Link:
                 await self._wait_due()
                 answered = await self._report()
                 self._failed = 0 if answered else self._failed + 1
+                self._reported.set()
+                self._reported = trio.Event()
                 if not answered:
                     pause = min(LONGEST_PAUSE, 0.05 * 2.0 ** min(self._failed, 10))
                     await trio.sleep(random.uniform(0, pause))  # noqa: S311  jitter is no secret
@@ -188,8 +197,6 @@ class _Link:
         if not answer.in_step:
             log.warning("attachments told again", owner=self.owner.name)
             self.books.lose(())
-        self._reported.set()
-        self._reported = trio.Event()
 
     def _note_failure(self, error: PushError) -> None:
         if not self._failed and not isinstance(error, OutcomeUnknown):

@@ -75,7 +75,9 @@ class Forwarding:
                 oldest = trio.current_time() - self._config.lease
                 for holder in self.holders:
                     if holder.heard_at < oldest:
-                        log.warning("holder silent", holder=holder.node.name, keys=len(holder.keys))
+                        if holder.keys:  # else it has had nothing to say
+                            name, keys = holder.node.name, len(holder.keys)
+                            log.warning("holder silent", holder=name, keys=keys)
                         self.holders.drop(holder)
 
     async def attach(self, report: Report) -> Answer:

@@ -69,6 +69,11 @@ class Membership:
                 self._take_over(before)
         return self._standing
 
+    async def has_ring(self) -> None:
+        """Wait until some comet owns keys: the first of a cluster is not ready at once. Cancelling is safe."""
+        while not (view := self._registry.view).comets:
+            await self._registry.wait_newer(view.version)
+
     async def left_ring(self) -> None:
         """Wait until we own nothing any more, and every channel knows its new owner. Cancelling is safe."""
         while True:
@@ -96,9 +101,9 @@ class Membership:
             before = self.standing()
             draining: trio.CancelScope | None = None
             while True:
-                view = await self._registry.wait_newer(before.view.version)
+                await self._registry.wait_newer(before.view.version)
                 after = self.standing()
-                self._forget_the_gone(view)
+                self._forget_the_gone(after.view)
                 if not after.has_same_ring(before):
                     await self._change_ring(after)
                 wanted = after.announced is not None and after.announced.state is State.DRAINING
@@ -117,6 +122,8 @@ class Membership:
 
     def _take_over(self, before: Standing) -> None:
         """Keys may have become ours: no id below those of their owner so far, and copies for it."""
+        if not before.view.comets:
+            return  # nobody gave ids
         self._clock.observe(int((self._now() + self._config.skew) * 1e6))
         until = trio.current_time() + COPIES
 
@@ -129,7 +136,7 @@ class Membership:
                 return None
             return self._forwarding.copy_to(node)
 
-        self._owner.predecessor = predecessor if before.view.comets else None
+        self._owner.predecessor = predecessor
 
     async def _change_ring(self, after: Standing) -> None:
         """Every channel finds its home anew, in steps; the clients of those that left are moved."""

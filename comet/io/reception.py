@@ -102,6 +102,9 @@ class Reception:
             return
         subscriber = refusal = None
         try:
+            if not self._membership.standing().view.comets:
+                with trio.move_on_after(self._live.config.ring_timeout):
+                    await self._membership.has_ring()
             admitted = self._check(asked)
             if isinstance(admitted, _Refusal):
                 refusal = admitted

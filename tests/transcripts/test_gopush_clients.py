@@ -34,6 +34,7 @@ BEAT = b"+h\r\n"
 CERTIFICATE = Path(__file__).parents[1] / "data" / "localhost.pem"
 TWO_NODES = [Node(Role.COMET, "node1"), Node(Role.COMET, "node2")]
 MINE, NOT_MINE = "user@user", "t1"  # on a ring of node1 and node2
+NO_PATIENCE = changed(CometConfig(), "live", ring_timeout=Duration(0))
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ async def test_row_7_another_comets_key() -> None:
 
 async def test_row_7_nobodys_key() -> None:
     """`-n` also where no comet is registered; version 2 hears that the key is elsewhere."""
-    async with open_comet(nodes=[]) as world:
+    async with open_comet(NO_PATIENCE, nodes=[]) as world:
         native = await world.ws("/sub?key=k&heartbeat=30&ver=2")
 
         assert await native.read_all() == text_frame(b"-n\r\n") + b"\x88\x07\x0f\xa0moved"

@@ -154,6 +154,27 @@ async def test_an_owner_that_forgot_is_told_again() -> None:
         assert await far.read_ids(1) == [delivery.ids[0]]
 
 
+async def test_an_owner_that_is_away_keeps_nobody_waiting() -> None:
+    """Its clients are welcomed elsewhere, and what web saves meanwhile is found by the position check."""
+    config = changed(FAST, "cluster", attach_timeout=Duration(LIMIT))
+    dead = Node(Role.COMET, "dead", 1, rpc="127.0.0.1:1")
+    async with open_cluster("a", config=config) as cluster:
+        a = cluster.worlds["a"]
+        await cluster.registry.register(dead)
+        key = next(
+            key
+            for key in map(str, range(99))
+            if cluster.registry.view.owner(parse_key(key)) == dead
+        )
+
+        client = await a.subscriber(key)
+        push = a.make_push(key, ttl=60)
+        save = Save(push.push_id, 1, push.keys, push.body, push.expires_at)
+        [saved] = await cluster.store.save([save])
+
+        assert await client.read_ids(1) == [saved.ids[0]]
+
+
 async def test_a_holder_that_left_holds_nothing() -> None:
     """All its attachments end with its registration."""
     async with open_cluster("a", "b") as cluster:

@@ -10,12 +10,14 @@ from appmodel.core.clock import MAX_LEAD_US
 from appmodel.core.cluster import Node, Role
 from appmodel.core.message import Delivery
 from appmodel.core.names import parse_key
+from appmodel.core.units import Duration
 from comet.config import CometConfig
 from tests.comet.stores import GatedStore
 from tests.comet.world import BEAT, changed, open_comet, request
 
 DEFAULTS = CometConfig()
 SECOND = 1_000_000  # in microseconds, as ids are
+NO_PATIENCE = changed(CometConfig(), "live", ring_timeout=Duration(0))
 
 
 async def test_a_cursor_of_the_future_is_refused() -> None:
@@ -192,7 +194,7 @@ async def test_another_comets_key_is_refused() -> None:
 
 async def test_nobodys_key_is_refused() -> None:
     """While no comet is on the ring nothing could be delivered: `-n`, and no push is taken."""
-    async with open_comet(nodes=[]) as world:
+    async with open_comet(NO_PATIENCE, nodes=[]) as world:
         client = await world.tcp(request("sub", "t1", "30"))
 
         assert await client.read_all() == b"-n\r\n"
