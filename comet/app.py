@@ -59,8 +59,9 @@ async def serve(
         registry=context.registry,
         others=context.peers,
         credentials=context.credentials if context.settings.auth.mode == "on" else None,
-        id_time=lambda: steady.at(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)),
+        now=lambda: steady.at(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)),
     )
+    comet.on_drained = lambda: context.leave("an operator has drained this node")
     doors = _Doors(context, config, comet, stop)
     async with trio.open_nursery() as nursery:
         await nursery.start(comet.run)

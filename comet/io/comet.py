@@ -76,17 +76,10 @@ class Comet:
         others: Others,
         credentials: Credentials | None = None,
         now: Callable[[], float] = time.time,
-        id_time: Callable[[], float] = time.time,
     ) -> None:
-        """Needs a running trio loop.
-
-        Args:
-            credentials: None = auth is off.
-            now: Unix seconds, by which credentials expire.
-            id_time: Unix seconds, of which ids are made.
-        """
+        """`credentials`: None = auth is off. `now`: Unix seconds, steady. Needs a running trio loop."""
         self.node = node  # as the registry has it; set anew by whoever announces something else
-        self.config, self._id_time = config, id_time
+        self.config, self._now = config, now
         self._ledger = ledger
         self._credentials = credentials
         self._revocations = Revocations()
@@ -123,7 +116,6 @@ class Comet:
             credentials=credentials,
             revocations=self._revocations,
             now=now,
-            id_time=id_time,
             spawn=self._spawn,
         )
         self.websocket = WebSocketDoor(
@@ -137,7 +129,7 @@ class Comet:
 
     def _join_cluster(self, registry: Registry, others: Others, store: OfflineStore) -> None:
         """What this comet does for keys of its own, and with those of others."""
-        live, config, now = self.live, self.config, self._id_time
+        live, config, now = self.live, self.config, self._now
         delivering = Delivering(live.hub, self._mend)
         self.attachments = Attachments(
             me=self._me,

@@ -72,7 +72,6 @@ class Reception:
         credentials: Credentials | None,
         revocations: Revocations,
         now: Callable[[], float],
-        id_time: Callable[[], float],
         spawn: Callable[..., None],
     ) -> None:
         """`refuses_strangers`: legacy clients of keys that others own get `-n`.
@@ -83,7 +82,7 @@ class Reception:
         self._refuses_strangers = refuses_strangers
         self._live, self._reading, self._clock = live, reading, clock
         self._credentials, self._revocations = credentials, revocations
-        self._now, self._id_time = now, id_time
+        self._now = now
         self._spawn = spawn
         self._rule = HeartbeatRule(
             minimum=live.config.heartbeat_min, maximum=live.config.heartbeat_max
@@ -182,7 +181,7 @@ class Reception:
         except Unauthorized:
             return _Refusal(BAD_TICKET, TICKET_REFUSED)
         last_id = subscription.last_id  # believed only of who may be here
-        if last_id and not self._clock.observe_claim(last_id, int(self._id_time() * 1e6)):
+        if last_id and not self._clock.observe_claim(last_id, int(self._now() * 1e6)):
             late = BadInput("mid", last_id, "an id that was given, not one of the future")
             return _Refusal(BAD_PARAMETER, bad_request(str(late)))
         return subscription, ticket
