@@ -134,9 +134,8 @@ class PushApi:
 
 
 def _answered(outcome: Outcome, line: Line) -> PushAnswer | StreamError:
-    if outcome.sent:
-        return push_answer(outcome)
-    return _failed(next(iter(outcome.failed.values())), line)
+    error = outcome.error
+    return push_answer(outcome) if error is None else _failed(error, line)
 
 
 def _failed(error: PushError, line: Line) -> StreamError:

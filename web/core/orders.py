@@ -18,7 +18,7 @@ import msgspec
 from appmodel.core.credentials import Caller
 from appmodel.core.message import PUSH_ID, Delivery, Push
 from appmodel.core.names import Key, parse_key
-from appmodel.errors import BadInput, PushError, TooLarge
+from appmodel.errors import BadInput, OutcomeUnknown, PushError, TooLarge
 
 MAX_TTL = 2**32 - 1  # seconds; the original's `expire` is an unsigned 32-bit number
 MAX_IDEMPOTENCY_KEY = 255  # bytes of UTF-8
@@ -66,10 +66,18 @@ class Outcome:
         for key, message_id, online in zip(keys, delivery.ids, delivery.online, strict=True):
             self.sent[key] = Sent(message_id, stored, online)
 
+    @property
+    def error(self) -> PushError | None:
+        """The one to answer if the push reached no key at all: a doubt about any key outweighs refusals."""
+        if self.sent or not self.failed:
+            return None
+        errors = list(self.failed.values())
+        return next((error for error in errors if isinstance(error, OutcomeUnknown)), errors[0])
+
     def check(self) -> None:
-        """Raise the first error if the push reached no key at all."""
-        if not self.sent and self.failed:
-            raise next(iter(self.failed.values()))
+        """Raise `error` if there is one."""
+        if (error := self.error) is not None:
+            raise error
 
 
 def parse_targets(names: Iterable[str], realm: str, *, field: str, limit: int) -> tuple[Key, ...]:
