@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appmodel.core.units import Duration, Size
-from appmodel.runtime.config import Count, Port, Section
+from appmodel.runtime.config import Count, Password, Port, Section, Share
 
 
 class SqliteConfig(Section, frozen=True):
@@ -21,6 +21,52 @@ class SqliteConfig(Section, frozen=True):
     known_keys: Annotated[int, msgspec.Meta(ge=1000)] = (
         200_000  # keys whose mark is kept in memory: 300 B each
     )
+
+
+class RedisConfig(Section, frozen=True):
+    """[message.redis]. One server, a Cluster, or a master that Sentinel watches."""
+
+    mode: Literal["single", "cluster", "sentinel"] = "single"
+    addresses: tuple[str, ...] = (
+        "127.0.0.1:6379",
+    )  # host:port of the server, of some nodes of the Cluster, or of the Sentinels
+    master: str = "mymaster"  # the name by which Sentinel knows it
+    database: Share = 0  # of a single server or of Sentinel's master
+    username: str = ""  # of an ACL user; empty = the default user
+    password: Password = Password()
+    sentinel_password: Password = Password()  # of the Sentinels themselves
+    tls: bool = False
+    ca: str = ""  # PEM file of who signed the servers' certificates; empty = the system's
+    certificate: str = ""  # PEM file that we show to servers that ask for one
+    key: str = ""  # its private key
+    prefix: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]{1,64}$")] = (
+        "appmsg"  # of the names of all that we keep there
+    )
+    buckets: Annotated[int, msgspec.Meta(ge=0, le=1024)] = (
+        0  # parts that can lie on different nodes of a Cluster; fixed by the first start; 0 = 16 there, else 1
+    )
+    replicas: Share = 0  # a save is answered when so many replicas have it: survives a fail-over
+    timeout: Duration = Duration(2)  # of one exchange with a server; below half of rpc.call_timeout
+    connect_timeout: Duration = Duration(1)  # to connect, and again for TLS and login
+    max_retry_pause: Duration = Duration(5)  # between two attempts to connect; begins at 50 ms
+    feed_limit: Count = 100_000  # entries of the feed, each with up to 32 marks: a comet that was away longer misses some
+    original: bool = False  # also read what gopush-cluster left in this database
+
+
+class SqlConfig(Section, frozen=True):
+    """[message.sql]. A PostgreSQL or MariaDB database; several message nodes may share it."""
+
+    url: Password = Password()  # postgresql://user:password@host:port/database, or mariadb://...
+    create_tables: bool = True  # false: an operator makes them; a start says what is missing
+    readers: Annotated[int, msgspec.Meta(ge=1, le=16)] = (
+        1  # connections that answer fetches, each with a thread; one more writes
+    )
+    connect_timeout: Duration = Duration(2)  # to connect and log in
+    timeout: Duration = Duration(
+        4
+    )  # of a call: half to wait for its turn, half for its transaction
+    retry_pause: Duration = Duration(0.1)  # before the first attempt to reconnect, at most; doubles
+    max_retry_pause: Duration = Duration(5)  # up to here
 
 
 class RpcConfig(Section, frozen=True):
@@ -43,8 +89,12 @@ class MessageConfig(Section, frozen=True):
 
     rpc: RpcConfig = RpcConfig()
     ops: OpsConfig = OpsConfig()
-    store: Literal["sqlite", "memory"] = "sqlite"  # memory: nothing survives the process
+    store: Literal["sqlite", "redis", "sql", "memory"] = (
+        "sqlite"  # memory: nothing survives the process
+    )
     sqlite: SqliteConfig = SqliteConfig()
+    redis: RedisConfig = RedisConfig()
+    sql: SqlConfig = SqlConfig()
     depth: Count = 1000  # newest messages kept per key (gopush-cluster: 20)
     memory_limit: Size = Size(256 * 1024**2)  # of store "memory": above it pushes are refused
     queue_limit: Size = Size(64 * 1024**2)  # saves waiting for the disk; above it they are refused

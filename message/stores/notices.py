@@ -21,7 +21,9 @@ class Notices:
         self.failures = 0  # calls that the disk refused
         self.trimmed = 0  # messages dropped unexpired, because `depth` newer ones of their key live
         self.runaways = 0  # saves refused for their proposed id
+        self.foreign = 0  # what others have put where our data lie: skipped, or the call refused
         self._named: set[Key] = set()
+        self._foreign_places: set[str] = set()
         self._next_runaway = 0.0
 
     def trim(self, key: Key, count: int) -> None:
@@ -30,6 +32,13 @@ class Notices:
         if key not in self._named and len(self._named) < NAMED_KEYS:
             self._named.add(key)
             log.warning("messages of a key trimmed", key=key.stored, count=count)
+
+    def foreign_data(self, place: str, count: int = 1) -> None:
+        """Something at `place` is not ours. Logged once per place."""
+        self.foreign += count
+        if place not in self._foreign_places and len(self._foreign_places) < NAMED_KEYS:
+            self._foreign_places.add(place)
+            log.error("foreign data in the store", place=place)
 
     def runaway(self, proposed: int, now: float) -> NotStored:
         """The error for a proposed id too far ahead of `now`. Logged once a minute."""

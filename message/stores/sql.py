@@ -1,0 +1,336 @@
+"""The store in PostgreSQL or MariaDB, which several message nodes share.
+
+    save, delete, sweep, remember, revoke   -> writer: all saves that wait are one transaction
+    fetch, marks, feed, recall, revocations -> readers: all that wait are one hop to a thread
+
+"Durable" means what the server says of a COMMIT, with its own settings:
+
+    PostgreSQL   fsync and synchronous_commit on (the defaults): neither a killed process nor a power
+                 cut loses an answered push. `synchronous_commit = off`: a crash of the server may lose
+                 the last 0.6 s. A fail-over loses what the replica has not got, unless
+                 synchronous_standby_names is set and synchronous_commit is on
+    MariaDB      innodb_flush_log_at_trx_commit = 1 (the default): the same. With 2 or 0 a power cut,
+                 with 0 also a crash of the server may lose the last second. A replica follows later,
+                 unless semi-synchronous replication is on
+
+A lost commit is lost for all nodes, and the chain of ids goes on from the mark that is there.
+
+A message node that dies in a transaction has done nothing of it; its locks end with its connection, at
+the latest after a second. If the connection breaks in COMMIT, the saves are done again: a known push id
+answers as the first time. Only if the server does not come back in time, is the outcome unknown.
+
+Contract: appmodel/core/interfaces.py, `OfflineStore` and `Ledger`; cluster.md section 2.
+"""
+
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import trio
+
+from appmodel.core.clock import MAX_ID
+from appmodel.core.message import Feed, Page, Revocation, Save, Saved
+from appmodel.core.names import Key
+from appmodel.errors import BadInput, NotStored, OutcomeUnknown, PushError, Unavailable
+from message.config import MessageConfig
+from message.stores import sql_changes, sql_reading
+from message.stores.notices import Notices
+from message.stores.rounds import Job, Rounds
+from message.stores.sql_faults import Fault, Kind
+from message.stores.sql_link import Link
+from message.stores.sql_saving import Draft
+from message.stores.sql_schema import prepare
+from message.stores.sql_session import Server, Session
+from message.stores.sql_tables import MAX_NAME, MAX_SKEY
+
+KEY_WEIGHT = 128  # bytes that a key of a waiting save counts for, beside the bodies
+CALL_WEIGHT = 256  # bytes that any waiting call counts for
+MAX_READS = 10_000  # calls that may wait for a reader
+READS_PER_ROUND = 64
+MAX_TIME = 2.0**52  # Unix seconds: what the tables can hold
+
+Answer = TypeVar("Answer")
+Change = Callable[[Session], Any]
+Finish = Callable[[], None]
+"""What is left to do after the commit."""
+
+
+class Turn(NamedTuple):
+    """A call that waits."""
+
+    what: Sequence[Save] | Change
+    latest: float  # monotonic; not begun by then, it fails
+
+
+@contextlib.asynccontextmanager
+async def open_sql(
+    config: MessageConfig, now: Callable[[], float] = time.time
+) -> AsyncIterator["SqlStore"]:
+    """The store at `config.sql.url`, until the block ends; what was asked by then is still done.
+
+    A server that is away now is no error: the store is in trouble until it comes.
+
+    Raises:
+        ConfigError: the URL is wrong, the server does not let us in or is too old, or the tables are
+            missing and may not be made.
+    """
+    store = SqlStore(config, now)
+    with contextlib.suppress(Fault):
+        await trio.to_thread.run_sync(store.open, abandon_on_cancel=True)
+    try:
+        async with trio.open_nursery() as nursery:
+            for rounds in (store.writer, *store.readers):
+                nursery.start_soon(rounds.run)
+            try:
+                yield store
+            finally:
+                for rounds in (store.writer, *store.readers):
+                    rounds.close()
+    finally:
+        store.disconnect()
+
+
+class SqlStore:
+    """An `OfflineStore` and a `Ledger`. Made by `open_sql`."""
+
+    def __init__(self, config: MessageConfig, now: Callable[[], float]) -> None:
+        self._config, self._now = config, now
+        self._server = Server(config.sql, config.sql.timeout / 2)
+        self._patience = config.sql.timeout / 2
+        self._highest = 0  # an id that was given
+        self.notices = Notices()
+        self._write_link = Link(
+            self._server, config.sql, prepare=partial(prepare, config.sql, self.notices)
+        )
+        self._read_links = [
+            Link(self._server, config.sql, reads=True) for _ in range(config.sql.readers)
+        ]
+        name = f"database {self._server.where}"
+        self.writer: Rounds[Turn] = Rounds(
+            self._write_round,
+            name=name,
+            queue_limit=config.queue_limit,
+            round_limit=config.round_limit,
+            refusal=NotStored,
+        )
+        self.readers: list[Rounds[Turn]] = [
+            Rounds(
+                partial(self._read_round, link),
+                name=name,
+                queue_limit=MAX_READS,
+                round_limit=READS_PER_ROUND,
+            )
+            for link in self._read_links
+        ]
+
+    def open(self) -> None:
+        """Connect, and make the tables if need be. Blocks. Raises ConfigError, or Fault if it is away."""
+        self._write_link.open()
+
+    def disconnect(self) -> None:
+        """Let go of all connections."""
+        for link in (self._write_link, *self._read_links):
+            link.close()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the last transaction failed, until one succeeds."""
+        troubles = (link.trouble for link in (self._write_link, *self._read_links))
+        return next((f"{self._server.where}: {text}" for text in troubles if text), None)
+
+    @property
+    def waiting(self) -> int:
+        """Bytes of what waits for the database."""
+        return self.writer.waiting
+
+    async def save(self, saves: Sequence[Save]) -> list[Saved]:
+        for save in saves:
+            _check(save)
+        weight = sum(len(save.body) + KEY_WEIGHT * len(save.keys) for save in saves)
+        saved: list[Saved] = await self._write(saves, weight)
+        return saved
+
+    async def fetch(self, key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
+        span = (max(min(after, MAX_ID), 0), MAX_ID if until is None else min(until, MAX_ID))
+        read = partial(
+            sql_reading.fetch,
+            skey=_stored(key),
+            span=span,
+            second=int(self._now()),
+            limit=min(limit, MAX_ID),
+            max_bytes=self._config.page_limit,
+            notices=self.notices,
+        )
+        return await self._read(read)
+
+    async def marks(self, keys: Sequence[Key]) -> list[int]:
+        return await self._read(partial(sql_reading.marks, skeys=[_stored(key) for key in keys]))
+
+    async def delete(self, key: Key, ids: Sequence[int] | None = None) -> int:
+        known = None if ids is None else [mid for mid in ids if 0 < mid <= MAX_ID]
+        change = partial(sql_changes.delete, skey=_stored(key), ids=known, second=int(self._now()))
+        gone: int = await self._write(change)
+        return gone
+
+    async def feed(self, position: int, *, limit: int) -> Feed:
+        return await self._read(partial(sql_reading.feed, position=position, limit=limit))
+
+    async def sweep(self, *, limit: int) -> int:
+        change = partial(sql_changes.sweep, second=int(self._now()), limit=limit)
+        done: int = await self._write(change)
+        self.notices.swept += done
+        return done
+
+    async def remember(self, name: bytes, value: bytes, *, kept_until: float) -> bytes:
+        change = partial(
+            sql_changes.remember,
+            name=_short("name", name),
+            value=value,
+            kept_until=_second_after("kept_until", kept_until),
+            second=int(self._now()),
+        )
+        kept: bytes = await self._write(change, len(value))
+        return kept
+
+    async def recall(self, name: bytes) -> bytes | None:
+        return await self._read(partial(sql_reading.recall, name=name, second=int(self._now())))
+
+    async def revoke(self, subject: str, *, issued_before: float, kept_until: float) -> None:
+        change = partial(
+            sql_changes.revoke,
+            subject=_text("subject", subject),
+            issued_before=issued_before,
+            kept_until=_second_after("kept_until", kept_until),
+        )
+        await self._write(change)
+
+    async def revocations(self, position: int) -> list[Revocation]:
+        read = partial(sql_reading.revocations, position=position, second=int(self._now()))
+        return await self._read(read)
+
+    async def _read(self, read: Callable[[Session], Answer]) -> Answer:
+        reader = min(self.readers, key=lambda rounds: rounds.waiting)
+        answer: Answer = await reader.ask(Turn(read, time.monotonic() + self._patience))
+        return answer
+
+    async def _write(self, what: Sequence[Save] | Change, weight: int = 0) -> Any:
+        turn = Turn(what, time.monotonic() + self._patience)
+        return await self.writer.ask(turn, CALL_WEIGHT + weight)
+
+    def _read_round(self, link: Link, jobs: Sequence[Job[Turn]]) -> None:
+        for job in self._begun(jobs, Unavailable):
+            assert callable(job.request.what)
+            try:
+                job.succeed(link.do(job.request.what))
+            except Fault as fault:
+                job.fail(Unavailable(f"{self._server.where}: {fault.text}"))
+            except Exception as error:  # raised again where the call was made
+                job.fail(error)
+
+    def _write_round(self, jobs: Sequence[Job[Turn]]) -> None:
+        jobs = self._begun(jobs, NotStored)
+        self._commit([job for job in jobs if not callable(job.request.what)], self._save)
+        self._commit([job for job in jobs if callable(job.request.what)], self._change)
+
+    def _begun(self, jobs: Sequence[Job[Turn]], refusal: type[Unavailable]) -> list[Job[Turn]]:
+        """Those whose turn has come in time; the others fail."""
+        now = time.monotonic()
+        for job in jobs:
+            if job.request.latest < now:
+                text = self.trouble or f"{self._server.where}: too slow for what is asked of it"
+                job.fail(refusal(text))
+        return [job for job in jobs if not job.settled]
+
+    def _commit(
+        self, jobs: Sequence[Job[Turn]], work: Callable[[Sequence[Job[Turn]], Session], Finish]
+    ) -> None:
+        """Do `jobs` in one transaction. If one of them is at fault, each by itself."""
+        if not jobs:
+            return
+        try:
+            finish = self._write_link.do(partial(work, jobs))
+        except Exception as error:  # whatever it is, the call that caused it gets it
+            if len(jobs) > 1 and not (isinstance(error, Fault) and error.kind is not Kind.INVALID):
+                for job in jobs:
+                    self._commit([job], work)
+                return
+            self.notices.failures += len(jobs)
+            for job in jobs:
+                job.fail(self._refusal(error) if isinstance(error, Fault) else error)
+        else:
+            finish()
+
+    def _save(self, jobs: Sequence[Job[Turn]], session: Session) -> Finish:
+        now = self._now()
+        draft = Draft(now=now, highest=self._highest)
+        calls = [job.request.what for job in jobs if not callable(job.request.what)]
+        draft.find(session, [save for saves in calls for save in saves])
+        places = [draft.add(saves) for saves in calls]
+        draft.write(session, depth=self._config.depth)
+
+        def finish() -> None:
+            self._highest = draft.highest
+            self.notices.saved += draft.count
+            for skey, count in draft.trimmed.items():
+                self.notices.trim(Key.from_stored(skey), count)
+            for job, place in zip(jobs, places, strict=True):
+                if isinstance(place, int):
+                    job.fail(self.notices.runaway(place, now))
+                else:
+                    job.succeed(draft.answer(place))
+
+        return finish
+
+    def _change(self, jobs: Sequence[Job[Turn]], session: Session) -> Finish:
+        answers = [job.request.what(session) for job in jobs if callable(job.request.what)]
+
+        def finish() -> None:
+            for job, answer in zip(jobs, answers, strict=True):
+                job.succeed(answer)
+
+        return finish
+
+    def _refusal(self, fault: Fault) -> PushError:
+        kind: type[PushError] = OutcomeUnknown if fault.in_doubt else NotStored
+        return kind(f"{self._server.where}: {fault.text}")
+
+
+def _check(save: Save) -> None:
+    """Refuse what no table can hold, before it fails others."""
+    _short("push_id", save.push_id)
+    _second_after("expires_at", save.expires_at)
+    for key in save.keys:
+        _stored(key)
+
+
+def _stored(key: Key) -> str:
+    stored = key.stored
+    if len(stored) > MAX_SKEY:
+        raise BadInput("key", stored, f"at most {MAX_SKEY} characters")
+    return stored if stored.isascii() and stored.isprintable() else _text("key", stored)
+
+
+def _text(field: str, text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput(field, text, "Unicode text") from None
+    if "\0" in text:
+        raise BadInput(field, text, "text without NUL")
+    return text
+
+
+def _short(field: str, name: bytes) -> bytes:
+    if len(name) > MAX_NAME:
+        raise BadInput(field, name, f"at most {MAX_NAME} bytes")
+    return name
+
+
+def _second_after(field: str, instant: float) -> int:
+    """The tables' time for a Unix time: alive before it, gone from it on."""
+    if not 0 <= instant <= MAX_TIME:
+        raise BadInput(field, instant, "a Unix time in seconds")
+    return math.ceil(instant)

@@ -1,0 +1,229 @@
+"""Saves into a database: all that one transaction takes are read, decided and written together.
+
+    find     receipts of the push ids         known ones answer as the first time
+    raise    msg_key: mark = GREATEST(mark + n, top + n), prev = mark      locks the keys
+    decide   id and prev of each message      in memory, from the mark that was there
+    write    msg_body, private_msg, and what is above the depth goes
+    feed     msg_end: position + n            locks the end of the feed
+    write    msg_receipt
+
+Several message nodes write at once. Keys are locked in the order of their names, so nodes wait for one
+another and do not dead-lock. A push that two nodes save at the same time ends at the unique key of its
+receipts: whoever comes second begins anew, and finds the first one's answer.
+
+A reader of the feed must not see position 7 before 6: so the end of the feed is locked last, until
+the commit. That makes commits of all nodes queue up, with many saves in each. Reading behind a horizon
+of open transactions would not, but MariaDB does not tell one.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from appmodel.core.message import Save, Saved
+from message.core.retention import kept_until, message_id, runs_away
+from message.stores.sql_depth import Fullness, trim
+from message.stores.sql_session import Session
+
+Pair = tuple[int, int]  # (id, prev)
+Place = Pair | int  # an answer, or the number of the message that it will be that of
+
+
+@dataclass(slots=True)
+class Claim:
+    """What a transaction wants of one key."""
+
+    count: int  # messages
+    top: int  # so that the last of them gets the id max(mark, top) + count
+    soonest: int  # Unix seconds at which the first of them expires
+
+
+class Draft:
+    """The saves of one transaction: `find`, then `add` each call's, `write`, and `answer` each.
+
+    Args:
+        now: Unix seconds.
+        highest: an id that some message has had; the database is asked for a later one when needed.
+    """
+
+    def __init__(self, *, now: float, highest: int) -> None:
+        self._now, self._second = now, int(now)
+        self.highest = highest
+        self.trimmed: dict[str, int] = {}  # how many messages of which key had to make room
+        self._places: dict[tuple[bytes, str], Place] = {}  # of what is known
+        self._spent: list[int] = []  # positions of receipts whose time has passed
+        self._claims: dict[str, Claim] = {}
+        self._saves: list[Save] = []  # one per message, as all lists here
+        self._skeys: list[str] = []
+        self._bodies: list[tuple[bytes, int | None]] = []  # the body, or empty and the id of it
+        self._shared: list[tuple[int, int, bytes]] = []  # rows of msg_body
+        self._answers: list[Pair] = []
+
+    @property
+    def count(self) -> int:
+        """How many messages are new."""
+        return len(self._skeys)
+
+    def find(self, session: Session, saves: Sequence[Save]) -> None:
+        """Read what is needed to decide on `saves`."""
+        push_ids = list({save.push_id for save in saves})
+        for position, push_id, skey, mid, prev, kept in session.among(FIND, push_ids):
+            if kept > self._second:
+                self._places[push_id, skey] = (mid, prev)
+            else:
+                self._spent.append(position)
+        if any(self._runs_away(save) for save in saves):
+            [(highest,)] = session.rows(HIGHEST)
+            self.highest = max(self.highest, highest)
+
+    def add(self, saves: Sequence[Save]) -> list[list[Place]] | int:
+        """Take the saves of one call, all of them or none.
+
+        Returns:
+            Where their answers will be; or the proposed id of a clock that ran away.
+        """
+        for save in saves:
+            if self._runs_away(save) and any(
+                (save.push_id, key.stored) not in self._places for key in save.keys
+            ):
+                return save.proposed_id
+        return [self._add(save) for save in saves]
+
+    def write(self, session: Session, *, depth: int) -> None:
+        """Decide, and put all into the tables."""
+        if not self._skeys:
+            return
+        full = self._raise_marks(session)
+        self._write_messages(session)
+        self.trimmed = trim(session, full, depth=depth, second=self._second)
+        if self._spent:
+            session.among(FORGET, self._spent)
+        self._write_receipts(session)
+
+    def answer(self, places: Sequence[Sequence[Place]]) -> list[Saved]:
+        """What `add` has promised, after `write`."""
+        return [self._saved(some) for some in places]
+
+    def _runs_away(self, save: Save) -> bool:
+        return runs_away(save.proposed_id, now=self._now, highest=self.highest)
+
+    def _add(self, save: Save) -> list[Place]:
+        places: list[Place] = []
+        begin, ttl = len(self._skeys), _second_after(save.expires_at)
+        for key in save.keys:
+            name = (save.push_id, key.stored)
+            place = self._places.get(name)
+            if place is None:
+                place = self._places[name] = len(self._skeys)
+                self._skeys.append(name[1])
+                self._claim(name[1], save.proposed_id, ttl)
+            places.append(place)
+        count = len(self._skeys) - begin
+        if count == 1:
+            self._bodies.append((save.body, None))
+        elif count:
+            body = time.time_ns() + len(self._shared)
+            self._shared.append((body, ttl, save.body))
+            self._bodies += [(b"", body)] * count
+        self._saves += [save] * count
+        self.highest = max(self.highest, save.proposed_id) if count else self.highest
+        return places
+
+    def _claim(self, skey: str, proposed: int, ttl: int) -> None:
+        claim = self._claims.get(skey)
+        if claim is None:
+            self._claims[skey] = Claim(1, max(proposed - 1, 0), ttl)
+        else:
+            claim.top = max(claim.top, proposed - claim.count - 1)
+            claim.count += 1
+            claim.soonest = min(claim.soonest, ttl)
+
+    def _raise_marks(self, session: Session) -> dict[str, Fullness]:
+        """Lock the keys, and give each message its id."""
+        skeys = sorted(self._claims)
+        claims = [self._claims[skey] for skey in skeys]
+        counts = [claim.count for claim in claims]
+        found = session.insert(
+            RAISE_MARKS,
+            skeys,
+            [claim.top + claim.count for claim in claims],
+            [0] * len(skeys),
+            counts,
+            [claim.soonest for claim in claims],
+        )
+        marks = {skey: prev for skey, prev, _, _ in found}
+        for skey, save in zip(self._skeys, self._saves, strict=True):
+            prev = marks[skey]
+            mid = marks[skey] = message_id(save.proposed_id, prev)
+            self._answers.append((mid, prev))
+        return {skey: Fullness(messages, soonest) for skey, _, messages, soonest in found}
+
+    def _write_messages(self, session: Session) -> None:
+        if self._shared:
+            session.insert(ADD_BODIES, *map(list, zip(*self._shared, strict=True)))
+        session.insert(
+            ADD_MESSAGES,
+            self._skeys,
+            [mid for mid, _ in self._answers],
+            [_second_after(save.expires_at) for save in self._saves],
+            [body for body, _ in self._bodies],
+            [shared for _, shared in self._bodies],
+        )
+
+    def _write_receipts(self, session: Session) -> None:
+        count, highest = len(self._skeys), max(mid for mid, _ in self._answers)
+        [(end, self.highest, _)] = session.insert(MOVE_END, [1], [count], [highest], [0], [0])
+        session.insert(
+            ADD_RECEIPTS,
+            list(range(end - count + 1, end + 1)),
+            [save.push_id for save in self._saves],
+            self._skeys,
+            [mid for mid, _ in self._answers],
+            [prev for _, prev in self._answers],
+            [_second_after(kept_until(self._now, save.expires_at)) for save in self._saves],
+        )
+
+    def _saved(self, places: Sequence[Place]) -> Saved:
+        pairs = [self._answers[place] if isinstance(place, int) else place for place in places]
+        return Saved(tuple(mid for mid, _ in pairs), tuple(prev for _, prev in pairs))
+
+
+def _second_after(instant: float) -> int:
+    """The tables' time for a Unix time: alive before it, gone from it on."""
+    return math.ceil(instant)
+
+
+HIGHEST = "SELECT highest FROM msg_end WHERE id = 1"
+FIND = """
+    SELECT position, push_id, skey, mid, prev, kept_until FROM msg_receipt WHERE push_id = ANY(%b)"""
+FORGET = "DELETE FROM msg_receipt WHERE position = ANY(%b)"
+RAISE_MARKS = """
+    INSERT INTO msg_key (skey, mark, prev, messages, soonest)
+    SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[])
+    ON CONFLICT (skey) DO UPDATE SET
+        prev = msg_key.mark,
+        mark = GREATEST(msg_key.mark + excluded.messages, excluded.mark),
+        messages = msg_key.messages + excluded.messages,
+        soonest = LEAST(msg_key.soonest, excluded.soonest)
+    RETURNING skey, prev, messages, soonest"""
+ADD_BODIES = """
+    INSERT INTO msg_body (id, ttl, msg) SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[])"""
+# what a stranger put where our message goes has to go: the mark says which ids are ours
+ADD_MESSAGES = """
+    INSERT INTO private_msg (skey, mid, ttl, msg, body)
+    SELECT * FROM unnest(%b::text[], %b::bigint[], %b::bigint[], %b::bytea[], %b::bigint[])
+    ON CONFLICT (skey, mid) DO UPDATE SET
+        ttl = excluded.ttl, msg = excluded.msg, body = excluded.body"""
+MOVE_END = """
+    INSERT INTO msg_end (id, position, highest, revocation, version)
+    SELECT * FROM unnest(%b::integer[], %b::bigint[], %b::bigint[], %b::bigint[], %b::integer[])
+    ON CONFLICT (id) DO UPDATE SET
+        position = msg_end.position + excluded.position,
+        highest = GREATEST(msg_end.highest, excluded.highest),
+        revocation = msg_end.revocation + excluded.revocation
+    RETURNING position, highest, revocation"""
+ADD_RECEIPTS = """
+    INSERT INTO msg_receipt (position, push_id, skey, mid, prev, kept_until)
+    SELECT * FROM unnest(
+        %b::bigint[], %b::bytea[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[])"""
