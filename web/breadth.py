@@ -12,6 +12,7 @@ HTTP/2 where a client upgrades to it. The known bugs of Hypercorn and quart-trio
     b  a client that does not read blocks the drain for ever: it has `write_timeout`, and no more at the end
     c  an empty binary WebSocket message becomes None: it is b""
     d  WebSockets are cut off at the drain: they are told 1001
+       a request that is only half there holds the drain up: it has `half_sent_timeout`
     e  a WebSocket upgrade that was refused leaves its connection open, without a timer: it ends
     f  a client that leaves is remembered for a last idle time-out: it is forgotten at once
        after 1,000 requests a connection is closed: never
@@ -28,11 +29,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+import h11
 import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.trio.lifespan import Lifespan
 from hypercorn.trio.task_group import TaskGroup
@@ -96,8 +99,9 @@ class Breadth:
     ) -> None:
         """Start the application, and drain and stop it when `stop` is set.
 
-        Draining: idle connections are closed, WebSockets told 1001, running requests have
-        `drain_timeout`, then they are cut. Connections run in the tasks that called `take`.
+        Draining: idle connections are closed, WebSockets told 1001, half-sent requests cut soon,
+        running ones have `drain_timeout`, then they are cut. Connections run in the tasks that
+        called `take`.
 
         Raises:
             hypercorn.utils.LifespanFailureError: the application could not start or stop.
@@ -144,11 +148,19 @@ class Breadth:
             async with trio.open_nursery() as nursery:
                 for connection in tuple(self._connections):
                     nursery.start_soon(connection.say_goodbye)
+                nursery.start_soon(self._cut_half_sent)
                 while self._connections:
                     self._changed = trio.Event()
                     await self._changed.wait()
+                nursery.cancel_scope.cancel()
         for connection in tuple(self._connections):
             connection.cut()
+
+    async def _cut_half_sent(self) -> None:
+        await trio.sleep(self._limits.half_sent_timeout)
+        for connection in tuple(self._connections):
+            if connection.is_half_sent:
+                connection.cut()
 
 
 class _Websocket(TrioASGIWebsocketConnection):
@@ -245,6 +257,16 @@ class _Connection(TCPServer):
             if scope.cancelled_caught:
                 return False
         return True
+
+    @property
+    def is_half_sent(self) -> bool:
+        """Whether the rest of a request is waited for, and nothing was answered yet."""
+        protocol = self.protocol.protocol
+        return (
+            isinstance(protocol, H11Protocol)
+            and protocol.connection.their_state is h11.SEND_BODY
+            and protocol.connection.our_state is h11.SEND_RESPONSE
+        )
 
     async def say_goodbye(self) -> None:
         """Repair d: end a WebSocket with 1001, and its handler as if the client had left."""

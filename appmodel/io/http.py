@@ -86,14 +86,15 @@ class FrontDoor:
     ) -> None:
         """Serve until `stop` is set and every connection has ended.
 
-        Draining: the listening sockets and idle connections are closed at once; running requests
-        have `drain_timeout`, and their answers say `Connection: close`; then they are cancelled.
+        Draining: the listening sockets and idle connections are closed at once, half-sent requests
+        soon; running requests have `drain_timeout`, and their answers say `Connection: close`; then
+        they are cancelled.
         A fallback and those who took a connection over have to watch `stop` themselves.
         """
         limits = self._service.limits
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
-            nursery.start_soon(self._close_idle, stop)
+            nursery.start_soon(self._hurry_all, stop)
             await serve_wires(
                 sockets,
                 self._serve_wire,
@@ -130,11 +131,14 @@ class FrontDoor:
             for connection in tuple(self._service.connections):
                 connection.cut_if_overdue(now)
 
-    async def _close_idle(self, stop: trio.Event) -> None:
+    async def _hurry_all(self, stop: trio.Event) -> None:
         await stop.wait()
         self._service.stopping = True
         for connection in tuple(self._service.connections):
-            connection.cut_if_idle()
+            connection.hurry(trio.current_time())
+        await trio.sleep(self._service.limits.half_sent_timeout)  # `_sweep` may come a second later
+        for connection in tuple(self._service.connections):
+            connection.cut_if_overdue(trio.current_time())
 
 
 def _ignore(_bug: BaseException) -> None:

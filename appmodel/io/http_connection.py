@@ -12,6 +12,9 @@ one sweep cuts those that are overdue.
     a head                  head_timeout         408, closed
     a body                  body_timeout         408, closed
     the client to read      write_timeout        closed
+
+When the node stops, who is between two requests is closed at once, and who is in the middle of one has
+`half_sent_timeout` for the bytes that are waited for: a stop does not wait for a client that says nothing.
 """
 
 import math
@@ -116,15 +119,16 @@ class Connection:
             if self._scope.cancelled_caught:
                 self._tell_why()
             # unread bytes would make the close a reset, which destroys a refusal on its way
-            linger = 0.0 if self._reader.between_requests else self._service.limits.linger
-            await self._wire.aclose(linger=linger)
+            await self._wire.aclose(linger=0.0 if self._reader.between_requests else self._linger)
         finally:
             self._service.connections.discard(self)
 
-    def cut_if_idle(self) -> None:
-        """End it if it is between two requests: nothing is lost."""
+    def hurry(self, now: float) -> None:
+        """The node stops: end it if it is between two requests, and do not wait long for half a one."""
         if self._waiting is Waiting.IDLE or self._waiting is Waiting.FIRST:
             self._scope.cancel()
+        elif self._waiting is not Waiting.NOTHING:
+            self._read_due = min(self._read_due, now + self._service.limits.half_sent_timeout)
 
     def cut_if_overdue(self, now: float) -> None:
         """End it if the client took too long. `now` is trio's time."""
@@ -135,6 +139,15 @@ class Connection:
             if self._waiting is Waiting.HEAD or self._waiting is Waiting.BODY:
                 self._cut_for = self._waiting.value
             self._scope.cancel()
+
+    @property
+    def _linger(self) -> float:
+        limits = self._service.limits
+        return (
+            min(limits.linger, limits.half_sent_timeout)
+            if self._service.stopping
+            else limits.linger
+        )
 
     async def _serve_requests(self) -> None:
         reader, find = self._reader, self._service.routes.find
@@ -154,7 +167,12 @@ class Connection:
 
     def _wait_for(self, what: Waiting, timeout: float) -> None:
         self._waiting = what
-        self._read_due = math.inf if timeout == math.inf else trio.current_time() + timeout
+        if timeout == math.inf:
+            self._read_due = math.inf
+            return
+        if self._service.stopping:
+            timeout = min(timeout, self._service.limits.half_sent_timeout)
+        self._read_due = trio.current_time() + timeout
 
     async def _receive_head(self) -> bool:
         """Wait for bytes of a request; False if there will be none."""

@@ -25,4 +25,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     drain_timeout: Duration = Duration(
         10
     )  # for running requests after a stop; then they are cancelled
+    half_sent_timeout: Duration = Duration(
+        1
+    )  # after a stop, for the rest of what a client is sending; 408
     linger: Duration = Duration(2)  # reading on after a refusal, so that the client can read it

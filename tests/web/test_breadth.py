@@ -399,6 +399,21 @@ async def test_drain_finishes_what_runs() -> None:
         await house.ended.wait()
 
 
+async def test_drain_does_not_wait_for_half_a_request() -> None:
+    """A client that says nothing more is cut soon; what runs has its time, also a stream."""
+    async with open_house(drain_timeout=Duration(3600), half_sent_timeout=SOON) as house:
+        half, running = await house.connect(), await house.connect()
+        await half.send_all(b"POST /quart HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf")
+        await running.send_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+        house.stop.set()
+
+        assert await to_end(half) == b""
+        assert (await to_end(running)).endswith(b"\r\n\r\ndone")
+        await house.ended.wait()
+
+
 @asynccontextmanager
 async def open_websocket(house: House) -> AsyncIterator[trio_websocket.WebSocketConnection]:
     """A WebSocket client; trio-websocket forgets to close the socket when the server closes first."""

@@ -795,6 +795,60 @@ async def test_drain_closes_idle_and_finishes_running() -> None:
             await house.connect()
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"POST /echo HT", b"HTTP/1.1 408 "),
+        (b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", b"HTTP/1.1 408 "),
+        (
+            b"POST /stream HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"HTTP/1.1 200 ",
+        ),
+    ],
+    ids=["head", "body", "stream"],
+)
+async def test_drain_does_not_wait_for_half_a_request(sent: bytes, told: bytes) -> None:
+    """A client that says nothing more is cut soon, whatever the time for running requests."""
+
+    async def read_all(given: Request) -> Response:
+        async def answer() -> AsyncIterator[bytes]:
+            yield b"begun"
+            assert given.chunks is not None
+            async for chunk in given.chunks:
+                yield chunk
+
+        return Response(body=answer())
+
+    stream = Route(method="POST", path="/stream", handler=read_all, streams=True)
+    async with open_house(ECHO, stream, drain_timeout=3600, half_sent_timeout=SOON) as house:
+        client = await house.connect()
+        await client.send(sent)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+
+        house.stop.set()
+
+        assert (await client.to_end()).startswith(told)
+        await house.ended.wait()
+
+
+async def test_drain_lets_a_request_that_still_comes_be_answered() -> None:
+    """Who is sending when the node stops gets an answer, also if the body begins only then."""
+    async with open_house(ECHO, drain_timeout=3600, half_sent_timeout=3600) as house:
+        client = await house.connect()
+        await client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Le")
+        await trio.testing.wait_all_tasks_blocked(0.02)
+
+        house.stop.set()
+        await client.send(b"ngth: 9\r\n\r\nhalf")
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await client.send(b" half")
+
+        answer = await client.answer()
+        assert (answer.status, answer.body) == (200, b"half half")
+        assert answer.headers["connection"] == "close"
+        await house.ended.wait()
+
+
 async def test_drain_is_bounded() -> None:
     """A handler that never ends, and a client that never reads, are cut when the grace is over."""
 
