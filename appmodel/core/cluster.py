@@ -129,6 +129,21 @@ class ClusterView(msgspec.Struct, frozen=True, dict=True):
         return groups
 
 
+def with_absent(now: Iterable[Node], before: Iterable[Node]) -> tuple[Node, ...]:
+    """The nodes of `now`, and those of `before` of which no process is there, unless they were leaving.
+
+    After the registry itself was away, all nodes register again, each in its time.
+    """
+    nodes = list(now)
+    there = {(node.role, node.name) for node in nodes}
+    nodes += [
+        node
+        for node in before
+        if (node.role, node.name) not in there and node.state is not State.DRAINING
+    ]
+    return tuple(sorted(nodes, key=lambda node: (node.role, node.name)))
+
+
 @lru_cache(maxsize=16)  # 3 ms a ring: views that differ in an address share it
 def _ring(kind: RingKind, weights: tuple[tuple[str, int], ...]) -> Ring:
     if kind is RingKind.MURMUR:

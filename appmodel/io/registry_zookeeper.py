@@ -11,6 +11,9 @@ connection that is back, a node to announce; and once in a while it is read with
     back, same session   follows it     None
     back, new session    follows it     None, as soon as the same nodes are registered again
 
+After ZooKeeper was away, all sessions may be over, and every node registers again in its own time. So a
+node that was in the view and is not in the tree keeps its place for one session time.
+
 Source: spec/gopush.md section 4, where a process that loses ZooKeeper for a moment kills itself (C3), comets
 know the ring only from a web node (C6), and a change of data is never seen.
 """
@@ -25,7 +28,7 @@ from datetime import UTC, datetime
 import structlog
 import trio
 
-from appmodel.core.cluster import ClusterView, Node, RingKind, Role
+from appmodel.core.cluster import ClusterView, Node, RingKind, Role, with_absent
 from appmodel.core.mending import Create, Delete, Plan, Rewrite, Step, plan
 from appmodel.core.znodes import (
     DEFAULT_ROOTS,
@@ -73,6 +76,8 @@ class ZooKeeperRegistry:
         self._client: ZooKeeperClient | None = None
         self._away: _Away | None = None
         self._link: Link | None = None  # what the client said last
+        self._patient_until = 0.0  # trio's time: who is missing may still come back
+        self._withdrawn: set[tuple[Role, str]] = set()
         self._warned = False  # that others may not see us
         self.problem: str | None = None  # why we cannot do our work although ZooKeeper is there
         self._wake = trio.Event()
@@ -114,6 +119,7 @@ class ZooKeeperRegistry:
         """
         encode_node(node)
         is_new = (node.role, node.name) not in self._announced
+        self._withdrawn.discard((node.role, node.name))
         self._announced[node.role, node.name] = node
         if not await self._settle() and is_new and self.problem is not None:
             self._announced.pop((node.role, node.name), None)
@@ -129,6 +135,7 @@ class ZooKeeperRegistry:
             await trio.lowlevel.checkpoint()
             return
         del self._announced[node.role, node.name]
+        self._withdrawn.add((node.role, node.name))
         await self._settle()
 
     async def wait_newer(self, version: int) -> ClusterView:
@@ -186,18 +193,25 @@ class ZooKeeperRegistry:
                     failures = min(failures + 1, 10)
                     await trio.sleep(random.uniform(0, pause))  # noqa: S311
                     self._wake.set()
-            with trio.move_on_after(
-                self._refresh if client.session is not None else GLANCE
-            ) as waited:
+            with trio.move_on_after(self._pause(client)) as waited:
                 await self._wake.wait()
             self._warn_when_unseen()
             if client.has_ended and (waited.cancelled_caught or self._link is Link.LOST):
                 return
 
+    def _pause(self, client: ZooKeeperClient) -> float:
+        """Seconds to the next round, unless something changes."""
+        if client.session is None:
+            return GLANCE
+        patience = self._patient_until - trio.current_time()
+        return min(self._refresh, patience) if patience > 0 else self._refresh
+
     async def _round(self, client: ZooKeeperClient, session: int) -> None:
         """Read all, tell what is new, mend what is ours."""
         asked = self._asked
         tree, excess = await self._read(client)
+        if self._away is not None:
+            self._patient_until = trio.current_time() + client.session_time
         reading = read_tree(tree, self._roots)
         self._publish(Reading(reading.entries, reading.wishes, {**reading.nonsense, **excess}))
         steps = plan(reading, tree, self._announced.values(), session, self._roots)
@@ -237,17 +251,21 @@ class ZooKeeperRegistry:
             raise forbidden
 
     def _publish(self, reading: Reading) -> None:
-        known = self._reading.nonsense
-        new = [(path, why) for path, why in reading.nonsense.items() if known.get(path) != why]
+        told = self._reading.nonsense
+        new = [(path, why) for path, why in reading.nonsense.items() if told.get(path) != why]
         self.nonsense += len(new)
         for path, why in new[:MAX_LINES]:
             log.warning("nonsense in the registry", path=path, why=why)
         if len(new) > MAX_LINES:
             log.warning("more nonsense in the registry", count=len(new) - MAX_LINES)
         self._reading = reading
-        if reading.nodes != self._view.nodes:
+        nodes = reading.nodes
+        if trio.current_time() < self._patient_until:
+            known = [n for n in self._view.nodes if (n.role, n.name) not in self._withdrawn]
+            nodes = with_absent(nodes, known)
+        if nodes != self._view.nodes:
             version, ring = self._view.version + 1, self._view.ring_kind
-            self._view = ClusterView(version, reading.nodes, ring)
+            self._view = ClusterView(version, nodes, ring)
             self._tell()
 
     def _be_settled(self, asked: int, session: int) -> None:

@@ -13,9 +13,9 @@ import pytest
 import structlog.testing
 import trio
 from kazoo.client import KazooClient
-from kazoo.security import READ_ACL_UNSAFE
+from kazoo.security import ACL, ANYONE_ID_UNSAFE, READ_ACL_UNSAFE, Permissions
 
-from appmodel.core.cluster import Node, Role, State
+from appmodel.core.cluster import ClusterView, Node, Role, State
 from appmodel.core.znodes import Roots, Wish, encode_node
 from appmodel.errors import BadInput, ConfigError, Forbidden, Unavailable
 from appmodel.io.registry_zookeeper import MAX_NODES, ZooKeeperRegistry, open_zookeeper
@@ -25,6 +25,7 @@ from tools.servers.daemon import Missing, free_port
 from tools.servers.zookeeper import Server, ensemble, hosts, leader, zookeeper
 
 C1 = Node(Role.COMET, "c1", 7, rpc="h:1", ws=("h:2",))
+NOT_CREATE = Permissions.ALL & ~Permissions.CREATE
 SECOND = msgspec.structs.replace(C1, incarnation=8, rpc="h:8")
 
 
@@ -295,16 +296,25 @@ async def test_what_strangers_do_to_our_entry_is_mended(
 ) -> None:
     """Overwritten, or deleted, or all of the tree taken away: it is there again."""
     await ours.register(C1)
-    (entry,) = stranger.lists("/c1")
-    path = f"{stranger.roots.comet}/c1/{entry}"
-    for harm in (
-        lambda: stranger.zk.set(path, b"nonsense"),
-        lambda: stranger.zk.delete(path),
-        lambda: stranger.zk.delete(stranger.roots.comet, recursive=True),
-    ):
-        version = ours.view.version
+    root = stranger.roots.comet
 
-        await trio.to_thread.run_sync(harm)
+    def overwrite(path: str) -> None:
+        stranger.zk.set(path, b"nonsense")
+
+    def delete(path: str) -> None:
+        stranger.zk.delete(path)
+
+    def delete_all(path: str) -> None:
+        together = stranger.zk.transaction()
+        for each in (path, f"{root}/c1", root):
+            together.delete(each)
+        assert together.commit() == [True] * 3
+
+    for harm in (overwrite, delete, delete_all):
+        version = ours.view.version
+        (entry,) = await trio.to_thread.run_sync(stranger.lists, "/c1")
+
+        await trio.to_thread.run_sync(harm, f"{root}/c1/{entry}")
 
         await until(ours, lambda view, seen=version: view.version > seen and view.nodes == (C1,))  # type: ignore[misc]  # mypy: a default in a lambda
 
@@ -357,6 +367,27 @@ async def test_a_place_that_we_may_only_read_refuses_a_node(
     await ours.register(heavy)
     assert ours.view.nodes == (heavy,)
     assert ours.trouble is None
+
+
+async def test_a_node_that_may_not_come_back_holds_up_no_other(
+    roots: Roots, ours: ZooKeeperRegistry, stranger: Stranger
+) -> None:
+    """Somebody took its entry and our permission; the other nodes of the process go on."""
+    await ours.register(Node(Role.MESSAGE, "m1", rpc="h:1"))
+    await ours.register(COMET)
+
+    def close_messages() -> None:
+        stranger.zk.set_acls(roots.message, [ACL(NOT_CREATE, ANYONE_ID_UNSAFE)])
+        (entry,) = stranger.zk.get_children(roots.message)
+        stranger.zk.delete(f"{roots.message}/{entry}")
+
+    await trio.to_thread.run_sync(close_messages)
+    await eventually(lambda: ours.trouble is not None)
+    heavy = msgspec.structs.replace(COMET, weight=3)
+
+    await ours.register(heavy)
+
+    await until(ours, lambda view: view.nodes == (heavy,))
 
 
 async def test_a_start_without_zookeeper_ends_in_time() -> None:
@@ -414,6 +445,23 @@ async def pair_on(servers: list[Server]) -> AsyncIterator[list[ZooKeeperRegistry
         yield [ours, theirs]
 
 
+async def views_from(
+    nursery: trio.Nursery, registries: list[ZooKeeperRegistry]
+) -> list[ClusterView]:
+    """Every view that they publish from now on, until the nursery ends."""
+    shown: list[ClusterView] = []
+
+    async def collect(registry: ZooKeeperRegistry) -> None:
+        view = registry.view
+        while True:
+            view = await registry.wait_newer(view.version)
+            shown.append(view)
+
+    for registry in registries:
+        nursery.start_soon(collect, registry)
+    return shown
+
+
 async def test_nobody_leaves_when_the_leader_is_killed(members: list[Server]) -> None:
     """The view stays as it is, and what happens after is seen."""
     async with pair_on(members) as (ours, theirs):
@@ -429,8 +477,8 @@ async def test_nobody_leaves_when_the_leader_is_killed(members: list[Server]) ->
 
 
 async def test_the_last_view_stays_while_all_servers_are_frozen(members: list[Server]) -> None:
-    """Longer than a session: all nodes stay in it, the trouble is told, and it ends by itself."""
-    async with pair_on(members) as pair:
+    """Longer than a session: all nodes stay in it, also while each of them comes back; the trouble is told."""
+    async with pair_on(members) as pair, trio.open_nursery() as nursery:
         seen = [registry.view.nodes for registry in pair]
         with structlog.testing.capture_logs() as logs:
             for server in members:
@@ -440,6 +488,7 @@ async def test_the_last_view_stays_while_all_servers_are_frozen(members: list[Se
                     await eventually(lambda r=registry: "is away since" in (r.trouble or ""))  # type: ignore[misc]  # mypy: a default in a lambda
                     await eventually(lambda r=registry: "may not see us" in (r.trouble or ""))  # type: ignore[misc]
                 assert [registry.view.nodes for registry in pair] == seen
+                shown = await views_from(nursery, pair)
             finally:
                 for server in members:
                     server.daemon.signal(signal.SIGCONT)
@@ -447,6 +496,8 @@ async def test_the_last_view_stays_while_all_servers_are_frozen(members: list[Se
             for registry in pair:
                 await eventually(lambda r=registry: r.trouble is None)  # type: ignore[misc]
                 await until(registry, lambda view: len(view.comets) == 2)
+            nursery.cancel_scope.cancel()
+        assert all(len(view.comets) == 2 for view in shown)
         warned = [line for line in logs if line["event"] == "others may not see us"]
         assert [line["seconds"] for line in warned] == [SESSION, SESSION]
 
