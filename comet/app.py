@@ -202,6 +202,7 @@ class _Doors:
                 secret=self._context.rpc_secret,
                 stop=self.no_more_calls,
                 limits=self._context.rpc_limits,
+                counts=self._context.rpc_counts,
             )
         )
         bound = config.advertise or str(bound_to(sockets))

@@ -1,6 +1,6 @@
 """The message node: keeps what was not delivered, and the facts that all nodes share.
 
-    8070 message.rpc    store and ledger for comet and web nodes; not in an all-in-one node
+    8070 message.rpc    store and ledger for comet and web nodes; not in a node that is all alone
     8071 message.ops    /metrics /healthz /readyz
 
 All-in-one, the other parts get the store itself. Stopping: calls that have begun end, then what
@@ -21,6 +21,7 @@ from appmodel.runtime.config import require_safe
 from appmodel.runtime.ops import ops_routes
 from appmodel.runtime.service import Address, Context, NodePart
 from message.config import MessageConfig
+from message.io.alone import register_alone
 from message.io.rpc_api import serve_calls
 from message.io.sweeper import sweep_for_ever
 from message.stores.memory import MemoryStore
@@ -35,7 +36,7 @@ async def serve(
     """The life of a message node.
 
     Raises:
-        ConfigError: the store cannot be opened, or an address is taken.
+        ConfigError: the store cannot be opened or is not shared, or an address is taken.
     """
     config = context.settings.section(MessageConfig)
     async with open_store(config) as store, trio.open_nursery() as nursery:
@@ -46,11 +47,11 @@ async def serve(
         async with trio.open_nursery() as listeners:
             addresses = [open_ops(context, config, stop, listeners)]
             announced = Node(Role.MESSAGE, context.settings.node.name, incarnation=time.time_ns())
-            if context.parts == {NODE.name}:
+            if context.parts == {NODE.name} or context.settings.registry.kind != "embedded":
                 addresses.append(open_calls(context, config, store, stop, listeners))
                 dialled = config.rpc.advertise or addresses[-1].url.removeprefix("rpc://")
                 announced = Node(Role.MESSAGE, announced.name, announced.incarnation, rpc=dialled)
-            await context.registry.register(announced)
+            await register_alone(context.registry, announced, config.store)
             task_status.started(addresses)
             await stop.wait()
             await context.registry.withdraw(announced)
@@ -107,6 +108,7 @@ def open_calls(
             store,
             secret=context.rpc_secret,
             limits=context.rpc_limits,
+            counts=context.rpc_counts,
             stop=stop,
         )
     )

@@ -30,6 +30,7 @@ from appmodel.core.message import Feed, Save, Saved
 from appmodel.errors import NotStored, OutcomeUnknown, PushError, Unavailable
 from appmodel.io.calls import DELETE, FEED, SWEEP, Call, RemoteStore
 from appmodel.io.rpc_client import Pending, RpcClient
+from appmodel.io.rpc_strangers import RpcCounts
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -66,6 +67,7 @@ class MessageNodes:
         *,
         hedge: float,
         me: str,
+        counts: RpcCounts,
     ) -> None:
         """`client` may raise Unavailable. `hedge` in seconds. `me`: who asks, so where it begins."""
         self._registry = registry
@@ -74,7 +76,7 @@ class MessageNodes:
         self._me = me
         self._ranked: tuple[int, list[Node]] = (-1, [])  # of a version of the view
         self._suspects: dict[str, _Suspect] = {}  # by address
-        self.hedges = 0  # calls that went to one more node because the others were silent
+        self._counts = counts
 
     async def call(
         self,
@@ -94,7 +96,7 @@ class MessageNodes:
         nodes = self._in_order()
         with _Race(call, argument, end, self._suspect) as race:
             for number, node in enumerate(nodes, 1):
-                self.hedges += race.is_open
+                self._counts.hedges += race.is_open
                 race.ask(node, self._client)
                 following = nodes[number] if number < len(nodes) else None
                 if await race.is_won(self._ask_next_at(following, end, race)):

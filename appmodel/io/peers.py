@@ -21,6 +21,7 @@ from appmodel.io.calls import RemoteLedger, RemotePusher
 from appmodel.io.message_nodes import MessageNodes, SharedStore
 from appmodel.io.rpc_client import RpcClient
 from appmodel.io.rpc_link import DEFAULT_LIMITS, RpcLimits
+from appmodel.io.rpc_strangers import RpcCounts
 
 
 class Peers:
@@ -33,13 +34,15 @@ class Peers:
         secret: bytes | None = None,
         limits: RpcLimits = DEFAULT_LIMITS,
         me: str = "",
+        counts: RpcCounts | None = None,
     ) -> None:
         """`me`: this node's name; nodes of other names begin with other message nodes."""
+        self._counts = counts or RpcCounts()
         self._registry = registry
         self._secret = secret
         self._limits = limits
         self._pushers: list[tuple[Node, Pusher]] = []
-        nodes = MessageNodes(registry, self.client, hedge=limits.hedge, me=me)
+        nodes = MessageNodes(registry, self.client, hedge=limits.hedge, me=me, counts=self._counts)
         self._store: OfflineStore = SharedStore(nodes, limits.call_timeout)
         self._ledger: Ledger = RemoteLedger(nodes, limits.call_timeout)
         self._clients: dict[str, RpcClient] = {}
@@ -106,7 +109,9 @@ class Peers:
         client = self._clients.get(node.rpc)
         if client is None:
             try:
-                client = RpcClient(node.rpc, secret=self._secret, limits=self._limits)
+                client = RpcClient(
+                    node.rpc, secret=self._secret, limits=self._limits, counts=self._counts
+                )
             except ConfigError as error:
                 raise Unavailable(f"{node.role} node {node.name!r}: {error}") from None
             self._clients[node.rpc] = client

@@ -19,7 +19,7 @@ import socket
 from collections.abc import Callable
 from itertools import islice
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 import msgspec
 import structlog
@@ -29,12 +29,12 @@ from appmodel.errors import (
     ConfigError,
     OutcomeUnknown,
     PushError,
-    RemoteProtocolError,
     TooLarge,
     Unavailable,
 )
 from appmodel.io.calls import Call
 from appmodel.io.rpc_link import DEFAULT_LIMITS, RpcLimits, RpcLink, reason
+from appmodel.io.rpc_strangers import RpcCounts
 from appmodel.io.wire import Wire
 from appmodel.protocol import rpc
 
@@ -51,9 +51,14 @@ class RpcClient:
     """All calls to one address. Its owner keeps `run` running in a nursery."""
 
     def __init__(
-        self, address: str, *, secret: bytes | None, limits: RpcLimits = DEFAULT_LIMITS
+        self,
+        address: str,
+        *,
+        secret: bytes | None,
+        limits: RpcLimits = DEFAULT_LIMITS,
+        counts: RpcCounts | None = None,
     ) -> None:
-        """For `address`, a "host:port"; of IPv6 "[::1]:6970".
+        """For `address`, a "host:port"; of IPv6 "[::1]:6970". `counts` are those of the process.
 
         Raises:
             ConfigError: it is none, or is not on loopback and there is no secret.
@@ -64,12 +69,14 @@ class RpcClient:
             raise ConfigError("rpc.secret", "", f"the cluster's secret, to call {address}")
         self._secret = secret or b""
         self._limits = limits
+        self._counts = counts or RpcCounts()
         self._last_id = 0
         self._waiting: dict[int, Pending[Any]] = {}  # by id, in order
         self._waiting_bytes = 0
         self._sent: dict[int, Pending[Any]] = {}
         self._link: RpcLink | None = None
         self._away: str | None = None  # why a call fails now
+        self._said: str | None = None  # the reason that was logged for it
         self._wanted = trio.Event()
         self._scope = trio.CancelScope()
         self._when_idle: Callable[[], object] | None = None  # leaving: what is left to do
@@ -128,12 +135,11 @@ class RpcClient:
             with self._scope:
                 await self._wanted.wait()
                 while True:
-                    link, why = await self._connect()
+                    link, failure = await self._connect()
                     if link is not None:
-                        failures, why = 0, await self._converse(link)
-                    if self._away is None:  # else it has been said
-                        log.warning("rpc connection lost", address=self.address, why=why)
-                    self._lose(why)
+                        failures, failure = 0, await self._converse(link)
+                    self._note(failure)
+                    self._lose(failure.why)
                     pause = self._limits.retry_pause * 2.0 ** min(failures, 30)
                     pause = min(pause, self._limits.max_retry_pause)
                     failures += 1
@@ -164,12 +170,21 @@ class RpcClient:
             return OutcomeUnknown(f"{where}; it may have happened")
         return Unavailable(f"{where}; it was not sent")
 
-    async def _connect(self) -> tuple[RpcLink | None, str]:
+    def _note(self, failure: "_Failure") -> None:
+        """Count it, and log it unless the last one was the same."""
+        if self._when_idle is not None:
+            return  # it left in peace
+        self._counts.failures[failure.reason] += 1
+        if failure.reason != self._said:
+            self._said = failure.reason
+            log.warning("rpc connection lost", address=self.address, **failure._asdict())
+
+    async def _connect(self) -> tuple[RpcLink | None, "_Failure"]:
         """A link that has proved itself, or why there is none."""
         wire: Wire | None = None
         link: RpcLink | None = None
         timeout = self._limits.connect_timeout
-        why = f"no connection within {timeout:g} s"
+        failure = _Failure("silence", f"no connection within {timeout:g} s")
         try:
             with trio.move_on_after(timeout):
                 wire = await _dial(self._host, self._port)
@@ -182,17 +197,19 @@ class RpcClient:
                 )
                 await made.shake_hands()
                 link = made
-        except (OSError, UnicodeError, trio.BrokenResourceError, RemoteProtocolError) as error:
-            why = reason(error)
+        except rpc.RpcProtocolError as error:
+            failure = _Failure(error.fault, str(error))
+        except (OSError, UnicodeError, trio.BrokenResourceError) as error:
+            failure = _Failure("unreachable" if wire is None else "hangup", reason(error))
         finally:
             if wire is not None and link is None:
                 wire.close()
-        return link, why
+        return link, failure
 
-    async def _converse(self, link: RpcLink) -> str:
+    async def _converse(self, link: RpcLink) -> "_Failure":
         """Carry calls over `link` until it ends; why it has."""
         log.info("rpc connected", address=self.address)
-        self._link, self._away = link, None
+        self._link, self._away, self._said = link, None, None
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.write)
@@ -204,7 +221,7 @@ class RpcClient:
                 nursery.cancel_scope.cancel()
         finally:
             link.close("it was closed here")
-        return link.end or ""
+        return _Failure(link.fault or "lost", link.end or "")
 
     def _send_waiting(self) -> None:
         """Hand what waits to the link, which is about to write."""
@@ -281,6 +298,13 @@ class RpcClient:
             )
 
 
+class _Failure(NamedTuple):
+    """Of a connection: its reason (rpc_strangers.py), and in more words."""
+
+    reason: str
+    why: str
+
+
 class Pending(Generic[Result]):
     """A call on its way: `with` it until it is done, or until nobody wants its result."""
 
@@ -303,9 +327,9 @@ class Pending(Generic[Result]):
         self.call = call
         self.argument = argument
         self.seconds = seconds  # that it may take
-        self.deadline = min(  # on trio's clock: what the other node is told
-            trio.current_time() + seconds, trio.current_effective_deadline()
-        )
+        now = trio.current_time()
+        # On trio's clock: what the other node is told. In a scope that is cancelled it is -inf.
+        self.deadline = max(now, min(now + seconds, trio.current_effective_deadline()))
         self.lot = trio.lowlevel.ParkingLot() if lot is None else lot  # an empty one is false
         self._answer: msgspec.Raw | None = None
         self._error: PushError | None = None

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import trio
 
-from appmodel.errors import RemoteProtocolError
 from appmodel.io.wire import Wire
 from appmodel.protocol import rpc
 
@@ -27,6 +26,7 @@ class RpcLimits:
     max_calls: int = 1024  # of one connection at once; no less on servers than on their clients
     max_waiting: int = 64 * 1024 * 1024  # bytes of a connection that wait to be sent or answered
     max_connections: int = 1024  # of one server
+    handshakes_per_address: int = 64  # at once: peers that have not proved themselves
     connect_timeout: float = 2.0  # from dialling to the end of the handshake
     write_timeout: float = 30.0  # a peer that does not take one write by then is cut
     ping_interval: float = 5.0  # a peer that is silent for twice as long is cut
@@ -73,6 +73,7 @@ class RpcLink:
         self._reads = 0
         self._listening = False
         self.end: str | None = None  # why it is over
+        self.fault: rpc.Fault | None = None  # the peer's, if that is why
 
     @property
     def owed(self) -> int:
@@ -83,7 +84,7 @@ class RpcLink:
         """Prove the secret to each other. The deadline is the caller's.
 
         Raises:
-            RemoteProtocolError: a stranger.
+            RpcProtocolError: a stranger.
             trio.BrokenResourceError: the connection broke.
         """
         while True:
@@ -121,8 +122,12 @@ class RpcLink:
                 frames = self._connection.receive_data(data)
             except trio.ClosedResourceError:
                 return []  # `close` has said why
-            except (trio.BrokenResourceError, RemoteProtocolError) as error:
+            except trio.BrokenResourceError as error:
                 self.close(reason(error))
+                return []
+            except rpc.RpcProtocolError as error:
+                self.fault = error.fault
+                self.close(str(error))
                 return []
             finally:
                 self._listening = False

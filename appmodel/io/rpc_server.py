@@ -23,12 +23,12 @@ from appmodel.errors import (
     ConfigError,
     OutcomeUnknown,
     PushError,
-    RemoteProtocolError,
     TooLarge,
     Unavailable,
 )
 from appmodel.io.listener import is_loopback, serve_wires
-from appmodel.io.rpc_link import DEFAULT_LIMITS, RpcLimits, RpcLink
+from appmodel.io.rpc_link import DEFAULT_LIMITS, RpcLimits, RpcLink, reason
+from appmodel.io.rpc_strangers import RpcCounts, Strangers
 from appmodel.io.wire import Wire
 from appmodel.protocol import rpc
 
@@ -50,6 +50,7 @@ async def serve_rpc(
     secret: bytes | None,
     stop: trio.Event,
     limits: RpcLimits = DEFAULT_LIMITS,
+    counts: RpcCounts | None = None,
 ) -> None:
     """Serve until `stop` is set and what had begun has ended.
 
@@ -59,6 +60,7 @@ async def serve_rpc(
     Args:
         sockets: listening ones from `open_sockets`; owned by this call.
         secret: of the cluster; None or empty lets everybody in, on loopback only.
+        counts: of the process.
 
     Raises:
         ConfigError: no secret, and a socket that other machines can reach.
@@ -69,8 +71,17 @@ async def serve_rpc(
             sock.close()
         raise ConfigError("rpc.secret", "", f"the cluster's secret, to listen on {where}")
 
+    counts = counts or RpcCounts()
+    strangers = Strangers(counts, at_once=limits.handshakes_per_address)
+
     async def serve(wire: Wire) -> None:
-        await _Connection(wire, handlers, secret or b"", stop, limits).serve()
+        connection = _Connection(wire, handlers, secret or b"", stop, limits, strangers)
+        if await connection.is_one_of_us():
+            counts.connections += 1
+            try:
+                await connection.serve()
+            finally:
+                counts.connections -= 1
 
     await serve_wires(
         sockets,
@@ -78,6 +89,7 @@ async def serve_rpc(
         stop=stop,
         max_connections=limits.max_connections,
         grace=limits.drain_timeout,
+        on_trouble=lambda why, _: counts.refused.update([why]),
     )
 
 
@@ -85,22 +97,48 @@ class _Connection:
     """One client, and its calls in progress."""
 
     def __init__(
-        self, wire: Wire, handlers: Handlers, secret: bytes, stop: trio.Event, limits: RpcLimits
+        self,
+        wire: Wire,
+        handlers: Handlers,
+        secret: bytes,
+        stop: trio.Event,
+        limits: RpcLimits,
+        strangers: Strangers,
     ) -> None:
-        self._peer = str(wire.peer)
+        self._peer = wire.peer
         self._link = RpcLink(wire, rpc.Role.SERVER, secret=secret, limits=limits)
         self._handlers = handlers
         self._stop = stop
         self._limits = limits
+        self._strangers = strangers
         self._running = 0  # calls
         self._held = 0  # bytes of their arguments
         self._ended = trio.lowlevel.ParkingLot()  # where the reader waits for calls to end
 
+    async def is_one_of_us(self) -> bool:
+        """The handshake."""
+        host, strangers = self._peer.host, self._strangers
+        if not strangers.come(host):
+            strangers.refuse(host, "address", "too many of its address are in their handshake")
+            return False
+        try:
+            with trio.fail_after(self._limits.connect_timeout):
+                await self._link.shake_hands()
+        except rpc.RpcProtocolError as error:
+            strangers.refuse(host, error.fault, str(error))
+        except trio.BrokenResourceError as error:
+            strangers.refuse(host, rpc.Fault.HANGUP, reason(error))
+        except trio.TooSlowError:
+            strangers.refuse(host, "silence", "no handshake in time")
+        else:
+            return True
+        finally:
+            strangers.go(host)
+        return False
+
     async def serve(self) -> None:
-        """From the handshake to the end of the last call."""
-        if not await self._is_one_of_us():
-            return
-        log.info("rpc connection opened", peer=self._peer)
+        """From the first call to the end of the last one."""
+        log.info("rpc connection opened", peer=str(self._peer))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._link.write)
             nursery.start_soon(self._link.watch)
@@ -108,19 +146,9 @@ class _Connection:
             async with trio.open_nursery() as calls:
                 await self._read(calls)
             nursery.cancel_scope.cancel()
-        log.info("rpc connection closed", peer=self._peer, why=self._link.end)
-
-    async def _is_one_of_us(self) -> bool:
-        try:
-            with trio.fail_after(self._limits.connect_timeout):
-                await self._link.shake_hands()
-        except RemoteProtocolError as error:
-            log.warning("rpc connection refused", peer=self._peer, why=str(error))
-            return False
-        except trio.TooSlowError:
-            log.warning("rpc connection refused", peer=self._peer, why="no handshake in time")
-            return False
-        return True
+        if self._link.fault is not None:
+            self._strangers.refuse(self._peer.host, self._link.fault, self._link.end or "")
+        log.info("rpc connection closed", peer=str(self._peer), why=self._link.end)
 
     async def _tell_of_stop(self) -> None:
         await self._stop.wait()

@@ -44,6 +44,23 @@ class Role(enum.Enum):
     SERVER = b"server"
 
 
+class Fault(enum.StrEnum):
+    """How a peer broke the protocol."""
+
+    VERSION = "version"
+    SECRET = "secret"  # noqa: S105  the name of a fault
+    GARBAGE = "garbage"
+    HANGUP = "hangup"
+
+
+class RpcProtocolError(RemoteProtocolError):
+    """A peer broke the protocol: close its connection."""
+
+    def __init__(self, fault: Fault, message: str) -> None:
+        super().__init__(message)
+        self.fault = fault
+
+
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """Opens a connection. Later versions may add fields, never change the first two."""
 
@@ -150,7 +167,7 @@ class Connection:
         Call `data_to_send` after it: a hello is answered with a proof, a ping with a pong.
 
         Raises:
-            RemoteProtocolError: and nothing else, whatever the bytes. Then close.
+            RpcProtocolError: and nothing else, whatever the bytes. Then close.
         """
         if not data:
             return self._receive_end()
@@ -171,10 +188,11 @@ class Connection:
 
     def _receive_end(self) -> list[Frame]:
         if self._received:
-            raise RemoteProtocolError(f"it hung up {len(self._received)} bytes into a frame")
+            where = f"{len(self._received)} bytes into a frame"
+            raise RpcProtocolError(Fault.HANGUP, f"it hung up {where}")
         if not self.is_open:
-            raise RemoteProtocolError(
-                "it hung up during the handshake; is rpc.secret the same there?"
+            raise RpcProtocolError(
+                Fault.HANGUP, "it hung up during the handshake; is rpc.secret the same there?"
             )
         return []
 
@@ -182,7 +200,8 @@ class Connection:
         """Before anything of the frame is held."""
         limit = self._max_frame if self.is_open else MAX_GREETING
         if length > limit:
-            raise RemoteProtocolError(f"a frame of {length} bytes, expected at most {limit}")
+            text = f"a frame of {length} bytes, expected at most {limit}"
+            raise RpcProtocolError(Fault.GARBAGE, text)
         return length
 
     def _receive_frame(self, data: bytes, frames: list[Frame]) -> None:
@@ -198,7 +217,8 @@ class Connection:
 
     def _receive_hello(self, hello: Hello) -> None:
         if hello.version != VERSION:
-            raise RemoteProtocolError(f"it speaks version {hello.version}, expected {VERSION}")
+            spoken = f"it speaks version {hello.version}, expected {VERSION}"
+            raise RpcProtocolError(Fault.VERSION, spoken)
         ours_first = self._role is Role.CLIENT
         nonces = self._nonce + hello.nonce if ours_first else hello.nonce + self._nonce
         for role in Role:
@@ -210,8 +230,8 @@ class Connection:
     def _receive_proof(self, proof: Proof) -> None:
         theirs = Role.CLIENT if self._role is Role.SERVER else Role.SERVER
         if not hmac.compare_digest(proof.mac, self._macs[theirs]):
-            raise RemoteProtocolError(
-                "its proof is wrong: rpc.secret must be the same on all nodes"
+            raise RpcProtocolError(
+                Fault.SECRET, "its proof is wrong: rpc.secret must be the same on all nodes"
             )
         if self._role is Role.SERVER:
             self._write(Proof(self._macs[Role.SERVER]))
@@ -230,4 +250,5 @@ def _decoded(decoder: msgspec.msgpack.Decoder[T], data: bytes) -> T:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         start = data[:16].hex(" ")
-        raise RemoteProtocolError(f"not a frame that may come now: {start} ({error})") from None
+        text = f"not a frame that may come now: {start} ({error})"
+        raise RpcProtocolError(Fault.GARBAGE, text) from None

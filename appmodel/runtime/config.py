@@ -177,6 +177,7 @@ class RpcConfig(Section, frozen=True):
     max_calls: Count = 1024  # of one connection at once
     max_waiting: Size = Size(64 * 1024**2)  # of one connection: bytes to be sent or answered
     max_connections: Count = 1024  # of one listener
+    handshakes_per_address: Count = 64  # at once: peers that have not proved themselves yet
     connect_timeout: Duration = Duration(2)  # from dialling to the end of the handshake
     write_timeout: Duration = Duration(30)  # a peer that does not take what is written is cut
     ping_interval: Duration = Duration(5)  # a peer that is silent for twice as long is cut

@@ -34,6 +34,7 @@ from appmodel.core.revocations import Revocations
 from appmodel.errors import ConfigError, PushError, Unavailable
 from appmodel.io.peers import Peers
 from appmodel.io.rpc_link import RpcLimits
+from appmodel.io.rpc_strangers import RpcCounts
 from appmodel.runtime import systemd
 from appmodel.runtime.config import Secret, load_secret, make_secret
 from appmodel.runtime.crew import Crew
@@ -83,6 +84,7 @@ class Context:
     revocations: Revocations
     rpc_secret: bytes | None  # of the cluster; None: calls on loopback only
     rpc_limits: RpcLimits
+    rpc_counts: RpcCounts  # of all that this process calls, and that call it
     sockets: Sockets  # where listeners get theirs
     leave: Leave
 
@@ -180,11 +182,19 @@ async def open_context(
     """What these parts share. Its connections to other nodes live until the block ends."""
     rpc_secret = load_secret("rpc", settings.rpc.secret, settings.rpc.secret_file).encode() or None
     rpc_limits = _rpc_limits(settings)
+    rpc_counts = RpcCounts()
     metrics = Metrics()
     async with (
         open_registry(settings) as registry,
-        Peers(registry, secret=rpc_secret, limits=rpc_limits, me=settings.node.name) as peers,
+        Peers(
+            registry,
+            secret=rpc_secret,
+            limits=rpc_limits,
+            me=settings.node.name,
+            counts=rpc_counts,
+        ) as peers,
     ):
+        _observe_rpc(metrics, rpc_counts)
         observe_registry(metrics, registry)
         metrics.counter("log_dropped", "Log lines that nobody read in time.", dropped_lines)
         yield Context(
@@ -198,6 +208,7 @@ async def open_context(
             revocations=Revocations(),
             rpc_secret=rpc_secret,
             rpc_limits=rpc_limits,
+            rpc_counts=rpc_counts,
             sockets=sockets or Sockets(),
             leave=leave,
         )
@@ -222,6 +233,25 @@ def credentials_secret(settings: Settings) -> Secret:
         raise ConfigError("auth.secret", secret, expected)
     log.warning("made a secret for tickets and access tokens", file=str(auth.secret_file))
     return make_secret(auth.secret_file)
+
+
+def _observe_rpc(metrics: Metrics, counts: RpcCounts) -> None:
+    metrics.gauge("rpc_connections", "Nodes that call this one.", lambda: counts.connections)
+    metrics.counter(
+        "rpc_refused",
+        "Peers that called and were refused, by reason.",
+        lambda: counts.refused,
+        labels=("reason",),
+    )
+    metrics.counter(
+        "rpc_client_failures",
+        "Connections to other nodes that failed, by reason.",
+        lambda: counts.failures,
+        labels=("reason",),
+    )
+    metrics.counter(
+        "rpc_hedges", "Calls to one more message node: the others hung.", lambda: counts.hedges
+    )
 
 
 def _rpc_limits(settings: Settings) -> RpcLimits:

@@ -9,6 +9,7 @@ from appmodel.core.interfaces import Ledger, OfflineStore
 from appmodel.io.calls import ledger_handlers, store_handlers
 from appmodel.io.rpc_link import RpcLimits
 from appmodel.io.rpc_server import serve_rpc
+from appmodel.io.rpc_strangers import RpcCounts
 
 
 async def serve_calls(
@@ -18,6 +19,7 @@ async def serve_calls(
     *,
     secret: bytes | None,
     limits: RpcLimits,
+    counts: RpcCounts,
     stop: trio.Event,
 ) -> None:
     """Answer calls until `stop` is set and those that had begun have ended. Owns the sockets.
@@ -26,4 +28,4 @@ async def serve_calls(
         ConfigError: no secret, and a socket that other machines can reach.
     """
     handlers = {**store_handlers(store), **ledger_handlers(ledger)}
-    await serve_rpc(sockets, handlers, secret=secret, stop=stop, limits=limits)
+    await serve_rpc(sockets, handlers, secret=secret, stop=stop, limits=limits, counts=counts)
