@@ -447,6 +447,18 @@ async def test_a_cancelled_call_frees_its_place() -> None:
         assert await client.call(WAIT, 3, timeout=PATIENCE) == 3
 
 
+async def test_a_call_in_a_cancelled_scope_harms_nobody() -> None:
+    """It is cancelled like any other wait, and the connection serves the next call."""
+    async with serving(table(echo=echo)) as served, calling(served.address) as client:
+        await client.call(ECHO, b"connected", timeout=PATIENCE)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await client.call(ECHO, b"late", timeout=PATIENCE)
+
+        assert scope.cancelled_caught
+        assert await client.call(ECHO, b"next", timeout=PATIENCE) == b"next"
+
+
 async def test_a_full_server_reads_no_more() -> None:
     """Beyond `max_calls` of a connection the rest waits in its client's socket."""
     gate = Gate()
