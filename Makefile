@@ -10,10 +10,11 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check style types layers locked bench lock docs clean
-.PHONY: install install-dev system-packages
+.PHONY: install install-dev system-packages cluster cluster-stop cluster-status cluster-packages
 
 help:
 	@echo "make run      a node of all parts on this machine"
+	@echo "make cluster  three comets and all that they need; STORE=sql; cluster-stop, cluster-status"
 	@echo "make test     every test"
 	@echo "make check    style, types, layers, and that the lock is up to date"
 	@echo "make bench    the benchmarks"
@@ -23,6 +24,17 @@ help:
 
 run: install
 	@$(BIN)/appmsg up
+
+STORE ?= redis
+
+cluster: install cluster-packages
+	@$(BIN)/python -m tools.cluster start --store $(STORE)
+
+cluster-stop: install
+	@$(BIN)/python -m tools.cluster stop
+
+cluster-status: install
+	@$(BIN)/python -m tools.cluster status
 
 test: install-dev system-packages
 	$(BIN)/pytest $(ARGS)
@@ -79,13 +91,10 @@ $(VENV)/dev.stamp: $(VENV)/run.stamp requirements-dev.lock
 	@$(PIP) --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
-# The browser tests need Chromium, and the tests of the JavaScript client Node.js. Without them those
-# tests are skipped, with that reason in pytest's summary.
-system-packages:
-	@command -v chromium >/dev/null && command -v node >/dev/null && exit 0; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "Installing chromium and nodejs ..."; \
-		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
-			apt-get -qq install -y --no-install-recommends chromium nodejs; } >/dev/null 2>&1 && exit 0; \
-	fi; \
-	echo "chromium or nodejs is missing and cannot be installed: their tests will be skipped"
+# Servers, browser and Node.js for the tests and for `make cluster`: root gets those that are missing.
+# What needs one that cannot be had is skipped, with that reason in pytest's summary.
+system-packages: install
+	@$(BIN)/python -m tools.packages test
+
+cluster-packages: install
+	@$(BIN)/python -m tools.packages cluster
