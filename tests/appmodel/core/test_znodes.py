@@ -69,7 +69,9 @@ shapes = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=6,
 )
-fields = st.sampled_from(["rpc", "tcp", "ws", "weight", "name", "incarnation", "state", "wish", "zone"])
+fields = st.sampled_from(
+    ["rpc", "tcp", "ws", "weight", "name", "incarnation", "state", "wish", "zone"]
+)
 datas = (
     st.binary(max_size=200)
     | st.sampled_from([OURS, OF_GOPUSH, OF_APPMSGSRV, b"[" * 2000, b"{" * 5000, b"\xff\xfe{}"])
@@ -127,6 +129,8 @@ def test_what_other_versions_add_is_ignored() -> None:
         ("c1/0000000000", b"", "the JSON of a node"),
         ("c1/0000000000", b"\xff\x00", "the JSON of a node"),
         ("c1/0000000000", b'{"weight":', "the JSON of a node"),
+        ("c1/0000000000", b'{"zone":' + b"[" * 4000, "the JSON of a node"),
+        ("c1/0000000000", b'{"name":"\xff"}', "the JSON of a node"),
         ("c1/0000000000", b'{"weight":"2"}', "weight"),
         ("c1/0000000000", b'{"weight":101}', "weight"),
         ("c1/0000000000", b'{"state":"asleep"}', "state"),

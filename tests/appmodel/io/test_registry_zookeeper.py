@@ -401,7 +401,7 @@ async def test_a_start_without_zookeeper_ends_in_time() -> None:
 
 async def test_sasl_proves_who_we_are(tmp_path: Path, roots: Roots) -> None:
     """DIGEST-MD5, as the server's JAAS file has it; a wrong password does not start."""
-    pytest.importorskip("puresasl")
+    pytest.importorskip("puresasl", reason="pure-sasl is not installed: kazoo needs it for SASL")
     with started(lambda: zookeeper(tmp_path, users={"node": "right"})) as server:
         good = options(server.hosts, credentials="node:right", sasl=True, creator_only=True)
         async with open_zookeeper(good, roots) as registry:
