@@ -234,6 +234,9 @@ class RpcClient:
             if link.owed > ROUND:
                 link.wake()
                 return
+            if pending.deadline <= now:
+                pending.leave()
+                continue
             self._forget(call_id)
             self._sent[call_id] = pending
             left_ms = max(1, int((pending.deadline - now) * 1000))
