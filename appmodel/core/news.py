@@ -46,7 +46,9 @@ def _by_identity(view: ClusterView) -> dict[Identity, Node]:
 
 def _left(node: Node) -> News:
     drained = node.state is State.DRAINING
-    return News("node left", node, "it was draining" if drained else "its session is over")
+    return News(
+        "node left", node, "it was draining" if drained else "its session is over, or it withdrew"
+    )
 
 
 def _changed(old: Node, new: Node, wish: Wish) -> Iterator[News]:

@@ -373,7 +373,7 @@ async def _wait_opened(
         with trio.move_on_after(min(left, WAITING)) as patience:
             await registry.opened.wait()
         if patience.cancelled_caught:
-            log.info("waiting for zookeeper", hosts=hosts, seconds_left=round(left))
+            log.warning("waiting for zookeeper", hosts=hosts, seconds_left=round(left))
     if registry.problem is not None:
         shown = "********" if options.credentials else ""
         raise ConfigError("registry.zookeeper.credentials", shown, registry.problem)

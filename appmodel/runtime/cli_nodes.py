@@ -30,6 +30,7 @@ from appmodel.io.registry_zookeeper import ZooKeeperRegistry
 from appmodel.io.rpc_link import RpcLimits
 from appmodel.runtime.cli_config import Files, Overrides, load
 from appmodel.runtime.config import load_secret
+from appmodel.runtime.logs import configure_logs
 from appmodel.runtime.registries import open_shared_registry
 
 ASK = 2.0  # seconds for a comet's answer
@@ -84,19 +85,11 @@ def drain(
     """
     seconds = _seconds("--timeout", timeout)
 
-    async def ask(cluster: Cluster) -> Handover | None:
+    async def ask(cluster: Cluster) -> str:
         await cluster.change(name, state="draining")
-        return await _watch_drain(cluster, name, seconds) if wait else None
+        return await _watch_drain(cluster, name, seconds) if wait else "draining"
 
-    reached = _in_cluster(ask, files, overrides)
-    if not wait:
-        print(f"{name}: draining")
-    elif reached is None:
-        raise PushError.with_message(f"{name} has not said how far it is; see its log")
-    elif reached.left or reached.lost:
-        raise PushError.with_message(f"{name}: {_progress(reached)}")
-    else:
-        print(f"{name}: drained")
+    print(f"{name}: {_in_cluster(ask, files, overrides)}")
 
 
 @app.command()
@@ -219,6 +212,7 @@ class Cluster:
 def _in_cluster(work: Callable[[Cluster], Awaitable[T]], files: Files, overrides: Overrides) -> T:
     """Run `work` with the cluster that the settings name. Ctrl-C ends it."""
     _, settings = load(files, overrides)
+    configure_logs(msgspec.structs.replace(settings.log, level="warning"))
     secret = load_secret("rpc", settings.rpc.secret, settings.rpc.secret_file).encode() or None
     limits = RpcLimits(connect_timeout=settings.rpc.connect_timeout)
 
@@ -245,26 +239,32 @@ def _innermost(error: BaseException) -> BaseException:
     return error
 
 
-async def _watch_drain(cluster: Cluster, name: str, seconds: float) -> Handover | None:
-    """Print how far it is, until nobody is left or the comet has gone; what it said last."""
+async def _watch_drain(cluster: Cluster, name: str, seconds: float) -> str:
+    """Print how far it is, until nobody is left or the comet has gone; how it ended.
+
+    Raises:
+        PushError: clients were lost, or it is not over in time.
+    """
     said: Handover | None = None
-    with trio.move_on_after(seconds):
-        while True:
-            processes = [
-                node
-                for node in cluster.registry.view.nodes
-                if node.role is Role.COMET and node.name == name
-            ]
-            answers = [status for status in await cluster.ask(processes) if status is not None]
-            now = _sum([status.handover for status in answers if status.handover is not None])
-            if now is not None and now != said:
-                print(_progress(now), flush=True)
-            said = now or said
-            is_over = now is not None and not any(status.connections for status in answers)
-            if not processes or (is_over and len(answers) == len(processes)):
-                return said
-            await trio.sleep(LOOK)
-    return said
+    end = trio.current_time() + seconds
+    while True:
+        view = cluster.registry.view
+        processes = [n for n in view.nodes if n.role is Role.COMET and n.name == name]
+        answers = [status for status in await cluster.ask(processes) if status is not None]
+        now = _sum([status.handover for status in answers if status.handover is not None])
+        if now is not None and now != said:
+            print(_progress(now), flush=True)
+            said = now
+        empty = now is not None and len(answers) == len(processes)
+        is_over = not processes or (empty and not any(status.connections for status in answers))
+        if said is not None and said.lost and is_over:
+            raise PushError.with_message(f"{name}: {_progress(said)}")
+        if is_over:
+            return "drained" if processes else "drained, and gone"
+        if trio.current_time() >= end:
+            far = _progress(said) if said is not None else "it does not say how far it is"
+            raise PushError.with_message(f"{name}: not drained in time: {far}")
+        await trio.sleep(LOOK)
 
 
 def _sum(parts: list[Handover]) -> Handover | None:

@@ -3,7 +3,7 @@
 [registry] kind = "embedded"     nothing happens in it that this process does not do itself
 [registry] kind = "zookeeper"    one log line per event of any node, in every process
 
-{"event":"node left","role":"comet","node":"c2","cause":"its session is over","rpc":"10.0.0.2:6970",...}
+{"event":"node left","role":"comet","node":"c2","cause":"it was draining","rpc":"10.0.0.2:6970",...}
 """
 
 from collections import Counter
