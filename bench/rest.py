@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.load import LoadFailed, Subscribers
-from bench.messages import SIZE, body, check_order
+from bench.messages import body, check_order
 from bench.scale import Bench
 from bench.servers import LONG, Server
 from bench.tables import Report, Table, Verdict, spread
@@ -62,10 +62,9 @@ def push_private(bench: Bench) -> Report:
         bench.ours(bench.cores) as server,
         Subscribers.connect(server.port, [server.dialogue("bench", LONG)]) as subscriber,
     ):
-        size = _learn_size(server, subscriber)
         for _ in range(bench.scale.runs):
             for expire in BARS:
-                runs[expire].append(_run(bench, server, subscriber, expire, size))
+                runs[expire].append(_run(bench, server, subscriber, expire))
     columns = ("", "answered", "delivered", "pushes/s", "CPU µs/push", "server", "ms p50/p99")
     table = Table(
         f"REST: push/private under wrk -t1 -c{CALLERS}, {bench.scale.runs} runs each, in turn",
@@ -76,16 +75,7 @@ def push_private(bench: Bench) -> Report:
     return Report([table], [_verdict(titles[expire], expire, runs[expire]) for expire in BARS])
 
 
-def _learn_size(server: Server, subscriber: Subscribers) -> int:
-    entry = server.entry(SIZE, 1)
-    entry.push([body(0)])
-    size = subscriber.receive_alike()
-    entry.confirm()
-    entry.close()
-    return size
-
-
-def _run(bench: Bench, server: Server, subscriber: Subscribers, expire: int, size: int) -> Run:
+def _run(bench: Bench, server: Server, subscriber: Subscribers, expire: int) -> Run:
     url = f"http://127.0.0.1:{server.ports['admin']}/1/admin/push/private?key=bench&expire={expire}"
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "push.lua"
@@ -112,17 +102,16 @@ def _run(bench: Bench, server: Server, subscriber: Subscribers, expire: int, siz
         cpu = server.cpu - cpu
         while subscriber.receive_ready(SILENCE):
             pass
-    return _judge(wrk.communicate()[0], subscriber.kept()[0], size, cpu)
+    return _judge(wrk.communicate()[0], subscriber.kept()[0], cpu)
 
 
-def _judge(said: str, received: bytes, size: int, cpu: float) -> Run:
+def _judge(said: str, received: bytes, cpu: float) -> Run:
     count = _COUNT.search(said)
     if count is None or "Non-2xx" in said or "Socket errors" in said:
         raise LoadFailed(f"wrk: {said.strip()}")
-    answered, delivered = int(count[1]), len(received) // size
+    answered, delivered = int(count[1]), check_order(received)
     if not answered <= delivered <= answered + CALLERS:
         raise LoadFailed(f"{answered} pushes were answered and {delivered} delivered")
-    check_order(received, delivered)
     seconds = float(count[2]) / (1000 if count[3] == "ms" else 1)
     latency = " / ".join(time for _, time in _LATENCY.findall(said))
     return Run(answered, delivered, seconds, cpu, latency)
