@@ -104,8 +104,11 @@ async def _join(context: Context, comet: Comet) -> None:
 
 
 async def _leave_ring(context: Context, comet: Comet) -> None:
-    """Nobody new comes in, and others own our keys. A registry that is away does not keep us."""
-    comet.reception.draining = True
+    """Others own our keys. A registry that is away does not keep us.
+
+    Who is in the middle of a handshake still comes in, and is moved then like everybody: while workers
+    are rolled, nobody is refused.
+    """
     comet.node = msgspec.structs.replace(comet.node, state=State.DRAINING)
     with trio.move_on_after(REGISTRY):
         try:

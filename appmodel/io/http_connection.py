@@ -13,8 +13,9 @@ one sweep cuts those that are overdue.
     a body                  body_timeout         408, closed
     the client to read      write_timeout        closed
 
-When the node stops, who is between two requests is closed at once, and who is in the middle of one has
-`half_sent_timeout` for the bytes that are waited for: a stop does not wait for a client that says nothing.
+When the node stops, who is between two requests is closed at once. Who is in the middle of one, or has
+come but now, has `half_sent_timeout` for the bytes that are waited for: nobody is cut off in the middle of
+a sentence, and a stop does not wait for a client that says nothing.
 """
 
 import math
@@ -98,7 +99,8 @@ class Connection:
         self._scope = trio.CancelScope()
         self._cut_for = ""
         self._waiting = Waiting.FIRST
-        self._read_due = trio.current_time() + limits.head_timeout
+        self._read_due = math.inf
+        self._wait_for(Waiting.FIRST, limits.head_timeout)
         self._write_due = math.inf
         self._pending: list[bytes] = []
         self.pending_size = 0  # bytes
@@ -125,7 +127,7 @@ class Connection:
 
     def hurry(self, now: float) -> None:
         """The node stops: end it if it is between two requests, and do not wait long for half a one."""
-        if self._waiting is Waiting.IDLE or self._waiting is Waiting.FIRST:
+        if self._waiting is Waiting.IDLE:
             self._scope.cancel()
         elif self._waiting is not Waiting.NOTHING:
             self._read_due = min(self._read_due, now + self._service.limits.half_sent_timeout)
@@ -185,9 +187,9 @@ class Connection:
         if not self._reader.between_requests:
             if self._waiting is not Waiting.HEAD:  # once for all of it, however slowly it comes
                 self._wait_for(Waiting.HEAD, limits.head_timeout)
-        elif self._service.stopping:
-            return False
         elif self._waiting is Waiting.NOTHING:
+            if self._service.stopping:
+                return False
             self._wait_for(Waiting.IDLE, limits.idle_timeout)
         return await self._receive()
 

@@ -775,7 +775,8 @@ async def test_drain_closes_idle_and_finishes_running() -> None:
         await go_on.wait()
         return Response(body=b"done")
 
-    async with open_house(ECHO, Route(method="POST", path="/slow", handler=slow)) as house:
+    slow_route = Route(method="POST", path="/slow", handler=slow)
+    async with open_house(ECHO, slow_route, half_sent_timeout=SOON) as house:
         idle, fresh, running = [await house.connect() for _ in range(3)]
         await idle.ask("/echo")
         await running.send(request("/slow") + request("/echo", b"never served"))
@@ -793,6 +794,20 @@ async def test_drain_closes_idle_and_finishes_running() -> None:
         await house.ended.wait()
         with pytest.raises(OSError, match="connect"):
             await house.connect()
+
+
+async def test_drain_answers_who_has_come_but_now() -> None:
+    """A client whose request is on its way when the node stops does not notice it."""
+    async with open_house(ECHO, half_sent_timeout=3600) as house:
+        client = await house.connect()
+        await trio.testing.wait_all_tasks_blocked(0.02)
+
+        house.stop.set()
+        await trio.testing.wait_all_tasks_blocked(0.02)
+
+        assert (await client.ask("/echo", b"just in time")).body == b"just in time"
+        assert await client.to_end() == b""
+        await house.ended.wait()
 
 
 @pytest.mark.parametrize(
