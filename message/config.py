@@ -8,6 +8,14 @@ from appmodel.core.units import Duration, Size
 from appmodel.runtime.config import Count, Password, Port, Section, Share
 
 
+def _host_port(text: str) -> tuple[str, int]:
+    """From "host:port" or "[::1]:6379"."""
+    host, _, port = text.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise ValueError(f"addresses: got {text!r}, expected host:port")
+    return host.strip("[]"), int(port)
+
+
 class SqliteConfig(Section, frozen=True):
     """[message.sqlite]. One file, and one writer in it."""
 
@@ -51,6 +59,23 @@ class RedisConfig(Section, frozen=True):
     max_retry_pause: Duration = Duration(5)  # between two attempts to connect; begins at 50 ms
     feed_limit: Count = 100_000  # entries of the feed, each with up to 32 marks: a comet that was away longer misses some
     original: bool = False  # also read what gopush-cluster left in this database
+
+    def __post_init__(self) -> None:
+        if not self.hosts:
+            raise ValueError("addresses: expected at least one")
+        if self.mode == "single" and len(self.hosts) > 1:
+            raise ValueError('addresses: expected one, or mode = "cluster" or "sentinel"')
+        if self.mode == "cluster" and self.original:
+            raise ValueError(
+                'original: expected false with mode = "cluster", which it never ran on'
+            )
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key go together")
+
+    @property
+    def hosts(self) -> list[tuple[str, int]]:
+        """Host and port of each address."""
+        return [_host_port(text) for text in self.addresses]
 
 
 class SqlConfig(Section, frozen=True):

@@ -164,7 +164,9 @@ def _parse(kind: type, value: object) -> object:
 def _holds_secret(kind: Any) -> bool:
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return any(_holds_secret(field.type) for field in msgspec.structs.fields(kind))
-    return kind is Secret or any(_holds_secret(argument) for argument in get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, Secret):
+        return True
+    return any(_holds_secret(argument) for argument in get_args(kind))
 
 
 def _sentence(info: inspect.Type) -> str:

@@ -1,0 +1,391 @@
+"""What must happen at once, in Lua: Redis runs a script alone, and each decides before it writes.
+
+    SAVE       many saves of one bucket: receipts, ids, messages, bodies, marks, feed, depth
+    FETCH      a page of a key
+    DELETE     messages of a key
+    REMEMBER   the first value under a name
+    REVOKE     a revocation, at the next position
+    FORGET     revocations whose time has passed
+    GATHER     what one bucket's feed has new, into the feed of all
+
+An error comes before the first write, so a script that fails has changed nothing. Its first word says
+whose fault it is: FOREIGN (a key of ours holds another type), RUNAWAY (an id too far ahead); the
+others are Redis' own. Numbers go out by %.0f: Lua's tostring would round them at 14 digits.
+
+A position of a feed is max(last + 1, now in us): so also after a fail-over that has lost the end of the
+feed no position is given twice, and a reader that was further never overlooks what came instead.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+Argument = bytes | str | int | float  # a float goes as the text that loses nothing
+Command = tuple[Argument, ...]
+
+COMMON = """
+local function refuse(reply, key)
+  if string.find(reply.err, 'WRONGTYPE', 1, true) then
+    return redis.error_reply('FOREIGN ' .. key)
+  end
+  return reply
+end
+local function failed(reply) return type(reply) == 'table' and reply.err end
+local function expiry(member) return tonumber(string.match(member, '^%S+')) or math.huge end
+local function text(number) return string.format('%.0f', number) end
+
+-- a message goes before its time, and its body, if it is the last to share it
+local function retire(base, member)
+  local push, keys = string.match(member, '^%S+ (%d+) (%d+)$')
+  if not push then return end
+  local body, live = base .. 'body:' .. push, base .. 'live:' .. push
+  if keys == '1' then
+    redis.call('DEL', body)
+  else
+    local left = redis.pcall('DECR', live)
+    if type(left) == 'number' and left <= 0 then redis.call('DEL', body, live) end
+  end
+end
+
+-- the end of a stream whose positions rise; a table if it is of another type
+local function last_position(feed)
+  local last = redis.pcall('XREVRANGE', feed, '+', '-', 'COUNT', 1)
+  if failed(last) then return last end
+  return last[1] and tonumber(string.match(last[1][1], '^%d+')) or 0
+end
+"""
+
+SAVE_TEXT = """
+-- KEYS  marks, feed, highest, then of each save: its receipts, its keys
+-- ARGV  now, highest id allowed, depth, entries of the feed, 1 = only check, base, length of '<base>key:',
+--       then of each save: proposed id, expires_at, life in ms, kept_until, life of receipts in ms, body,
+--       number of keys; then, if other data count, the lowest mark of each key in the order of KEYS
+-- gives {{id, prev, ...}, {key, trimmed, ...}, new messages}
+local now, ceiling, depth = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local base, skip = ARGV[6], tonumber(ARGV[7]) + 1
+local marks, feed, highest = KEYS[1], KEYS[2], KEYS[3]
+local MAX_ID, HEAD, ROWS, TIDY = 9007199254740991, 'soonest', 32, 8
+
+-- 1. read
+local saves, ids, first_key, first_argument = 0, {}, {}, {}
+local k, at = 4, 8
+while k <= #KEYS do
+  saves = saves + 1
+  ids[saves], first_key[saves], first_argument[saves] = KEYS[k], k + 1, at
+  k, at = k + 1 + tonumber(ARGV[at + 6]), at + 7
+end
+first_key[saves + 1] = k + 1
+local floors = ARGV[at] and at - 4
+
+local pushes = {}  -- by push: until when its receipts are kept, the receipts, and {id, prev} by key
+for i = 1, saves, 1000 do
+  local packed = redis.call('MGET', unpack(ids, i, math.min(i + 999, saves)))
+  for j, bytes in ipairs(packed) do
+    local push = {kept = 0, rows = {0}, answers = {}}
+    local good, rows = pcall(cmsgpack.unpack, bytes or '')
+    if bytes and good and type(rows) == 'table' and (tonumber(rows[1]) or 0) > now then
+      push.kept, push.rows = tonumber(rows[1]), rows
+      for row = 2, #rows, 3 do push.answers[rows[row]] = {rows[row + 1], rows[row + 2]} end
+    end
+    pushes[ids[i + j - 1]] = pushes[ids[i + j - 1]] or push
+  end
+end
+
+local names, known, list = {}, {}, {}
+for i = 1, saves do
+  local answers, proposed = pushes[ids[i]].answers, ARGV[first_argument[i]]
+  for row = first_key[i], first_key[i + 1] - 2 do
+    local name = string.sub(KEYS[row], skip)
+    names[row] = name
+    if not answers[name] then
+      if tonumber(proposed) > ceiling then return redis.error_reply('RUNAWAY ' .. proposed) end
+      if not known[name] then
+        local size = redis.pcall('ZCARD', KEYS[row])
+        if failed(size) then return refuse(size, KEYS[row]) end
+        known[name] = {key = KEYS[row], before = size, added = 0, life = 0, soonest = math.huge}
+        list[#list + 1] = name
+      end
+    end
+  end
+end
+for i = 1, #list, 1000 do
+  local scores = redis.pcall('HMGET', marks, unpack(list, i, math.min(i + 999, #list)))
+  if failed(scores) then return refuse(scores, marks) end
+  for j, mark in ipairs(scores) do
+    known[list[i + j - 1]].mark = mark and math.floor(tonumber(mark) or math.huge) or 0
+  end
+end
+local position = last_position(feed)
+if type(position) == 'table' then return refuse(position, feed) end
+local top = redis.pcall('GET', highest)
+if failed(top) then return refuse(top, highest) end
+
+-- 2. decide
+local result, fresh, news = {}, {}, 0
+for i = 1, saves do
+  local answers, proposed = pushes[ids[i]].answers, tonumber(ARGV[first_argument[i]])
+  local rows = {}
+  for row = first_key[i], first_key[i + 1] - 2 do
+    local name = names[row]
+    local answer = answers[name]
+    if not answer then
+      local key = known[name]
+      local prev = math.max(key.mark, floors and tonumber(ARGV[floors + row]) or 0)
+      local id = proposed > prev and proposed or prev + 1
+      if id > MAX_ID then return redis.error_reply('FOREIGN ' .. marks) end
+      answer = {id, prev}
+      key.mark, answers[name], rows[#rows + 1] = id, answer, name
+      news = news + 1
+    end
+    result[#result + 1] = answer[1]
+    result[#result + 1] = answer[2]
+  end
+  fresh[i] = rows
+end
+if ARGV[5] == '1' or news == 0 then return {result, {}, 0} end
+
+-- 3. write
+position = math.max(position, math.floor(now * 1000000) - 1)
+local entry = {}
+local function flush()
+  redis.call('XADD', feed, 'MAXLEN', '~', ARGV[4], text(position) .. '-0', unpack(entry))
+  entry = {}
+end
+for i = 1, saves do
+  local rows = fresh[i]
+  if #rows > 0 then
+    local push, a = pushes[ids[i]], first_argument[i]
+    local number, life, expires = text(position + 1), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 1]) or 0
+    local member = ARGV[a + 1] .. ' ' .. number .. ' ' .. #rows
+    redis.call('SET', base .. 'body:' .. number, ARGV[a + 5], 'PX', ARGV[a + 2])
+    if #rows > 1 then redis.call('SET', base .. 'live:' .. number, #rows, 'PX', ARGV[a + 2]) end
+    for _, name in ipairs(rows) do
+      local key, answer = known[name], push.answers[name]
+      local id = text(answer[1])
+      redis.call('ZADD', key.key, id, member)
+      key.added, key.life = key.added + 1, math.max(key.life, life)
+      key.soonest = math.min(key.soonest, expires)
+      local receipts, size = push.rows, #push.rows
+      receipts[size + 1], receipts[size + 2], receipts[size + 3] = name, answer[1], answer[2]
+      position = position + 1
+      entry[#entry + 1] = name
+      entry[#entry + 1] = id
+      if #entry == 2 * ROWS then flush() end
+    end
+    if push.kept < (tonumber(ARGV[a + 3]) or 0) then
+      push.kept, push.life = tonumber(ARGV[a + 3]), ARGV[a + 4]
+    end
+    push.rows[1] = push.kept
+    if push.life then
+      redis.call('SET', ids[i], cmsgpack.pack(push.rows), 'PX', push.life)
+    else
+      redis.call('SET', ids[i], cmsgpack.pack(push.rows), 'KEEPTTL')
+    end
+  end
+end
+if #entry > 0 then flush() end
+
+-- 4. what has expired at the old end of a key goes, in an amortized way; a key over its depth is trimmed
+local function tidy(key, most)
+  local gone = 0
+  for _, member in ipairs(redis.call('ZRANGE', key.key, 0, most - 1)) do
+    if expiry(member) > now then break end
+    gone = gone + redis.call('ZREM', key.key, member)
+  end
+  return gone
+end
+
+-- HEAD is in a full key only, with the time before which nothing in it expires: else each save to it
+-- would have to look at all of it. Whoever takes a message out takes it out too.
+local function trim(key)
+  local head = redis.call('ZSCORE', key.key, HEAD)
+  local soonest = head and math.min(-tonumber(head), key.soonest)
+  local size = key.before + key.added
+  if head then
+    redis.call('ZREM', key.key, HEAD)
+    size = size - 1
+  end
+  size = size - tidy(key, size - depth)
+  if size > depth and (not soonest or soonest <= now) then
+    soonest = math.huge
+    for _, member in ipairs(redis.call('ZRANGE', key.key, 0, -1)) do
+      if expiry(member) <= now then
+        size = size - redis.call('ZREM', key.key, member)
+      else
+        soonest = math.min(soonest, expiry(member))
+      end
+    end
+  end
+  local excess = math.max(size - depth, 0)
+  if excess > 0 then
+    for _, member in ipairs(redis.call('ZRANGE', key.key, 0, excess - 1)) do
+      redis.call('ZREM', key.key, member)
+      retire(base, member)
+    end
+  end
+  if size >= depth and soonest then
+    redis.call('ZADD', key.key, string.format('%.17g', -soonest), HEAD)
+  end
+  return excess
+end
+
+local trims, raised, raised_to = {}, {}, 0
+for i, name in ipairs(list) do
+  local key = known[name]
+  if key.before == 0 or redis.call('PTTL', key.key) < key.life then
+    -- longer than needed: the next saves need not do it again
+    redis.call('PEXPIRE', key.key, text(key.life + math.max(key.life / 8, 60000)))
+  end
+  local size = key.before + key.added
+  if size > depth then
+    local gone = trim(key)
+    if gone > 0 then
+      trims[#trims + 1] = name
+      trims[#trims + 1] = gone
+    end
+  elseif math.floor(key.before / TIDY) < math.floor(size / TIDY) and key.before > 0 then
+    tidy(key, 2 * TIDY)
+  end
+  raised_to = math.max(raised_to, key.mark)
+  raised[#raised + 1] = name
+  raised[#raised + 1] = text(key.mark)
+  if #raised >= 1000 or i == #list then
+    redis.call('HSET', marks, unpack(raised))
+    raised = {}
+  end
+end
+if raised_to > (tonumber(top) or 0) then redis.call('SET', highest, text(raised_to)) end
+return {result, trims, news}
+"""
+
+FETCH_TEXT = """
+-- KEYS  key      ARGV  after, until, now, messages at most, bytes at most, base
+-- gives {id, expires_at, body, ..., unreadable, bodies lost}: one more than a page holds
+local from, now = '(' .. ARGV[1], tonumber(ARGV[3])
+local most, room, chunk = tonumber(ARGV[4]), tonumber(ARGV[5]), math.min(tonumber(ARGV[4]) + 2, 1000)
+local page, unreadable, lost, count = {}, 0, 0, 0
+while true do
+  local found = redis.pcall('ZRANGEBYSCORE', KEYS[1], from, ARGV[2], 'WITHSCORES', 'LIMIT', 0, chunk)
+  if failed(found) then return refuse(found, KEYS[1]) end
+  for i = 1, #found, 2 do
+    local expires, push = string.match(found[i], '^(%S+) (%d+) %d+$')
+    from = '(' .. found[i + 1]
+    if not tonumber(expires) then
+      unreadable = unreadable + 1
+    elseif tonumber(expires) > now then
+      local body = redis.call('GET', ARGV[6] .. 'body:' .. push)
+      if body then
+        count, room = count + 1, room - #body
+        page[#page + 1] = found[i + 1]
+        page[#page + 1] = expires
+        page[#page + 1] = body
+      else
+        lost = lost + 1
+      end
+      if count >= most or (room < 0 and count > 1) then break end
+    end
+  end
+  if #found < 2 * chunk or count >= most or (room < 0 and count > 1) then
+    page[#page + 1] = unreadable
+    page[#page + 1] = lost
+    return page
+  end
+end
+"""
+
+DELETE_TEXT = """
+-- KEYS  key      ARGV  now, base, 'all' or 'some', ids
+-- gives how many there were that had not expired
+local alive = 0
+local function delete(from, to)
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], from, to)) do
+    if expiry(member) > tonumber(ARGV[1]) then alive = alive + 1 end
+    redis.call('ZREM', KEYS[1], member)
+    retire(ARGV[2], member)
+  end
+end
+local head = redis.pcall('ZREM', KEYS[1], 'soonest')
+if failed(head) then return refuse(head, KEYS[1]) end
+if ARGV[3] == 'all' then delete('0', '+inf') end
+for i = 4, #ARGV do delete(ARGV[i], ARGV[i]) end
+return alive
+"""
+
+REMEMBER_TEXT = """
+-- KEYS  answer   ARGV  now, kept_until, life in ms, value
+-- gives the value that is kept
+local kept = redis.call('GET', KEYS[1])
+if kept then
+  local till, value = string.match(kept, '^(%S+) (.*)$')
+  if (tonumber(till) or 0) > tonumber(ARGV[1]) then return value end
+end
+redis.call('SET', KEYS[1], ARGV[2] .. ' ' .. ARGV[4], 'PX', ARGV[3])
+return ARGV[4]
+"""
+
+REVOKE_TEXT = """
+-- KEYS  revoked, revoked-until   ARGV  now, kept_until, fact
+local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]
+local position = math.max((tonumber(last) or 0) + 1, math.floor(tonumber(ARGV[1]) * 1000000))
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
+redis.call('ZADD', KEYS[1], text(position), ARGV[3])
+return 1
+"""
+
+FORGET_TEXT = """
+-- KEYS  revoked, revoked-until   ARGV  now, at most
+local facts = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
+for _, fact in ipairs(facts) do
+  redis.call('ZREM', KEYS[1], fact)
+  redis.call('ZREM', KEYS[2], fact)
+end
+return #facts
+"""
+
+GATHER_TEXT = """
+-- KEYS  gathered, gathered-from   ARGV  now, entries of the feed, bucket, from, to,
+--                                       then of each entry: number of rows, key, mark, ...
+-- gives 1, or 0 if another node has already gathered from there
+if (redis.call('HGET', KEYS[2], ARGV[3]) or '0') ~= ARGV[4] then return 0 end
+local position = last_position(KEYS[1])
+if type(position) == 'table' then return refuse(position, KEYS[1]) end
+position = math.max(position, math.floor(tonumber(ARGV[1]) * 1000000) - 1)
+local at = 6
+while at <= #ARGV do
+  local rows = tonumber(ARGV[at])
+  if rows > 0 then
+    position = position + rows
+    local id = text(position) .. '-0'
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], id, unpack(ARGV, at + 1, at + 2 * rows))
+  end
+  at = at + 2 * rows + 1
+end
+redis.call('HSET', KEYS[2], ARGV[3], ARGV[5])
+return 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script, called by the digest of its text."""
+
+    text: str
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        object.__setattr__(self, "digest", digest)
+
+    def call(self, keys: Sequence[bytes], *arguments: Argument) -> Command:
+        """The command that runs it."""
+        return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
+
+
+SAVE = Script(COMMON + SAVE_TEXT)
+FETCH = Script(COMMON + FETCH_TEXT)
+DELETE = Script(COMMON + DELETE_TEXT)
+REMEMBER = Script(COMMON + REMEMBER_TEXT)
+REVOKE = Script(COMMON + REVOKE_TEXT)
+FORGET = Script(COMMON + FORGET_TEXT)
+GATHER = Script(COMMON + GATHER_TEXT)
+SCRIPTS = (SAVE, FETCH, DELETE, REMEMBER, REVOKE, FORGET, GATHER)
