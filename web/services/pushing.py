@@ -37,6 +37,8 @@ from web.core.parts import Part, by_owner, in_order
 
 FIRST_PAUSE = 0.02  # seconds before the second try; doubles
 LONGEST_PAUSE = 1.0  # seconds
+AHEAD = 4.0  # seconds on top of our time in ids that we propose: twice the skew of clocks. What an
+# owner sends unstored meanwhile shall not be above it: an old client would drop the stored one then
 SAVE_SIZE = 4 * 1024 * 1024  # bytes of one save, or a single push: well below a frame between nodes
 
 
@@ -187,7 +189,7 @@ class Pushing:
                 self.counts.fallbacks += len(one.ids)
 
     def _save_of(self, push: Push) -> Save:
-        proposed = self._clock.next_id(int(self._now() * 1e6))
+        proposed = self._clock.next_id(int((self._now() + AHEAD) * 1e6))
         return Save(push.push_id, proposed, push.keys, push.body, push.expires_at)
 
     async def _newer_view(self, view: ClusterView, attempt: int) -> ClusterView:
