@@ -32,6 +32,7 @@ WITHIN = 3.0  # seconds to be welcomed
 PAUSE_STEP, PAUSE_LIMIT = 0.1, 1.0  # seconds; as docs/protocol.md says, but a test has less time
 MOVED, SAME_SERVER = 4000, {4001, 4002, 4003, 4004}
 FOR_EVER_REFUSED = 4400
+HUNG_UP = "hung up"  # why a connection ended: its client wanted it so
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +143,7 @@ class Native:
                 server=server,
             )
         )
-        proved, why = False, "hung up"
+        proved, why = False, HUNG_UP
         try:
             if self.cursor is None:
                 self.since = next(self.numbers)
@@ -155,7 +156,7 @@ class Native:
                     return proved, heard
                 proved = True
                 if heard is not None and await self._take(line, number, heard):
-                    return proved, Goodbye(1000, "hung up")
+                    return proved, Goodbye(1000, HUNG_UP)
         except (OSError, EOFError):
             why = "broken"
             return proved, Goodbye(1006, "broken")

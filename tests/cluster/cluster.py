@@ -14,22 +14,34 @@ import json
 import random
 import signal
 import socket
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+import trio
 
 from appmodel.core.cluster import Role
 from appmodel.core.credentials import Credentials
-from tools.servers.daemon import Daemon
+from tests.cluster.proxy import FaultyProxy, faulty_proxy
+from tools.servers.daemon import Daemon, Missing
+
+T = TypeVar("T")
 
 SESSION = 4.0  # seconds of a ZooKeeper session
 SECRET = "the secret of a cluster that lives for one test"
 LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000  # clients get theirs above
 SHOWN = 60  # lines of each log that are shown when something failed
+COMMAND_TIMEOUT = 90.0  # seconds: a drain waits for its clients
+APPMSG = (sys.executable, "-c", "from appmodel.runtime.cli import main; main()")
 BUGS = ("bug contained", "Traceback", '"level":"critical"')  # no log may hold one of these
+
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 SHARED = f"""
 [node]
@@ -78,29 +90,56 @@ PORTS = {
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the nodes find around them, as TOML: a registry and a store."""
+    """What the nodes find around them, as TOML."""
 
-    settings: str
+    registry: str  # sections
+    store: str  # the rest of [message]
     mend: Callable[[], None] = lambda: None  # bring back whatever a test has broken
+
+
+class Clock:
+    """The system's clock as one process sees it, by libfaketime; time that only passes stays true."""
+
+    def __init__(self, file: Path) -> None:
+        if not FAKETIME.exists():
+            raise Missing(f"{FAKETIME.name} is not installed (Debian package libfaketime)")
+        self._file = file
+        self.step(0)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the process."""
+        return {
+            "LD_PRELOAD": str(FAKETIME),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def step(self, seconds: int) -> None:
+        """From now on it is wrong by so much."""
+        self._file.write_text(f"{seconds:+d}")
 
 
 class ClusterNode:
     """One process. Its ports and its log stay the same over all its lives."""
 
     def __init__(
-        self, role: Role, name: str, folder: Path, settings: str, environment: Mapping[str, str]
+        self, role: Role, name: str, folder: Path, shared: str, environment: Mapping[str, str]
     ) -> None:
-        """`settings`: TOML that follows what every node and every node of the role has."""
+        """`shared`: sections that all nodes have."""
         self.role, self.name = role, name
         self.ports = {port: free_port() for port in PORTS[role]}
-        self.log = folder / f"{name}.log"
-        text = SHARED.format(name=name) + PARTS[role].format(**self.ports) + settings
-        (folder / f"{name}.toml").write_text(text)
+        self.settings = SHARED.format(name=name) + shared + PARTS[role].format(**self.ports)
+        self.config, self.log = folder / f"{name}.toml", folder / f"{name}.log"
         self.log.touch()
         self._read_from = 0
-        entry = "from appmodel.runtime.cli import main; main()"
-        command = [sys.executable, "-c", entry, role, "--config", str(folder / f"{name}.toml")]
-        self._daemon = Daemon(command, log=self.log, ready=self._is_ready, environment=environment)
+        self._daemon = Daemon(
+            [*APPMSG, role, "--config", str(self.config)],
+            log=self.log,
+            ready=self._is_ready,
+            environment=environment,
+        )
         self.is_up = False  # as far as we have not broken it
 
     def address(self, port: str) -> str:
@@ -113,7 +152,8 @@ class ClusterNode:
         return self._daemon.pid
 
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start it with its `settings`, and wait until it is ready."""
+        self.config.write_text(self.settings)
         self._read_from = self.log.stat().st_size
         self._daemon.start()
         self.is_up = True
@@ -129,8 +169,20 @@ class ClusterNode:
         code = self._daemon.stop()
         assert code == 0, f"{self.name} stopped with exit code {code}"
 
-    def wait_gone(self) -> None:
-        """Forget a process that ends by itself."""
+    def wait_gone(self, patience: float) -> None:
+        """Wait until it has ended by itself, in order."""
+        end = time.monotonic() + patience
+        while self._daemon.is_running:
+            assert time.monotonic() < end, f"{self.name} has not gone within {patience:g} s"
+            time.sleep(0.02)
+        self.stop()
+
+    def mend(self) -> None:
+        """Whatever was done to it: it runs."""
+        if self._daemon.is_running:
+            self.thaw()
+        else:
+            self.start()
 
     def freeze(self) -> None:
         """SIGSTOP: its sockets stay open, and nobody answers."""
@@ -167,6 +219,7 @@ class Cluster:
     folder: Path
     outside: Outside
     nodes: dict[str, ClusterNode] = field(default_factory=dict)
+    proxies: dict[str, FaultyProxy] = field(default_factory=dict)  # before message nodes
     credentials: Credentials = field(default_factory=lambda: Credentials(SECRET.encode()))
 
     def __getitem__(self, name: str) -> ClusterNode:
@@ -176,10 +229,48 @@ class Cluster:
         self, role: Role, name: str, *, environment: Mapping[str, str] | None = None
     ) -> ClusterNode:
         """A new node, which has not been started."""
-        self.nodes[name] = ClusterNode(
-            role, name, self.folder, self.outside.settings, environment or {}
+        node = ClusterNode(role, name, self.folder, self.outside.registry, environment or {})
+        if role is Role.MESSAGE:
+            node.settings += self.outside.store
+        self.nodes[name] = node
+        return node
+
+    def add_comet_with_clock(self, name: str) -> Clock:
+        """A comet whose clock we hold. Raises Missing."""
+        clock = Clock(self.folder / f"{name}.clock")
+        self.add(Role.COMET, name, environment=clock.environment)
+        return clock
+
+    def remove(self, name: str) -> None:
+        """A node that has gone for good. Its log is not looked at any more."""
+        self.nodes.pop(name).end()
+
+    def mend(self) -> None:
+        """Everything runs again."""
+        self.outside.mend()
+        self._each(list(self.nodes.values()), ClusterNode.mend)
+
+    def drain(self, name: str, patience: float) -> None:
+        """An operator's drain of a comet, which has ended then. Fails if a client was lost."""
+        self.command("node", "drain", name)
+        try:
+            self[name].wait_gone(patience)
+        except AssertionError:
+            self.command("node", "undrain", name)  # for those who come after us
+            raise
+
+    def command(self, *arguments: str) -> str:
+        """What `appmsg` prints, with the configuration of one of the nodes."""
+        config = next(iter(self.nodes.values())).config
+        ran = subprocess.run(
+            [*APPMSG, *arguments, "--config", str(config)],
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_TIMEOUT,
+            check=False,
         )
-        return self.nodes[name]
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
 
     def of(self, role: Role) -> list[ClusterNode]:
         """Those of a role, by name."""
@@ -196,9 +287,7 @@ class Cluster:
     def start(self) -> None:
         """All nodes, the message nodes first."""
         for roles in ((Role.MESSAGE,), (Role.COMET, Role.WEB)):
-            nodes = [node for node in self.nodes.values() if node.role in roles]
-            with ThreadPoolExecutor(len(nodes)) as pool:
-                list(pool.map(ClusterNode.start, nodes))
+            self._each([n for n in self.nodes.values() if n.role in roles], ClusterNode.start)
 
     def bugs(self) -> list[str]:
         """What the logs of all nodes hold and must not."""
@@ -209,13 +298,25 @@ class Cluster:
         for _, node in sorted(self.nodes.items()):
             print(node.tail())  # noqa: T201
 
+    @staticmethod
+    def _each(nodes: list[ClusterNode], act: Callable[[ClusterNode], None]) -> None:
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            list(pool.map(act, nodes))
+
 
 @contextmanager
 def running_cluster(
-    folder: Path, outside: Outside, *, comets: int = 3, messages: int = 2, webs: int = 2
+    folder: Path,
+    outside: Outside,
+    *,
+    comets: int = 3,
+    messages: int = 2,
+    webs: int = 2,
+    proxied: bool = False,
 ) -> Iterator[Cluster]:
-    """Nodes c1, c2 ... m1 ... w1 ... until the block ends."""
+    """Nodes c1, c2 ... m1 ... w1 ... until the block ends. `proxied`: message nodes can be cut off."""
     cluster = Cluster(folder, outside)
+    ending = ExitStack()
     for role, letter, size in (
         (Role.MESSAGE, "m", messages),
         (Role.COMET, "c", comets),
@@ -224,6 +325,11 @@ def running_cluster(
         for number in range(1, size + 1):
             cluster.add(role, f"{letter}{number}")
     try:
+        if proxied:
+            for node in cluster.of(Role.MESSAGE):
+                proxy = ending.enter_context(faulty_proxy(node.ports["rpc"]))
+                cluster.proxies[node.name] = proxy
+                node.settings += f'rpc.advertise = "127.0.0.1:{proxy.port}"\n'
         cluster.start()
         yield cluster
         assert not cluster.bugs(), "\n".join(cluster.bugs())
@@ -233,6 +339,12 @@ def running_cluster(
     finally:
         for node in cluster.nodes.values():
             node.end()
+        ending.close()
+
+
+async def in_thread(act: Callable[..., T], *arguments: object) -> T:
+    """What blocks, from trio."""
+    return await trio.to_thread.run_sync(act, *arguments)
 
 
 def free_port() -> int:
@@ -248,6 +360,12 @@ def free_port() -> int:
         return port
 
 
-def toml_list(texts: list[str]) -> str:
-    """["a", "b"]: TOML and JSON agree here."""
-    return json.dumps(texts)
+def zookeeper_settings(hosts: Sequence[str]) -> str:
+    """The sections of a registry on ZooKeeper."""
+    return f"""
+[registry]
+kind = "zookeeper"
+[registry.zookeeper]
+hosts = {json.dumps(list(hosts))}
+session_timeout = {SESSION}
+"""

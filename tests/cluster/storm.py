@@ -28,9 +28,19 @@ from appmodel.core.credentials import SCOPES
 from appmodel.core.names import Key
 from tests.cluster.callers import LONG, Caller
 from tests.cluster.checker import check, report
-from tests.cluster.clients import Habits, Legacy, Library, Native, Place
+from tests.cluster.clients import HUNG_UP, Habits, Legacy, Library, Native, Place
 from tests.cluster.cluster import Cluster
-from tests.cluster.history import Broken, Doubtful, History, Kept, Mended, Refused, Settled
+from tests.cluster.history import (
+    Asked,
+    Broken,
+    Doubtful,
+    Ended,
+    History,
+    Kept,
+    Mended,
+    Refused,
+    Settled,
+)
 
 REALMS = (
     "",
@@ -38,7 +48,9 @@ REALMS = (
 )  # clients live in the default one; to the other one is pushed, and nobody may see it
 PATIENCE = 60.0  # seconds for anything that has to happen
 CALL = 5.0  # seconds for a question of a client to web
-LIFE = 3600.0  # seconds of a credential
+SLACK = (
+    7200.0  # seconds for which a ticket is good before and after now: clocks are stepped by an hour
+)
 PAGE = 1000  # messages of one page when the store is read back
 
 Client = Native | Library
@@ -77,6 +89,11 @@ class Load:
         goal = self.accepted + more
         await self._until(lambda: self.accepted >= goal, f"{more} more orders are accepted")
 
+    async def until_refused(self) -> None:
+        """Until a caller notices."""
+        before = len(self.refusals())
+        await self._until(lambda: len(self.refusals()) > before, "somebody is refused")
+
     async def until_connected(self) -> None:
         """Until every client is subscribed."""
         await self._until(lambda: all(c.connection for c in self.clients), "all are connected")
@@ -88,9 +105,19 @@ class Load:
         yield
         self.history.add(Mended(what=what))
 
-    def refusals(self) -> list[str]:
-        """How callers were turned away, or left in doubt."""
-        return [event.how for event in self.history if isinstance(event, Refused | Doubtful)]
+    def refusals(self, *, stored: bool = False) -> list[str]:
+        """How callers were turned away, or left in doubt; `stored`: only where a ttl was given."""
+        lasting = {event.call for event in self.history if isinstance(event, Asked) and event.ttl}
+        return [
+            event.how
+            for event in self.history
+            if isinstance(event, Refused | Doubtful) and (event.call in lasting or not stored)
+        ]
+
+    def endings(self) -> list[str]:
+        """Why connections ended that their clients had not given up themselves."""
+        endings = [event.why for event in self.history if isinstance(event, Ended)]
+        return [why for why in endings if why != HUNG_UP]
 
     async def until_arrived(self) -> None:
         """Until everything that was accepted has come, or had the time to: the checker judges."""
@@ -196,7 +223,7 @@ def _start_callers(load: Load, size: Size, http: httpx.AsyncClient, nursery: tri
         (REALMS[1], size.strangers, 0),
     ):
         token = load.cluster.credentials.issue_token(
-            SCOPES, realm=realm, now=time.time(), ttl=LIFE, subject=load.name
+            SCOPES, realm=realm, now=time.time(), ttl=SLACK, subject=load.name
         )
         for number in range(pushing + streaming):
             caller = Caller(
@@ -223,7 +250,8 @@ def _keys(load: Load, size: Size, realm: str) -> list[Key]:
 
 
 def _ticket(load: Load, key: Key) -> str:
-    return load.cluster.credentials.issue_ticket(key, now=time.time(), ttl=LIFE)
+    credentials = load.cluster.credentials
+    return credentials.issue_ticket(key, now=time.time() - SLACK, ttl=2 * SLACK)
 
 
 async def _read_back(load: Load, http: httpx.AsyncClient) -> None:

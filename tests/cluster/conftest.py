@@ -1,0 +1,59 @@
+"""The cluster that a module breaks in many ways, and how often it does.
+
+    make chaos ROUNDS=20 SEED=7      every fault twenty times, with the seeds 7 to 26
+
+`make test` runs each fault once. A seed decides what the load is; the machine decides when.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.cluster.cluster import SESSION, Cluster, Outside, running_cluster
+from tests.cluster.outside import Servers, redis_store, running_servers
+from tools.servers.daemon import Missing
+
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
+SEED = int(os.environ.get("CHAOS_SEED", "1"))
+
+
+@pytest.fixture(params=range(SEED, SEED + ROUNDS), ids=lambda seed: f"seed{seed}")
+def seed(request: pytest.FixtureRequest) -> int:
+    """Of a round."""
+    number: int = request.param
+    return number
+
+
+@pytest.fixture
+def away() -> float:
+    """Seconds for which ZooKeeper is away: past the session; a minute where there is time."""
+    return 60.0 if "CHAOS_ROUNDS" in os.environ else SESSION + 2
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """An ensemble of ZooKeepers, and Redis."""
+    with ExitStack() as stack:
+        try:
+            folder = tmp_path_factory.mktemp("servers")
+            found = stack.enter_context(running_servers(folder, redis_store))
+        except Missing as missing:
+            pytest.skip(str(missing))
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three comets, two message nodes, two web nodes."""
+    outside = Outside(servers.registry, servers.store.settings, servers.mend)
+    with running_cluster(tmp_path_factory.mktemp("cluster"), outside, proxied=True) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running: Cluster) -> Iterator[Cluster]:
+    """All of it in order, before and after a test."""
+    yield running
+    running.mend()
