@@ -84,12 +84,31 @@ def start(store: str) -> None:
     if len(running) == len(members):
         print("The cluster runs already.")
     else:
+        refuse_strangers([member for member in members if member not in running])
         STORE.write_text(store)
         began = time.monotonic()
         for stage in cluster.starting:
             start_together([each for each in stage if each.kept.pid is None], cluster.needed)
         print(f"The cluster is up after {time.monotonic() - began:.1f} s.")
     print(tour())
+
+
+def refuse_strangers(members: Sequence[Member]) -> None:
+    """Nobody may listen where they are to be.
+
+    Raises:
+        Failed: somebody does.
+    """
+    taken = [f"{member.port} of {member.name}" for member in members if _listens(member.port)]
+    if taken:
+        raise Failed(f"taken by processes that are none of this cluster: port {', '.join(taken)}")
+
+
+def _listens(port: int) -> bool:
+    try:
+        return accepts(port)
+    except OSError:
+        return False
 
 
 def start_together(members: Sequence[Member], needed: frozenset[str]) -> None:
@@ -107,7 +126,6 @@ def start_one(member: Member) -> tuple[Member, Exception] | None:
     """Start it; what was in the way."""
     began = time.monotonic()
     try:
-        refuse_strangers(member)
         member.kept.start(member.daemon())
         member.after()
     except (Missing, RuntimeError, OSError, psycopg.Error) as error:
@@ -115,15 +133,6 @@ def start_one(member: Member) -> tuple[Member, Exception] | None:
     seconds = time.monotonic() - began
     print(f"  {member.name:<12}127.0.0.1:{member.port:<6} {seconds:4.1f} s", flush=True)
     return None
-
-
-def refuse_strangers(member: Member) -> None:
-    """Nobody may listen where it is to be."""
-    try:
-        accepts(member.port)
-    except OSError:
-        return
-    raise RuntimeError(f"port {member.port} is taken by a process that is none of this cluster")
 
 
 def stop() -> None:
