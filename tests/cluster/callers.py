@@ -27,6 +27,7 @@ TTLS = (LONG,) * 7 + (SHORT, 0.0, 0.0)
 TIMEOUT = 12.0  # seconds for one call: above the deadline of web
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.5  # seconds
 PATIENCE = 40.0  # seconds after which a caller gives an order up
+LINE = "line: "  # how a call failed: the line to web, not what web said
 STREAMED = 20  # orders of one stream
 
 
@@ -187,8 +188,8 @@ def _results(order: Placed, answer: dict[str, Any]) -> dict[Key, dict[str, Any]]
 
 
 def _refusal(error: Exception) -> dict[str, Any]:
-    return {"error": {"status": 503, "detail": repr(error)}}
+    return {"error": {"status": 503, "detail": f"{LINE}{error!r}"}}
 
 
 def _doubt(error: Exception) -> dict[str, Any]:
-    return {"error": {"status": 504, "detail": repr(error)}}
+    return {"error": {"status": 504, "detail": f"{LINE}{error!r}"}}

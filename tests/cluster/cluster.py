@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -29,7 +29,8 @@ import trio
 from appmodel.core.cluster import Role
 from appmodel.core.credentials import Credentials
 from tests.cluster.proxy import FaultyProxy, faulty_proxy
-from tools.servers.daemon import Daemon, Missing
+from tests.cluster.stepped import Clock
+from tools.servers.daemon import Daemon
 
 T = TypeVar("T")
 
@@ -38,10 +39,9 @@ SECRET = "the secret of a cluster that lives for one test"
 LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000  # clients get theirs above
 SHOWN = 60  # lines of each log that are shown when something failed
 COMMAND_TIMEOUT = 90.0  # seconds: a drain waits for its clients
-APPMSG = (sys.executable, "-c", "from appmodel.runtime.cli import main; main()")
+MAIN = "from appmodel.runtime.cli import main; main()"
+STEPPED = "from tests.cluster.stepped import install; install({file!r}); " + MAIN
 BUGS = ("bug contained", "Traceback", '"level":"critical"')  # no log may hold one of these
-
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 SHARED = f"""
 [node]
@@ -97,37 +97,13 @@ class Outside:
     mend: Callable[[], None] = lambda: None  # bring back whatever a test has broken
 
 
-class Clock:
-    """The system's clock as one process sees it, by libfaketime; time that only passes stays true."""
-
-    def __init__(self, file: Path) -> None:
-        if not FAKETIME.exists():
-            raise Missing(f"{FAKETIME.name} is not installed (Debian package libfaketime)")
-        self._file = file
-        self.step(0)
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Of the process."""
-        return {
-            "LD_PRELOAD": str(FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
-
-    def step(self, seconds: int) -> None:
-        """From now on it is wrong by so much."""
-        self._file.write_text(f"{seconds:+d}")
-
-
 class ClusterNode:
     """One process. Its ports and its log stay the same over all its lives."""
 
     def __init__(
-        self, role: Role, name: str, folder: Path, shared: str, environment: Mapping[str, str]
+        self, role: Role, name: str, folder: Path, shared: str, *, entry: str = MAIN
     ) -> None:
-        """`shared`: sections that all nodes have."""
+        """`shared`: sections that all nodes have. `entry`: the Python of it."""
         self.role, self.name = role, name
         self.ports = {port: free_port() for port in PORTS[role]}
         self.settings = SHARED.format(name=name) + shared + PARTS[role].format(**self.ports)
@@ -135,10 +111,9 @@ class ClusterNode:
         self.log.touch()
         self._read_from = 0
         self._daemon = Daemon(
-            [*APPMSG, role, "--config", str(self.config)],
+            [sys.executable, "-c", entry, role, "--config", str(self.config)],
             log=self.log,
             ready=self._is_ready,
-            environment=environment,
         )
         self.is_up = False  # as far as we have not broken it
 
@@ -225,20 +200,18 @@ class Cluster:
     def __getitem__(self, name: str) -> ClusterNode:
         return self.nodes[name]
 
-    def add(
-        self, role: Role, name: str, *, environment: Mapping[str, str] | None = None
-    ) -> ClusterNode:
+    def add(self, role: Role, name: str, *, entry: str = MAIN) -> ClusterNode:
         """A new node, which has not been started."""
-        node = ClusterNode(role, name, self.folder, self.outside.registry, environment or {})
+        node = ClusterNode(role, name, self.folder, self.outside.registry, entry=entry)
         if role is Role.MESSAGE:
             node.settings += self.outside.store
         self.nodes[name] = node
         return node
 
     def add_comet_with_clock(self, name: str) -> Clock:
-        """A comet whose clock we hold. Raises Missing."""
+        """A comet whose clock we hold."""
         clock = Clock(self.folder / f"{name}.clock")
-        self.add(Role.COMET, name, environment=clock.environment)
+        self.add(Role.COMET, name, entry=STEPPED.format(file=str(clock.file)))
         return clock
 
     def remove(self, name: str) -> None:
@@ -263,7 +236,7 @@ class Cluster:
         """What `appmsg` prints, with the configuration of one of the nodes."""
         config = next(iter(self.nodes.values())).config
         ran = subprocess.run(
-            [*APPMSG, *arguments, "--config", str(config)],
+            [sys.executable, "-c", MAIN, *arguments, "--config", str(config)],
             capture_output=True,
             text=True,
             timeout=COMMAND_TIMEOUT,
@@ -293,10 +266,9 @@ class Cluster:
         """What the logs of all nodes hold and must not."""
         return [bug for node in self.nodes.values() for bug in node.bugs()]
 
-    def show_logs(self) -> None:
-        """Print how each log ends: pytest shows it with the failure."""
-        for _, node in sorted(self.nodes.items()):
-            print(node.tail())  # noqa: T201
+    def tails(self) -> str:
+        """How the log of each node ends."""
+        return "\n".join(node.tail() for _, node in sorted(self.nodes.items()))
 
     @staticmethod
     def _each(nodes: list[ClusterNode], act: Callable[[ClusterNode], None]) -> None:
@@ -333,8 +305,8 @@ def running_cluster(
         cluster.start()
         yield cluster
         assert not cluster.bugs(), "\n".join(cluster.bugs())
-    except BaseException:
-        cluster.show_logs()
+    except BaseException as error:
+        error.add_note(cluster.tails())
         raise
     finally:
         for node in cluster.nodes.values():

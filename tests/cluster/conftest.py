@@ -6,10 +6,11 @@
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
+from pytest import TestReport  # noqa: PT013  only this class
 
 from tests.cluster.cluster import SESSION, Cluster, Outside, running_cluster
 from tests.cluster.outside import Servers, redis_store, running_servers
@@ -17,6 +18,16 @@ from tools.servers.daemon import Missing
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, TestReport, TestReport]:
+    """How the log of each node ends is shown with what failed."""
+    report = yield
+    cluster = item.funcargs.get("cluster")
+    if report.failed and isinstance(cluster, Cluster):
+        report.sections.append(("logs of the nodes", cluster.tails()))
+    return report
 
 
 @pytest.fixture(params=range(SEED, SEED + ROUNDS), ids=lambda seed: f"seed{seed}")
@@ -55,5 +66,8 @@ def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 def cluster(running: Cluster) -> Iterator[Cluster]:
     """All of it in order, before and after a test."""
+    founders = set(running.nodes)
     yield running
+    for name in running.nodes.keys() - founders:
+        running.remove(name)
     running.mend()

@@ -26,7 +26,7 @@ import trio
 
 from appmodel.core.credentials import SCOPES
 from appmodel.core.names import Key
-from tests.cluster.callers import LONG, Caller
+from tests.cluster.callers import LINE, LONG, Caller
 from tests.cluster.checker import check, report
 from tests.cluster.clients import HUNG_UP, Habits, Legacy, Library, Native, Place
 from tests.cluster.cluster import Cluster
@@ -105,13 +105,18 @@ class Load:
         yield
         self.history.add(Mended(what=what))
 
-    def refusals(self, *, stored: bool = False) -> list[str]:
-        """How callers were turned away, or left in doubt; `stored`: only where a ttl was given."""
+    def refusals(self, *, stored: bool = False, lines: bool = True) -> list[str]:
+        """How callers were turned away, or left in doubt.
+
+        `stored`: only where a ttl was given; not `lines`: only by an answer, not by a broken line.
+        """
         lasting = {event.call for event in self.history if isinstance(event, Asked) and event.ttl}
         return [
             event.how
             for event in self.history
-            if isinstance(event, Refused | Doubtful) and (event.call in lasting or not stored)
+            if isinstance(event, Refused | Doubtful)
+            and (event.call in lasting or not stored)
+            and (lines or not event.how.startswith(LINE))
         ]
 
     def endings(self) -> list[str]:
@@ -151,30 +156,26 @@ async def storm(cluster: Cluster, seed: int, size: Size = Size()) -> AsyncIterat
     """A load that runs while the block does, and is judged at its end."""
     load = Load(cluster, random.Random(seed), History(), f"r{seed}-{random.getrandbits(32):x}")
     limits = httpx.Limits(max_keepalive_connections=20)
-    try:
-        async with httpx.AsyncClient(trust_env=False, timeout=CALL, limits=limits) as http:
-            async with trio.open_nursery() as clients:
-                _make_clients(load, size, http)
-                for client in load.clients:
-                    clients.start_soon(client.run)
-                await load.until_connected()
-                async with trio.open_nursery() as callers:
-                    _start_callers(load, size, http, callers)
-                    yield load
-                    for caller in load.callers:
-                        caller.stopping = True
-                await load.until_arrived()
-                load.history.add(Settled())
-                clients.cancel_scope.cancel()
-            await _read_back(load, http)
-        violations = check(load.history)
-        if violations:
-            load.history.write(cluster.folder / f"{load.name}.jsonl")
-        assert not violations, f"seed {seed}\n{report(load.history, violations)}"
-        assert not cluster.bugs(), "\n".join(cluster.bugs())
-    except BaseException:
-        cluster.show_logs()
-        raise
+    async with httpx.AsyncClient(trust_env=False, timeout=CALL, limits=limits) as http:
+        async with trio.open_nursery() as clients:
+            _make_clients(load, size, http)
+            for client in load.clients:
+                clients.start_soon(client.run)
+            await load.until_connected()
+            async with trio.open_nursery() as callers:
+                _start_callers(load, size, http, callers)
+                yield load
+                for caller in load.callers:
+                    caller.stopping = True
+            await load.until_arrived()
+            load.history.add(Settled())
+            clients.cancel_scope.cancel()
+        await _read_back(load, http)
+    violations = check(load.history)
+    if violations:
+        load.history.write(cluster.folder / f"{load.name}.jsonl")
+    assert not violations, f"seed {seed}\n{report(load.history, violations)}"
+    assert not cluster.bugs(), "\n".join(cluster.bugs())
 
 
 def _make_clients(load: Load, size: Size, http: httpx.AsyncClient) -> None:

@@ -47,8 +47,8 @@ async def test_a_node_is_killed(cluster: Cluster, seed: int, name: str) -> None:
             await in_thread(cluster[name].start)
         await load.until_accepted(SOME)
 
-    if name != "w1":  # whoever was talking to it cannot know what it had done
-        assert load.refusals(stored=True) == []
+    # whoever was talking to a web node cannot know what it had done
+    assert load.refusals(stored=True, lines=False) == []
 
 
 @pytest.mark.parametrize("name", ["c1", "m1", "w1"])
@@ -62,8 +62,7 @@ async def test_a_node_is_frozen_and_comes_back(cluster: Cluster, seed: int, name
             cluster[name].thaw()
         await load.until_accepted(SOME)
 
-    if name != "w1":
-        assert load.refusals(stored=True) == []
+    assert load.refusals(stored=True, lines=False) == []
 
 
 async def test_the_leader_of_zookeeper_is_killed(
@@ -134,26 +133,22 @@ async def test_a_comet_joins_and_leaves(cluster: Cluster, seed: int) -> None:
         with load.broken("c4 leaves"):
             await in_thread(joining.stop)
             await load.until_accepted(2 * SOME)
-        cluster.remove("c4")
 
     assert load.refusals() == []
 
 
-@pytest.mark.parametrize("step", [3600, -3600])
-async def test_the_clock_of_a_comet_is_stepped(cluster: Cluster, seed: int, step: int) -> None:
-    """An hour forward or back, and right again: ids rise all the way."""
+async def test_the_clock_of_a_comet_is_stepped(cluster: Cluster, seed: int) -> None:
+    """An hour forward, two hours back, and right again: ids rise all the way."""
     async with storm(cluster, seed) as load:
         with load.broken("c4 joins, whose clock will be stepped"):
             clock = cluster.add_comet_with_clock("c4")
             await in_thread(cluster["c4"].start)
             await load.until_accepted(SOME)
-            clock.step(step)
-            await load.until_accepted(2 * SOME)
-            clock.step(0)
-            await load.until_accepted(SOME)
+            for hours in (1, -1, 0):
+                clock.step(hours * 3600)
+                await load.until_accepted(SOME)
             await in_thread(cluster["c4"].stop)
         await load.until_accepted(SOME)
-        cluster.remove("c4")
 
     assert load.refusals() == []
 
@@ -173,7 +168,10 @@ async def test_an_operator_drains_a_comet(cluster: Cluster, seed: int) -> None:
 
 
 async def test_all_nodes_are_restarted_in_turn(cluster: Cluster, seed: int) -> None:
-    """A rolling upgrade: one node after the other, each in order, and nothing is refused."""
+    """A rolling upgrade: one node after the other, each in order, and nothing is refused.
+
+    A call may meet a web node that hangs up on an idle line at that very moment: it goes to another.
+    """
     async with storm(cluster, seed) as load:
         for node in list(cluster.nodes.values()):
             await load.until_accepted(SOME // 2)
@@ -182,4 +180,4 @@ async def test_all_nodes_are_restarted_in_turn(cluster: Cluster, seed: int) -> N
                 await in_thread(node.start)
         await load.until_accepted(SOME)
 
-    assert load.refusals(stored=True) == []
+    assert load.refusals(lines=False) == []
