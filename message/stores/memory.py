@@ -1,6 +1,9 @@
 """The store in memory: for tests, and for nodes whose messages may die with the process.
 
 The same contract as the other stores, in plain dicts. Bounded: above `memory_limit` a push is refused.
+
+"Durable" means: as long as this process lives. Whatever ends it loses everything: messages, marks, and
+the push ids by which a retry is known.
 """
 
 import heapq
