@@ -37,7 +37,6 @@ class Child:
 
         Raises:
             OSError: it cannot be started.
-            ConfigError: an address cannot be announced.
         """
         self.name = place.name
         self.of_process = of_process

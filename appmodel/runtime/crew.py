@@ -93,12 +93,21 @@ class Place:
     """Where one worker listens: its name, and sockets that stay while its processes come and go."""
 
     def __init__(self, crew: Crew, number: int, shared: dict[str, int]) -> None:
-        """Worker `number`, from 1. `shared`: the ports of all workers by path, once they are bound."""
+        """Worker `number`, from 1. `shared`: the ports of all workers by path, once they are bound.
+
+        Raises:
+            ConfigError: an address cannot be announced.
+        """
         self.name = f"{crew.node}-{number}"
         self._crew = crew
         self._number = number
         self._shared = shared
         self._own: dict[str, int] = {}  # ports, once they are bound
+        self._advertised = {
+            listener.path: _advertised(listener, number)
+            for listener in crew.listeners
+            if listener.advertise
+        }
         self.sockets: dict[str, list[socket.socket]] = {}  # a worker's own come first
 
     @property
@@ -152,17 +161,12 @@ class Place:
         }
 
     def settings(self, of_process: Opened) -> list[str]:
-        """What distinguishes the settings of this worker from those of the node, as for `--set`.
-
-        Raises:
-            ConfigError: an address cannot be announced.
-        """
+        """What distinguishes the settings of this worker from those of the node, as for `--set`."""
         node = [f"node.name={self.name}", "node.home=false", f"{self._crew.part}.workers=1"]
         opened = {**self.sockets, **of_process}
         return node + [
-            f"{listener.path}.advertise={_announced(listener, opened[listener.path])}"
-            for listener in self._crew.listeners
-            if listener.advertise
+            f"{path}.advertise={host}:{port or bound_to(opened[path]).port}"
+            for path, (host, port) in self._advertised.items()
         ]
 
     def _listen(self, listener: Listener) -> list[socket.socket]:
@@ -191,17 +195,15 @@ def close_all(opened: Opened) -> None:
             each.close()
 
 
-def _announced(listener: Listener, opened: Sequence[socket.socket]) -> str:
-    """`advertise` for these sockets."""
+def _advertised(listener: Listener, number: int) -> tuple[str, int]:
+    """Host and port that worker `number` announces; port 0: the one that it is bound to."""
     host, _, text = listener.advertise.rpartition(":")
     if not host or not text.isdecimal():
         raise ConfigError(f"{listener.path}.advertise", listener.advertise, "expected host:port")
-    bound = bound_to(opened).port
-    is_mapped = listener.use is Use.CLIENTS and listener.port
-    port = int(text) + bound - listener.port if is_mapped else bound
+    if listener.use is not Use.CLIENTS or not listener.port:
+        return host, 0
+    port = int(text) + STEP * number
     if port > MAX_PORT:
-        expected = (
-            f"expected a port at most {MAX_PORT - STEP * MAX_WORKERS}: each worker has one above it"
-        )
+        expected = f"expected a port that leaves room for worker {number} at {port}"
         raise ConfigError(f"{listener.path}.advertise", listener.advertise, expected)
-    return f"{host}:{port}"
+    return host, port

@@ -37,7 +37,7 @@ from appmodel.runtime import systemd
 from appmodel.runtime.children import Child, Signals
 from appmodel.runtime.config import require_safe
 from appmodel.runtime.crew import Crew, Opened, Place, Use, close_all
-from appmodel.runtime.service import Address, NodePart, Ready
+from appmodel.runtime.service import Address, NodePart, Ready, raise_open_files
 from appmodel.runtime.settings import Settings
 from appmodel.runtime.worker import Word
 
@@ -98,6 +98,7 @@ def supervise(
         ConfigError: an address is taken or wrong.
     """
     began = time.monotonic() if began is None else began
+    raise_open_files(0)  # ten sockets for each worker
     with Signals() as signals, selectors.DefaultSelector() as selector:
         supervisor = _Supervisor(crew, command, reload, selector)
         return supervisor.run(signals, lambda: _announce(supervisor.places, crew, began, on_ready))
@@ -154,6 +155,14 @@ class _Post:
         self.place.close()
         close_all(self.left)
         self.left = {}
+
+
+def _how(code: int) -> str:
+    """How a process has ended: "exit code 1", "SIGKILL"."""
+    if code >= 0:
+        return f"exit code {code}"
+    known = {number.value: number.name for number in signal.Signals}  # not all real-time ones
+    return known.get(-code, f"signal {-code}")
 
 
 class _Supervisor:
@@ -220,7 +229,7 @@ class _Supervisor:
         """Ask all to drain and end."""
         self._is_stopping = True
         systemd.notify_stopping()
-        self._roll_began = inf
+        self._rolling, self._roll_began = None, inf
         for post in self._posts:
             post.start_at = inf
         for child in self._children():
@@ -313,7 +322,7 @@ class _Supervisor:
     def _on_end(self, post: _Post, child: Child, code: int) -> None:
         self._let_go(child)
         child.line.close()
-        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+        how = _how(code)
         was_asked = child.is_stopping or child.is_leaving
         tell = log.info if was_asked and code == 0 else log.error
         tell("worker ended", worker=child.name, pid=child.pid, how=how)
@@ -393,6 +402,6 @@ class _Supervisor:
         self._end_roll()
 
     def _end_roll(self) -> None:
-        self._rolling = None
-        self._roll_began = inf
-        systemd.notify_ready()
+        self._rolling, self._roll_began = None, inf
+        if self._was_ready:
+            systemd.notify_ready()

@@ -75,6 +75,13 @@ class Process:
                 return line
         raise AssertionError(f"ended without {event!r} {fields}: {self.log}")
 
+    def announced(self, node: str) -> dict[str, str]:
+        """The addresses of a worker, which may tell them later than its supervisor says that it is ready."""
+        lines = (line for line in self.log if line["event"] == "ready" and line["node"] == node)
+        line = next(lines, None) or self.until("ready", node=node)
+        addresses: dict[str, str] = line["addresses"]
+        return addresses
+
     def workers(self) -> dict[str, int]:
         """The process of each worker that was ready last, as far as the log was read."""
         ready = [line for line in self.log if line["event"] == "worker ready"]
@@ -195,11 +202,7 @@ def test_a_worker_is_a_node_of_the_ring_and_says_where_it_is(tmp_path: Path) -> 
     """Clients that ask web first are sent to its own port; others may come to any worker."""
     with cluster(tmp_path) as comet:
         shared = comet.until("ready", node="c1")["addresses"]
-        own = {
-            line["node"]: line["addresses"]["comet.tcp"]
-            for line in comet.log
-            if line["event"] == "ready" and line["logger"] == "appmodel.runtime.service"
-        }
+        own = {name: comet.announced(name)["comet.tcp"] for name in ("c1-1", "c1-2")}
 
         listed = subprocess.run(
             [*APPMSG, "node", "list", "--json", "--config", "cluster.toml"],

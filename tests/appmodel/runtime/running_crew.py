@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +39,7 @@ class Crew:
             text=True,
         )
         self.log: list[dict[str, Any]] = []
+        self._unread: deque[dict[str, Any]] = deque()  # the supervisor's own lines
         self.said: list[str] = []  # on stderr, beside the log
         self.pids: dict[str, int] = {}
 
@@ -57,10 +58,13 @@ class Crew:
 
     def until(self, event: str, **fields: object) -> dict[str, Any]:
         """The next line of the supervisor's log with this event and these fields."""
-        for line in self._lines():
-            if line["event"] == event and fields.items() <= line.items():
-                return line
-        raise AssertionError(f"ended without {event!r} {fields}: {self.log} {self.said}")
+        while True:
+            while self._unread:
+                line = self._unread.popleft()
+                if line["event"] == event and fields.items() <= line.items():
+                    return line
+            if not self._read():
+                raise AssertionError(f"no {event!r} {fields} in {self.log} {self.said}")
 
     def ready(self) -> int:
         """Wait until all workers serve; the port that they share."""
@@ -72,20 +76,25 @@ class Crew:
         return self.pids[worker]
 
     def own_port(self, worker: str, listener: str = "door") -> int:
-        """What a worker announces, as far as the log was read."""
-        ready = [line for line in self.log if line["event"] == "ready" and line["node"] == worker]
-        return int(ready[-1]["addresses"][listener].rpartition(":")[2])
+        """What a worker announces that is ready. Its own line may come later than its supervisor's."""
+        while len(self._events("ready", node=worker)) < len(
+            self._events("worker ready", worker=worker)
+        ):
+            assert self._read(), f"{worker} has announced nothing"
+        announced = self._events("ready", node=worker)[-1]["addresses"][listener]
+        return int(announced.rpartition(":")[2])
 
     def signal(self, number: int) -> None:
         self.process.send_signal(number)
 
     def end(self) -> int:
         """Wait for the end of the supervisor; its exit code."""
-        for _ in self._lines():
+        while self._read():
             pass
         return self.process.wait(PATIENCE)
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _read(self) -> bool:
+        """One more line of the supervisor's log; False at its end."""
         assert self.process.stderr is not None
         for text in self.process.stderr:
             if not text.startswith("{"):
@@ -96,7 +105,14 @@ class Crew:
             if line["event"] == "worker started":
                 self.pids[line["worker"]] = line["pid"]
             if line["logger"] == "appmodel.runtime.supervisor":
-                yield line
+                self._unread.append(line)
+            return True
+        return False
+
+    def _events(self, event: str, **fields: object) -> list[dict[str, Any]]:
+        return [
+            line for line in self.log if line["event"] == event and fields.items() <= line.items()
+        ]
 
 
 @contextmanager
