@@ -185,7 +185,6 @@ class Pushing:
                 raise
             for part, one in zip(some, saved, strict=True):
                 part.hear(Delivery(one.ids, (0,) * len(one.ids), stored=True))
-                self._clock.observe(max(one.ids, default=0))
                 self.counts.fallbacks += len(one.ids)
 
     def _save_of(self, push: Push) -> Save:

@@ -22,7 +22,7 @@ from appmodel.io.rpc_link import RpcLimits
 from appmodel.io.rpc_server import serve_rpc
 from appmodel.io.rpc_strangers import LOG_PAUSE, LOGGED, RpcCounts, Strangers
 from appmodel.protocol import rpc
-from tests.appmodel.io.loopback import LIMITS, PATIENCE, SECRET
+from tests.appmodel.io.loopback import LIMITS, PATIENCE, SECRET, serving
 
 ECHO = Call[bytes, bytes]("test.echo")
 NONCE = bytes(rpc.NONCE)
@@ -286,6 +286,30 @@ async def test_one_that_is_not_there_is_unreachable() -> None:
 
     lost = [line["reason"] for line in logs if line["event"] == "rpc connection lost"]
     assert lost[:2] == ["unreachable", "hangup"]
+
+
+async def test_a_node_that_stops_is_no_failure() -> None:
+    """It says that it goes; that it has gone then is no news."""
+    counts = RpcCounts()
+    with structlog.testing.capture_logs() as logs:
+        async with (
+            serving(dict([ECHO.answered_by(echo)])) as served,
+            trio.open_nursery() as nursery,
+        ):
+            client = RpcClient(served.address, secret=SECRET, counts=counts)
+            nursery.start_soon(client.run)
+            await client.call(ECHO, b"", timeout=PATIENCE)
+            served.stop.set()
+            with trio.fail_after(PATIENCE):
+                await served.done.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+
+    assert "lost" not in counts.failures
+    assert [line.get("reason") for line in logs if line["log_level"] == "warning"] in (
+        [],
+        ["unreachable"],  # it was dialled again
+    )
 
 
 async def until(happened: Callable[[], bool]) -> None:

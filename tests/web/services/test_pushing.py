@@ -292,6 +292,19 @@ async def test_a_doubt_is_never_called_a_refusal(
         outcome.check()
 
 
+async def test_a_doubt_outlives_a_change_of_the_ring(autojump_clock: MockClock) -> None:
+    """The parts of a push that was taken apart are all in the doubt that it was in."""
+    cluster = Cluster(a=Comet(OutcomeUnknown("cut"), NotStored("full")))
+    cluster.comets["b"] = Comet(NotStored("full"))
+    cluster.next_views = [cluster.view_of("a", "b", version=2)]
+
+    (outcome,) = await cluster.pushing().push([push(100)])
+
+    assert len(cluster.comets["b"].calls) == 1
+    assert len(outcome.failed) == 100
+    assert {type(error) for error in outcome.failed.values()} == {OutcomeUnknown}
+
+
 async def test_an_owner_that_hangs_costs_the_deadline_and_no_more(
     autojump_clock: MockClock,
 ) -> None:
