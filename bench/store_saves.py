@@ -2,8 +2,9 @@
 
     python -m bench.store_saves            the load is in the process too: its share is in the numbers
 
-Each load runs on a new file (`synchronous = full`) in the folder for temporary files, so the disk
-there is the disk that is measured; `sweep` frees what the loads before it have left.
+Redis' own CPU time is not; bench/node_saves.py has it. Each load runs on a new file (`synchronous =
+full`) in the folder for temporary files, so the disk there is the disk that is measured; `sweep` frees
+what the loads before it have left: nothing in Redis, which frees it by itself.
 """
 
 import logging
@@ -23,14 +24,16 @@ from appmodel.core.message import Save
 from appmodel.core.names import Key
 from appmodel.core.units import Size
 from bench.machine import describe
-from message.config import MessageConfig, SqliteConfig
+from message.config import MessageConfig, RedisConfig, SqliteConfig
 from message.stores.memory import MemoryStore
+from message.stores.redis import RedisStore, open_redis
 from message.stores.sqlite import SqliteStore, open_sqlite
+from tools.servers.redis import redis_server
 
 KEYS = [Key("", f"u{number}", "user") for number in range(10_000)]
 BODY = b'"' + b"x" * 98 + b'"'
 TTL = 60.0  # seconds
-Store = MemoryStore | SqliteStore
+Store = MemoryStore | SqliteStore | RedisStore
 Load = Callable[[Store], Awaitable[int]]  # returns how many messages it saved
 
 
@@ -129,6 +132,11 @@ async def open_store(kind: str, folder: Path, clock: Clock) -> AsyncIterator[Sto
     """A new store."""
     if kind == "memory":
         yield MemoryStore(MessageConfig(memory_limit=Size(2**30)), clock)
+    elif kind == "redis":
+        with redis_server(folder / f"{time.time_ns()}", persistent=True) as server:
+            redis = RedisConfig(addresses=(server.address,))
+            async with open_redis(MessageConfig(redis=redis), clock) as store:
+                yield store
     else:
         file = SqliteConfig(path=str(folder / f"{time.time_ns()}.db"))
         async with open_sqlite(MessageConfig(sqlite=file), clock) as store:
@@ -150,6 +158,8 @@ async def run(kind: str, folder: Path) -> None:
     async with open_store(kind, folder, clock) as store:
         for name, load in LOADS:
             print(f"{kind:7} {name:46} {await measure(load, store)}", flush=True)
+        if kind == "redis":
+            return
         cost, longest = await measure_sweep(store, clock, MessageConfig().sweep_slice)
         print(f"{kind:7} {'sweep':46} {cost}; longest slice {longest * 1e3:.1f} ms", flush=True)
 
@@ -165,7 +175,7 @@ def main() -> None:
     print(describe())
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(3):
-            for kind in ("sqlite", "memory"):
+            for kind in ("sqlite", "redis", "memory"):
                 trio.run(run, kind, Path(folder))
 
 

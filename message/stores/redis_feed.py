@@ -24,6 +24,8 @@ from appmodel.core.names import Key
 from appmodel.errors import PushError
 from message.stores.notices import Notices
 from message.stores.redis_lane import Ask, Lane
+from message.stores.redis_lanes import Lanes
+from message.stores.redis_replies import checked, whole
 from message.stores.redis_scripts import GATHER, Argument, Command
 
 PIECE = 200  # entries gathered from a bucket in one go
@@ -48,10 +50,10 @@ class FeedReader:
     """Reads the feed of a store."""
 
     def __init__(
-        self, lanes: Sequence[Lane], feed_limit: int, notices: Notices, now: Callable[[], float]
+        self, lanes: Lanes, feed_limit: int, notices: Notices, now: Callable[[], float]
     ) -> None:
         self._lanes, self._limit, self._notices, self._now = lanes, feed_limit, notices, now
-        bucket = lanes[0].bucket
+        bucket = lanes.first.bucket
         self._stream = bucket.feed if len(lanes) == 1 else bucket.gathered
 
     async def read(self, position: int, limit: int) -> Feed:
@@ -62,7 +64,7 @@ class FeedReader:
         commands = [end_command(self._stream)]
         if position >= 0:
             commands.append(entries_command(self._stream, position, 2 + limit // 8))
-        last, *found = await self._lanes[0].reader.ask(Ask(commands, checked))
+        last, *found = await self._lanes.first.reader.ask(Ask(commands, checked))
         if not found or not found[0]:
             return Feed(position_of(last[0]) if last else 0, ())
         rows = [row for entry in found[0] for row in self._rows(self._stream, entry)]
@@ -76,14 +78,14 @@ class FeedReader:
 
     async def _gather(self) -> bool:
         """One piece of every bucket; whether there may be more."""
-        first = self._lanes[0]
+        first = self._lanes.first
         command: Command = ("HGETALL", first.bucket.gathered_from)
         [flat] = await first.reader.ask(Ask([command], checked))
         known = dict(zip(flat[::2], flat[1::2], strict=True))
         pieces: dict[int, list[Any]] = {}
 
         async def look(lane: Lane) -> None:
-            begin = int(known.get(b"%d" % lane.bucket.number, 0))
+            begin = whole(known.get(b"%d" % lane.bucket.number))
             command = entries_command(lane.bucket.feed, begin, PIECE)
             with contextlib.suppress(PushError):  # its link says why
                 [pieces[lane.bucket.number]] = await lane.reader.ask(Ask([command], checked))
@@ -103,7 +105,7 @@ class FeedReader:
         return False
 
     def _gather_command(self, number: int, begin: bytes, piece: Sequence[Any]) -> Command:
-        bucket = self._lanes[0].bucket
+        bucket = self._lanes.first.bucket
         entries: list[Argument] = []
         for entry in piece:
             rows = self._rows(self._lanes[number].bucket.feed, entry)
@@ -127,11 +129,3 @@ class FeedReader:
             return []
         first = where - len(marks) + 1
         return list(zip(range(first, where + 1), fields[::2], marks, strict=True))
-
-
-def checked(replies: Sequence[Any]) -> list[Any]:
-    """The replies, if none of them is an error. Raises the first that is."""
-    for reply in replies:
-        if isinstance(reply, Exception):
-            raise reply
-    return list(replies)

@@ -10,10 +10,12 @@ If the saves of a round are refused because of one of them (another type at a ke
 tried again alone. Refused means that nothing was done: the script has looked before it wrote.
 """
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import redis
@@ -36,6 +38,7 @@ from message.stores.rounds import Job, Rounds
 
 MAX_READS = 10_000  # calls that may wait for the reader
 READS_PER_ROUND = 256
+ROWS_PER_RUN = 500  # keys in one run of SAVE, unless one call has more: 5 to 10 ms
 BLAMED = frozenset({"FOREIGN", "WRONGTYPE", "RUNAWAY", "ERR"})  # one save's fault, not the server's
 
 log = structlog.get_logger(__name__)
@@ -60,18 +63,24 @@ class SavePart:
 
 
 class Highest:
-    """The highest mark that this process has heard of. Only grows."""
+    """The highest mark that this process has heard of. Only grows, whichever thread hears of it."""
 
     def __init__(self) -> None:
         self.mark = 0
+        self._lock = threading.Lock()
 
     def observe(self, mark: int) -> None:
         """There is a mark so high."""
-        self.mark = max(self.mark, mark)
+        with self._lock:
+            self.mark = max(self.mark, mark)
 
 
 class Lane:
-    """One bucket's writer and reader."""
+    """One bucket's writer and reader.
+
+    Args:
+        settling: held while answers are read: the lanes of a store count in the same notices.
+    """
 
     def __init__(
         self,
@@ -83,9 +92,11 @@ class Lane:
         notices: Notices,
         highest: Highest,
         preparation: Preparation,
+        settling: threading.Lock,
     ) -> None:
         self.bucket = bucket
         self._config, self._now, self._notices, self._highest = config, now, notices, highest
+        self._settling = settling
         prepare = partial(preparation, bucket)
         self.write_link = Link(config.redis, servers, bucket.marks, prepare)
         self.read_link = Link(config.redis, servers, bucket.marks, prepare)
@@ -114,6 +125,10 @@ class Lane:
             nursery.start_soon(self.writer.run)
             nursery.start_soon(self.reader.run)
 
+    def ask_highest(self) -> Command:
+        """Asks for the highest mark of the bucket."""
+        return ("GET", self.bucket.highest)
+
     def close(self) -> None:
         """Refuse from now on."""
         self.writer.close()
@@ -140,7 +155,7 @@ class Lane:
         oldest = time.monotonic() - self._config.redis.timeout
         for job in jobs:
             if job.request.asked < oldest:
-                job.fail(refusal(self.trouble or f"{self.write_link.where}: too slow"))
+                job.fail(refusal(self.trouble or f"{self.write_link.where}: too much waits for it"))
         return [job for job in jobs if not job.settled]
 
     def _do(self, link: Link, jobs: Sequence[Job[Any]], refusal: type[Unavailable]) -> None:
@@ -154,60 +169,57 @@ class Lane:
             for job in jobs:
                 job.fail(_as(refusal, error))
             return
-        at = 0
-        for job in jobs:
-            count = len(job.request.commands)
-            try:
-                job.succeed(job.request.parse(replies[at : at + count]))
-            except redis.ResponseError as error:
-                job.fail(self._refusal(error, link, refusal))
-            except Exception as error:
-                job.fail(_as(refusal, error))
-            at += count
+        remaining = iter(replies)
+        with self._settling:
+            for job in jobs:
+                own = list(islice(remaining, len(job.request.commands)))
+                try:
+                    job.succeed(job.request.parse(own))
+                except redis.ResponseError as error:
+                    job.fail(self._refusal(error, link, refusal))
+                except Exception as error:
+                    job.fail(_as(refusal, error))
 
     def _save(self, jobs: Sequence[Job[SavePart]]) -> None:
-        """All in one run; if that is refused because of one, each alone."""
+        """All in a few runs of one exchange; if a run is refused because of one, each of it alone."""
         if not jobs:
             return
         try:
             floors = self._floors(jobs)
-            [reply] = self._run([jobs], floors)
-            if (
-                isinstance(reply, redis.ResponseError)
-                and len(jobs) > 1
-                and code_of(reply) in BLAMED
-            ):
-                groups = [[job] for job in jobs]
-            else:
-                groups = [list(jobs)]
-            replies = self._run(groups, floors) if len(groups) > 1 else [reply]
+            settled = self._run(_runs(jobs), floors)
+            for run, reply in list(settled):
+                if len(run) > 1 and _is_blamed(reply):
+                    settled.remove((run, reply))
+                    settled += self._run([[job] for job in run], floors)
         except Exception as error:  # raised again where the calls were made
-            self._notices.failures += len(jobs)
+            with self._settling:
+                self._notices.failures += len(jobs)
             for job in jobs:
                 job.fail(_as(NotStored, error))
             return
-        for group, answer in zip(groups, replies, strict=True):
-            self._settle_saves(group, answer)
+        with self._settling:
+            for run, reply in settled:
+                self._settle_saves(run, reply)
 
     def _run(
-        self, groups: Sequence[Sequence[Job[SavePart]]], floors: dict[bytes, int] | None
-    ) -> list[Any]:
-        """The replies of one run per group, once enough replicas have them."""
+        self, runs: Sequence[Sequence[Job[SavePart]]], floors: dict[bytes, int] | None
+    ) -> list[tuple[Sequence[Job[SavePart]], Any]]:
+        """Each run with its reply, once enough replicas have them."""
         now, highest = self._now(), self._highest.mark
         commands = [
             save_command(
                 self.bucket,
                 self._config,
-                [job.request.part for job in group],
+                [job.request.part for job in run],
                 now=now,
                 highest=highest,
                 floors=floors,
             )
-            for group in groups
+            for run in runs
         ]
         replicas = self._config.redis.replicas
         if not replicas:
-            return self.write_link.exchange(commands)
+            return list(zip(runs, self.write_link.exchange(commands), strict=True))
         # the write before WAIT is this connection's own: WAIT counts from there, also after a reconnect
         patience = int(self._config.redis.timeout * 800)  # ms; the reply has to come in time too
         guard: list[Command] = [
@@ -215,11 +227,10 @@ class Lane:
             ("WAIT", replicas, patience),
         ]
         *replies, _, reached = self.write_link.exchange([*commands, *guard])
-        if isinstance(reached, redis.ResponseError) or reached < replicas:
-            raise OutcomeUnknown(
-                f"{self.write_link.where}: {reached} of {replicas} replicas have it"
-            )
-        return replies
+        if isinstance(reached, Exception) or reached < replicas:
+            text = f"{self.write_link.where}: {reached} of {replicas} replicas have it"
+            replies = [r if isinstance(r, Exception) else OutcomeUnknown(text) for r in replies]
+        return list(zip(runs, replies, strict=True))
 
     def _floors(self, jobs: Sequence[Job[SavePart]]) -> dict[bytes, int] | None:
         """The marks that keys have in the original's data, if we are to look there."""
@@ -227,11 +238,7 @@ class Lane:
             return None
         names = list({name for job in jobs for name in job.request.part.names})
         replies = self.write_link.exchange([original.mark_command(name) for name in names])
-        return {
-            name: original.mark_of(reply)
-            for name, reply in zip(names, replies, strict=True)
-            if not isinstance(reply, Exception)  # another type: not the original's
-        }
+        return {name: original.mark_of(reply) for name, reply in zip(names, replies, strict=True)}
 
     def _settle_saves(self, jobs: Sequence[Job[SavePart]], reply: Any) -> None:
         if isinstance(reply, Exception):
@@ -264,6 +271,24 @@ class Lane:
             return refusal(f"{link.where}: {name!r} holds data of another program")
         kind = refusal if code_of(error) in REFUSED else OutcomeUnknown
         return kind(f"{link.where}: {explain(error)}")
+
+
+def _runs(jobs: Sequence[Job[SavePart]]) -> list[list[Job[SavePart]]]:
+    """The jobs in runs of about ROWS_PER_RUN keys: a script keeps all other clients of Redis waiting."""
+    runs: list[list[Job[SavePart]]] = [[]]
+    rows = 0
+    for job in jobs:
+        count = job.request.part.rows
+        if runs[-1] and rows + count > ROWS_PER_RUN:
+            runs.append([])
+            rows = 0
+        runs[-1].append(job)
+        rows += count
+    return runs
+
+
+def _is_blamed(reply: Any) -> bool:
+    return isinstance(reply, redis.ResponseError) and code_of(reply) in BLAMED
 
 
 def _as(refusal: type[Unavailable], error: Exception) -> Exception:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 
 import msgspec
+import redis
 
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import Stored
@@ -22,6 +23,8 @@ HUNDREDS = MAX_ID + 1  # a mid from here on counts 100 ns
 MOST = (
     1000  # messages read of a key; the original keeps 20, unless its `redis:store` says otherwise
 )
+
+Reply = Sequence[bytes] | redis.ResponseError
 
 
 class _Member(msgspec.Struct):
@@ -37,9 +40,11 @@ def mark_command(name: bytes) -> Command:
     return ("ZREVRANGE", name, 0, 0, "WITHSCORES")
 
 
-def mark_of(reply: Sequence[bytes]) -> int:
-    """The highest id of a key, 0 if there is none."""
-    return _id(reply[1]) or 0 if reply else 0
+def mark_of(reply: Reply) -> int:
+    """The highest id of a key; 0 if there is none, or what lies there is of another type."""
+    if isinstance(reply, redis.ResponseError) or not reply:
+        return 0
+    return _id(reply[1]) or 0
 
 
 def page_commands(name: bytes, after: int, until: int) -> list[Command]:
@@ -50,21 +55,31 @@ def page_commands(name: bytes, after: int, until: int) -> list[Command]:
     ]
 
 
-def messages_of(reply: Sequence[bytes]) -> tuple[list[Stored], int]:
-    """The messages of one reply, ids ascending, and how many members are not readable."""
+def messages_of(replies: Sequence[Reply], now: float) -> tuple[list[Stored], int]:
+    """The unexpired messages of these replies, and how many members are not readable."""
     messages: list[Stored] = []
     unreadable = 0
-    for member, score in zip(reply[::2], reply[1::2], strict=True):
-        mid = _id(score)
-        try:
-            found = _decode(member)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            mid = None
-        if mid is None:
-            unreadable += 1
-        else:
-            messages.append(Stored(mid, bytes(found.msg), found.expire))
+    for reply in replies:
+        if isinstance(reply, redis.ResponseError):
+            continue  # another type: not the original's
+        for member, score in zip(reply[::2], reply[1::2], strict=True):
+            message = _message(member, score)
+            if message is None:
+                unreadable += 1
+            elif message.expires_at > now:
+                messages.append(message)
     return messages, unreadable
+
+
+def _message(member: bytes, score: bytes) -> Stored | None:
+    mid = _id(score)
+    if mid is None:
+        return None
+    try:
+        found = _decode(member)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return Stored(mid, bytes(found.msg), found.expire)
 
 
 def _id(score: bytes) -> int | None:

@@ -37,6 +37,11 @@ class Part:
         return sum(len(save.body) + KEY_WEIGHT * len(names) for save, names in self.saves)
 
     @property
+    def rows(self) -> int:
+        """How many messages it will be, at most."""
+        return sum(len(names) for _, names in self.saves)
+
+    @property
     def names(self) -> Iterator[bytes]:
         """The keys, in their order."""
         return (name for _, names in self.saves for name in names)

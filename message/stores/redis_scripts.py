@@ -155,13 +155,14 @@ for i = 1, saves do
   local rows = fresh[i]
   if #rows > 0 then
     local push, a = pushes[ids[i]], first_argument[i]
+    local proposed = tonumber(ARGV[a])
     local number, life, expires = text(position + 1), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 1]) or 0
     local member = ARGV[a + 1] .. ' ' .. number .. ' ' .. #rows
     redis.call('SET', base .. 'body:' .. number, ARGV[a + 5], 'PX', ARGV[a + 2])
     if #rows > 1 then redis.call('SET', base .. 'live:' .. number, #rows, 'PX', ARGV[a + 2]) end
     for _, name in ipairs(rows) do
       local key, answer = known[name], push.answers[name]
-      local id = text(answer[1])
+      local id = answer[1] == proposed and ARGV[a] or text(answer[1])
       redis.call('ZADD', key.key, id, member)
       key.added, key.life = key.added + 1, math.max(key.life, life)
       key.soonest = math.min(key.soonest, expires)
