@@ -1,9 +1,9 @@
 """The registry of a cluster: who is alive, as ZooKeeper knows it.
 
-One loop does everything: when something has changed, the tree is read again, in three steps of pipelined
-reads that leave watches behind; if its reading differs, there is a new view; and if it does not say
-what this process announces, that is mended (core/mending.py). A change is a watch that fires, a
-connection that is back, a node to announce; and once in a while it is read without any reason.
+One loop does everything: when something has changed, the tree is read (watched_tree.py); if it says
+something else than before, there is a new view; and if it does not say what this process announces, that
+is mended (core/mending.py). A change is a watch that fires, a connection that is back, a node to
+announce; and once in a while all is read again without any reason.
 
     ZooKeeper is      the view          trouble
     there             follows it        None
@@ -35,16 +35,14 @@ from appmodel.core.znodes import (
     Reading,
     Roots,
     Wish,
-    Znode,
     encode_node,
     encode_wish,
     read_tree,
 )
 from appmodel.errors import BadInput, ConfigError, Forbidden, OutcomeUnknown, Unavailable
+from appmodel.io.watched_tree import WatchedTree
 from appmodel.io.zookeeper import Link, ZooKeeperClient, ZooKeeperOptions, open_client
 
-MAX_NODES = 1000  # read below one root: a bound for strangers' trees
-MAX_PROCESSES = 16  # read of one comet
 MAX_LINES = 10  # of the log about nonsense in one reading; all of it is counted
 WAITING = 5.0  # seconds between two log lines while ZooKeeper is awaited at the start
 GLANCE = 0.5  # seconds between two looks at the clock while ZooKeeper is away
@@ -71,6 +69,7 @@ class ZooKeeperRegistry:
     ) -> None:
         self._options, self._roots, self._refresh = options, roots, refresh
         self._view = ClusterView(0, (), ring)
+        self._tree = WatchedTree(roots)
         self._reading = Reading()
         self._announced: dict[tuple[Role, str], Node] = {}
         self._client: ZooKeeperClient | None = None
@@ -167,7 +166,7 @@ class ZooKeeperRegistry:
         while True:
             self._link = None
             async with open_client(
-                self._options, on_link=self._hear_link, on_change=self._look
+                self._options, on_link=self._hear_link, on_change=self._hear_change
             ) as client:
                 self._client = client
                 await self._follow(client)
@@ -189,12 +188,15 @@ class ZooKeeperRegistry:
                 except (Unavailable, OutcomeUnknown, Forbidden) as error:
                     if isinstance(error, Forbidden):
                         self._object(str(error))
+                    self._tree.forget(None)
                     pause = min(PAUSE * 2.0**failures, MAX_PAUSE)
                     failures = min(failures + 1, 10)
                     await trio.sleep(random.uniform(0, pause))  # noqa: S311
                     self._wake.set()
             with trio.move_on_after(self._pause(client)) as waited:
                 await self._wake.wait()
+            if waited.cancelled_caught:
+                self._tree.forget(None)
             self._warn_when_unseen()
             if client.has_ended and (waited.cancelled_caught or self._link is Link.LOST):
                 return
@@ -209,31 +211,16 @@ class ZooKeeperRegistry:
     async def _round(self, client: ZooKeeperClient, session: int) -> None:
         """Read all, tell what is new, mend what is ours."""
         asked = self._asked
-        tree, excess = await self._read(client)
+        tree = await self._tree.read(client)
         if self._away is not None:
             self._patient_until = trio.current_time() + client.session_time
         reading = read_tree(tree, self._roots)
-        self._publish(Reading(reading.entries, reading.wishes, {**reading.nonsense, **excess}))
+        nonsense = {**reading.nonsense, **self._tree.excess}
+        self._publish(Reading(reading.entries, reading.wishes, nonsense))
         steps = plan(reading, tree, self._announced.values(), session, self._roots)
         await self._carry_out(client, steps)
         if not steps.announce:
             self._be_settled(asked, session)
-
-    async def _read(self, client: ZooKeeperClient) -> tuple[dict[str, Znode], dict[str, str]]:
-        """The tree, and where there was too much of it."""
-        excess: dict[str, str] = {}
-        roots = [self._roots.of(role) for role in Role]
-        below = dict(zip(roots, await client.children(roots), strict=True))
-        for root in [root for root, names in below.items() if names is None]:
-            await client.make(root)
-            (below[root],) = await client.children([root])
-        first = {root: _paths(root, below[root], MAX_NODES, excess) for root in roots}
-        comets = first[self._roots.comet]
-        second = zip(comets, await client.children(comets), strict=True)
-        processes = [_paths(comet, names, MAX_PROCESSES, excess) for comet, names in second]
-        paths = [path for group in (*first.values(), *processes) for path in group]
-        found = zip(paths, await client.read(paths), strict=True)
-        return {path: znode for path, znode in found if znode is not None}, excess
 
     async def _carry_out(self, client: ZooKeeperClient, steps: Plan) -> None:
         """Each step that succeeds fires a watch, and so leads to the next round."""
@@ -310,6 +297,10 @@ class ZooKeeperRegistry:
         if link is Link.LOST and self._session is not None:
             self._session = None
             log.warning("registry session is over", then="nodes are registered again")
+        self._hear_change(None)
+
+    def _hear_change(self, path: str | None) -> None:
+        self._tree.forget(path)
         self._look()
 
     def _look(self) -> None:
@@ -387,14 +378,6 @@ async def _take(client: ZooKeeperClient, step: Step) -> bool:
             return await client.rewrite(path, data)
         case Delete(path):
             return await client.delete(path)
-
-
-def _paths(above: str, names: list[str] | None, limit: int, excess: dict[str, str]) -> list[str]:
-    """Of these children, as many as are looked at."""
-    names = names or []
-    if len(names) > limit:
-        excess[above] = f"{len(names)} children: only {limit} are read"
-    return [f"{above}/{name}" for name in names[:limit]]
 
 
 def _instant(seconds: float) -> str:

@@ -3,7 +3,7 @@
     async with open_client(options, on_link=..., on_change=...) as client:
         await client.children(["/a", "/b"])     in one go: sent together, answered in order
         on_link(Link.SUSPENDED)                 the servers are away
-        on_change()                             something that was read is no longer so
+        on_change("/a")                         what was read there is no longer so; None: of all
 
 kazoo lives in three threads of its own. They never touch what is ours: each callback only hands a
 function over to trio. What kazoo does not say, or does not do, is made up for here:
@@ -102,7 +102,7 @@ class ZooKeeperClient:
         options: ZooKeeperOptions,
         *,
         on_link: Callable[[Link], None],
-        on_change: Callable[[], None],
+        on_change: Callable[[str | None], None],
     ) -> None:
         self._options = options
         self._on_link = on_link
@@ -232,9 +232,9 @@ class ZooKeeperClient:
         result.rawlink(lambda _: self._hand_over(finish))
         return result, done
 
-    def _hear_change(self, _event: object) -> None:
+    def _hear_change(self, event: Any) -> None:
         """In kazoo's thread. Always the same bound method, so kazoo keeps one watch per path."""
-        self._hand_over(self._on_change)
+        self._hand_over(self._on_change, event.path)
 
     def _hear_state(self, state: str) -> None:
         """In kazoo's thread."""
@@ -269,7 +269,7 @@ async def open_client(
     options: ZooKeeperOptions,
     *,
     on_link: Callable[[Link], None],
-    on_change: Callable[[], None],
+    on_change: Callable[[str | None], None],
 ) -> AsyncIterator[ZooKeeperClient]:
     """A client that dials until the block ends. Both callbacks run in trio, and must not block.
 

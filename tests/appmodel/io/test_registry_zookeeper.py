@@ -18,7 +18,8 @@ from kazoo.security import ACL, ANYONE_ID_UNSAFE, READ_ACL_UNSAFE, Permissions
 from appmodel.core.cluster import ClusterView, Node, Role, State
 from appmodel.core.znodes import Roots, Wish, encode_node
 from appmodel.errors import BadInput, ConfigError, Forbidden, Unavailable
-from appmodel.io.registry_zookeeper import MAX_NODES, ZooKeeperRegistry, open_zookeeper
+from appmodel.io.registry_zookeeper import ZooKeeperRegistry, open_zookeeper
+from appmodel.io.watched_tree import MAX_NODES
 from tests.contract.registry import COMET, PATIENCE, until
 from tests.shared_zookeeper import SESSION, new_roots, options, shared_server
 from tools.servers.daemon import Missing, free_port

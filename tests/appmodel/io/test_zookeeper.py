@@ -38,15 +38,15 @@ class Heard:
 
     def __init__(self) -> None:
         self.links: list[Link] = []
-        self.changes = 0
+        self.changes: list[str | None] = []
         self._news = trio.Event()
 
     def link(self, link: Link) -> None:
         self.links.append(link)
         self._tell()
 
-    def change(self) -> None:
-        self.changes += 1
+    def change(self, path: str | None) -> None:
+        self.changes.append(path)
         self._tell()
 
     def _tell(self) -> None:
@@ -81,7 +81,7 @@ async def test_what_is_read_is_watched_once(server: Server) -> None:
         await heard.until_changed()
         ((name,),) = await client.children([place])  # type: ignore[misc]  # it is there
         assert await client.read([f"{place}/{name}"]) == [Znode(b"x", client.session or 0)]
-        assert heard.changes == 1
+        assert heard.changes == [place]
 
 
 async def test_an_entry_is_made_with_all_that_is_above_it(server: Server) -> None:
