@@ -71,6 +71,7 @@ async def test_what_is_known_is_not_asked_again() -> None:
     tree.forget(f"{ROOT}/c7/0000000000")
 
     assert await tree.read(server) == below_roots(server)
+    assert await tree.read(server) == below_roots(server)
     assert server.asked == [f"{ROOT}/c7/0000000000"]
 
 
