@@ -142,7 +142,7 @@ def test_the_commands_of_the_readme_exist() -> None:
             assert re.search(rf"^{words[1]}:", makefile, re.MULTILINE), words
         elif words[0].endswith("appmsg"):
             names = [word for word in words[1:3] if word.isalpha()]
-            names = names if names[0] in {"config", "token"} else names[:1]
+            names = names if names[0] in {"config", "node", "token"} else names[:1]
             command = [str(APPMSG), *names, "--help"]
             shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             assert all(word in shown for word in words if word.startswith("--")), words

@@ -18,6 +18,7 @@ from appmodel.runtime import service
 from appmodel.runtime.service import find_parts
 from appmodel.runtime.settings import Settings, load_settings
 from comet.config import CometConfig
+from tools import cluster
 from tools.topology import CALLERS, ENTRANCE, NODES, READY, ports, role_file
 from web.config import WebConfig
 
@@ -82,9 +83,7 @@ def test_the_ports_of_a_role_are_the_usual_ones(role: str) -> None:
 def test_no_file_holds_a_secret() -> None:
     """They are copied, committed and mailed."""
     for path in [*CONF.rglob("*.*"), ROOT / "compose.yaml", ROOT / "Dockerfile"]:
-        said = re.findall(
-            r"(?i)(?:secret|password|credentials)[ ]*[=:][ ]*(\S+)", path.read_text()
-        )
+        said = re.findall(r"(?i)(?:secret|password|credentials)[ ]*[=:][ ]*(\S+)", path.read_text())
         literal = [value for value in said if not value.startswith(("${", '"var/', "...", "/etc/"))]
         assert literal == [], path
 
@@ -205,6 +204,13 @@ def test_a_unit_is_more_patient_than_its_node(role: str) -> None:
     assert float(said["TimeoutStopSec"][0]) > drain
     assert float(said["TimeoutStartSec"][0]) > 2 * settings.node.start_timeout
     assert int(said["LimitNOFILE"][0]) > settings.node.open_files
+
+
+def test_make_cluster_is_more_patient_than_its_nodes() -> None:
+    """Whoever drains is not killed by `make cluster-stop`."""
+    drains = [settings_of(role).node.drain_timeout for role in ROLES]
+
+    assert max(drains) + service.PATIENCE + service.LAST_RESORT < cluster.PATIENCE
 
 
 def test_units_are_hardened_alike() -> None:
