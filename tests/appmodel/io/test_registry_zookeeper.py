@@ -4,7 +4,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -400,10 +401,10 @@ async def test_a_start_without_zookeeper_ends_in_time() -> None:
             pass
 
 
+@pytest.mark.skipif(find_spec("puresasl") is None, reason="kazoo needs pure-sasl for SASL")
 async def test_sasl_proves_who_we_are(tmp_path: Path, roots: Roots) -> None:
     """DIGEST-MD5, as the server's JAAS file has it; a wrong password does not start."""
-    pytest.importorskip("puresasl", reason="pure-sasl is not installed: kazoo needs it for SASL")
-    with started(lambda: zookeeper(tmp_path, users={"node": "right"})) as server:
+    with own_server(tmp_path, node="right") as server:
         good = options(server.hosts, credentials="node:right", sasl=True, creator_only=True)
         async with open_zookeeper(good, roots) as registry:
             await registry.register(C1)
@@ -417,12 +418,15 @@ async def test_sasl_proves_who_we_are(tmp_path: Path, roots: Roots) -> None:
                     pass
 
 
-def started(start: Callable[[], Any]) -> Any:
-    """Skips what cannot be started here."""
-    try:
-        return start()
-    except Missing as missing:
-        pytest.skip(str(missing))
+@contextmanager
+def own_server(folder: Path, **users: str) -> Iterator[Server]:
+    """One to break, or with users of its own."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(zookeeper(folder, users=users))
+        except Missing as missing:
+            pytest.skip(str(missing))
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -507,7 +511,7 @@ async def test_what_is_asked_while_zookeeper_is_away_happens_when_it_is_back(
     tmp_path: Path,
 ) -> None:
     """Announcing does not fail and does not block for ever; it is made good."""
-    with started(lambda: zookeeper(tmp_path)) as server:
+    with own_server(tmp_path) as server:
         chosen, roots = options(server.hosts, call_timeout=0.5), new_roots()
         async with open_zookeeper(chosen, roots) as ours:
             await ours.register(C1)
