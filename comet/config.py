@@ -3,7 +3,7 @@
 from typing import Literal
 
 from appmodel.core.units import Duration, Size
-from appmodel.runtime.config import Count, Port, Section, Share, TlsConfig
+from appmodel.runtime.config import Count, Port, Section, TlsConfig, Weight
 from appmodel.runtime.crew import RestartConfig, Workers
 
 
@@ -111,7 +111,7 @@ class RpcListenerConfig(Section, frozen=True):
 class CometConfig(Section, frozen=True):
     """[comet]. The node that holds the connections."""
 
-    weight: Share = 1  # share of the keys: zookeeper:comet.weight
+    weight: Weight = 1  # share of the keys: zookeeper:comet.weight
     workers: Workers = (
         1  # processes, each a node of the ring; their own ports are 10, 20, ... higher
     )

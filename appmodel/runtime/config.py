@@ -23,6 +23,7 @@ import msgspec
 
 from appmodel.core.cluster import Node, RingKind, Role
 from appmodel.core.units import Duration, Size
+from appmodel.core.znodes import MAX_WEIGHT
 from appmodel.errors import ConfigError
 from appmodel.io.listener import tls_context
 
@@ -31,6 +32,9 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[int, msgspec.Meta(ge=0)]
+Weight = Annotated[int, msgspec.Meta(ge=0, le=MAX_WEIGHT)]
+"""A comet's share of the keys, beside the others'; 0 = none."""
+
 NodeName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 HostPort = Annotated[
     str, msgspec.Meta(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$")
@@ -112,7 +116,7 @@ class StaticNode(Section, frozen=True):
 
     role: Role
     name: NodeName
-    weight: Share = 1  # share of the keys, of a comet on ring "sha"
+    weight: Weight = 1  # share of the keys, of a comet on ring "sha"
     rpc: str = ""  # host:port where nodes call it
     ws: tuple[str, ...] = ()  # host:port where WebSocket clients find it
     tcp: tuple[str, ...] = ()  # host:port where TCP clients find it
