@@ -9,13 +9,14 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	&& echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check style types layers locked bench lock docs clean
+.PHONY: help run test chaos check style types layers locked bench lock docs clean
 .PHONY: install install-dev system-packages cluster cluster-stop cluster-status cluster-packages
 
 help:
 	@echo "make run      a node of all parts on this machine"
 	@echo "make cluster  three comets and all that they need; STORE=sql; cluster-stop, cluster-status"
 	@echo "make test     every test"
+	@echo "make chaos    a cluster is broken in every way, again and again; ROUNDS=n SEED=s"
 	@echo "make check    style, types, layers, and that the lock is up to date"
 	@echo "make bench    the benchmarks"
 	@echo "make lock     pin the newest allowed versions of all dependencies"
@@ -38,6 +39,12 @@ cluster-status: install
 
 test: install-dev system-packages
 	$(BIN)/pytest $(ARGS)
+
+ROUNDS ?= 10
+SEED ?= $(shell date +%s)
+
+chaos: install-dev system-packages
+	CHAOS_ROUNDS=$(ROUNDS) CHAOS_SEED=$(SEED) $(BIN)/pytest tests/cluster -m slow $(ARGS)
 
 check: style types layers locked
 

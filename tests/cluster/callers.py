@@ -59,6 +59,7 @@ class Caller:
     numbers: "count[int]"  # of orders and calls
     chance: random.Random
     pace: float  # seconds between two orders, on average
+    most: int  # keys of one order
     stopping: bool = False
     given_up: list[int] = field(default_factory=list)  # orders
     on_accepted: Callable[[int, str, float], None] = lambda order, key, ttl: None
@@ -83,7 +84,7 @@ class Caller:
         chance = self.chance
         number = next(self.numbers)
         many = chance.random() < 0.25
-        keys = chance.sample(self.keys, chance.randint(2, len(self.keys)) if many else 1)
+        keys = chance.sample(self.keys, chance.randint(2, self.most) if many else 1)
         name = f"order-{number}" if chance.random() < 0.5 else None
         return Placed(number, tuple(keys), chance.choice(TTLS), name)
 

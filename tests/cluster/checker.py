@@ -131,6 +131,7 @@ class Case:
     """The events by what they are about."""
 
     orders: dict[OrderNumber, Order] = field(default_factory=dict)
+    orders_of: dict[str, list[Order]] = field(default_factory=lambda: defaultdict(list))  # by key
     calls: dict[int, Call] = field(default_factory=dict)
     connections: dict[int, Connection] = field(default_factory=dict)
     clients: dict[str, list[Connection]] = field(default_factory=lambda: defaultdict(list))
@@ -143,8 +144,8 @@ class Case:
         """Every message with a ttl that is known to be in the store of `key`, by id."""
         found = {
             message_id: order
-            for order in self.orders.values()
-            if order.is_stored and key in order.keys
+            for order in self.orders_of[key]
+            if order.is_stored
             for message_id in order.ids(key)
         }
         if key in self.kept:
@@ -219,9 +220,12 @@ def index(history: Iterable[AnyEvent]) -> Case:
 
 
 def _index_call(case: Case, event: Asked) -> None:
-    order = case.orders.setdefault(
-        event.order, Order(event.order, frozenset(event.keys), event.ttl, event.idempotent)
-    )
+    order = case.orders.get(event.order)
+    if order is None:
+        order = Order(event.order, frozenset(event.keys), event.ttl, event.idempotent)
+        case.orders[event.order] = order
+        for key in event.keys:
+            case.orders_of[key].append(order)
     call = Call(event.call, event.order, frozenset(event.keys), event.at)
     case.calls[event.call] = call
     order.calls.append(call)
@@ -236,7 +240,7 @@ def arrives(case: Case) -> Iterator[Violation]:
         if not here:
             continue  # whoever stays away is owed nothing yet
         key, seen = lines[0].key, case.seen(client)
-        for order in case.orders.values():
+        for order in case.orders_of[key]:
             if order.number not in seen and _is_owed(case, order, key, lines):
                 ids = sorted(order.ids(key))
                 yield Violation(

@@ -12,8 +12,9 @@ from contextlib import ExitStack
 import pytest
 from pytest import TestReport  # noqa: PT013  only this class
 
+from bench.machine import raise_open_files
 from tests.cluster.cluster import SESSION, Cluster, Outside, running_cluster
-from tests.cluster.outside import Servers, redis_store, running_servers
+from tests.cluster.outside import Servers, running_servers
 from tools.servers.daemon import Missing
 
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "1"))
@@ -44,12 +45,14 @@ def away() -> float:
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """An ensemble of ZooKeepers, and Redis."""
+def servers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Servers]:
+    """An ensemble of ZooKeepers, and the STORE of the module."""
     with ExitStack() as stack:
         try:
             folder = tmp_path_factory.mktemp("servers")
-            found = stack.enter_context(running_servers(folder, redis_store))
+            found = stack.enter_context(running_servers(folder, request.module.STORE))
         except Missing as missing:
             pytest.skip(str(missing))
         yield found
@@ -58,6 +61,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 @pytest.fixture(scope="module")
 def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three comets, two message nodes, two web nodes."""
+    raise_open_files()  # thousands of clients live in this process
     outside = Outside(servers.registry, servers.store.settings, servers.mend)
     with running_cluster(tmp_path_factory.mktemp("cluster"), outside, proxied=True) as cluster:
         yield cluster

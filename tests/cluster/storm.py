@@ -40,6 +40,7 @@ from tests.cluster.history import (
     Mended,
     Refused,
     Settled,
+    Welcomed,
 )
 
 REALMS = (
@@ -68,6 +69,10 @@ class Size:
     streaming: int = 1
     strangers: int = 1  # callers of the other realm
     pace: float = 0.03  # seconds between two orders of a caller
+    most: int = 8  # keys of one order
+    looks_up: float = 0.5  # share of the clients that ask web; the others go to any comet
+    at: str = ""  # the comet that the others go to, while it is up; any, if empty
+    waiting: float = 0.3  # share of the native ones that begin with what comes
 
 
 @dataclass
@@ -77,12 +82,20 @@ class Load:
     cluster: Cluster
     chance: random.Random
     history: History
+    size: Size
     name: str  # of the round: its keys begin with it
     numbers: "count[int]" = field(default_factory=lambda: count(1))
     clients: list[Client] = field(default_factory=list)
     callers: list[Caller] = field(default_factory=list)
     owed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # by key: orders
     accepted: int = 0  # keys of orders, so far
+
+    def comets(self, transport: str) -> list[str]:
+        """Where clients go that do not ask web."""
+        first = self.cluster.nodes.get(self.size.at)
+        if first is not None and first.is_up:
+            return [first.address(transport)]
+        return self.cluster.comets(transport)
 
     async def until_accepted(self, more: int) -> None:
         """Until so many more keys of orders have got their id."""
@@ -120,9 +133,10 @@ class Load:
         ]
 
     def endings(self) -> list[str]:
-        """Why connections ended that their clients had not given up themselves."""
-        endings = [event.why for event in self.history if isinstance(event, Ended)]
-        return [why for why in endings if why != HUNG_UP]
+        """Why connections of version 2 ended that their clients had not given up themselves."""
+        native = {e.connection for e in self.history if isinstance(e, Welcomed) and e.native}
+        ended = (event for event in self.history if isinstance(event, Ended))
+        return [e.why for e in ended if e.connection in native and e.why != HUNG_UP]
 
     async def until_arrived(self) -> None:
         """Until everything that was accepted has come, or had the time to: the checker judges."""
@@ -136,13 +150,16 @@ class Load:
             self.owed[key].add(order)
 
     def _has_arrived(self) -> bool:
-        return all(
-            client.connection
-            and all(
-                order in client.received or order < client.since
-                for order in self.owed[client.key.stored]
-            )
-            for client in self.clients
+        for i, client in enumerate(self.clients):
+            if not self._has_caught_up(client):
+                self.clients.insert(0, self.clients.pop(i))  # next time it is looked at first
+                return False
+        return True
+
+    def _has_caught_up(self, client: Client) -> bool:
+        owed = self.owed[client.key.stored]
+        return bool(client.connection) and all(
+            order in client.received or order < client.since for order in owed
         )
 
     async def _until(self, holds: Callable[[], bool], what: str) -> None:
@@ -154,16 +171,17 @@ class Load:
 @asynccontextmanager
 async def storm(cluster: Cluster, seed: int, size: Size = Size()) -> AsyncIterator[Load]:
     """A load that runs while the block does, and is judged at its end."""
-    load = Load(cluster, random.Random(seed), History(), f"r{seed}-{random.getrandbits(32):x}")
+    name = f"r{seed}-{random.getrandbits(32):x}"
+    load = Load(cluster, random.Random(seed), History(), size, name)
     limits = httpx.Limits(max_keepalive_connections=20)
     async with httpx.AsyncClient(trust_env=False, timeout=CALL, limits=limits) as http:
         async with trio.open_nursery() as clients:
-            _make_clients(load, size, http)
+            _make_clients(load, http)
             for client in load.clients:
                 clients.start_soon(client.run)
             await load.until_connected()
             async with trio.open_nursery() as callers:
-                _start_callers(load, size, http, callers)
+                _start_callers(load, http, callers)
                 yield load
                 for caller in load.callers:
                     caller.stopping = True
@@ -178,10 +196,11 @@ async def storm(cluster: Cluster, seed: int, size: Size = Size()) -> AsyncIterat
     assert not cluster.bugs(), "\n".join(cluster.bugs())
 
 
-def _make_clients(load: Load, size: Size, http: httpx.AsyncClient) -> None:
-    place = Place(lambda: load.cluster.webs("public"), load.cluster.comets, http)
+def _make_clients(load: Load, http: httpx.AsyncClient) -> None:
+    size = load.size
+    place = Place(lambda: load.cluster.webs("public"), load.comets, http)
     names = count(1)
-    own = _keys(load, size, REALMS[0])
+    own = _keys(load, REALMS[0])
     for key in own:
         for _ in range(size.clients):
             name = f"n{next(names)}"
@@ -196,15 +215,15 @@ def _make_clients(load: Load, size: Size, http: httpx.AsyncClient) -> None:
 
 
 def _native(load: Load, key: Key, place: Place, kind: type[Native], name: str) -> Native:
-    chance = load.chance
+    chance, size = load.chance, load.size
     habits = Habits(
         random.Random(chance.random()),
-        looks_up=chance.random() < 0.5,
+        looks_up=chance.random() < size.looks_up,
         hangs_up=chance.choice((0.0, 0.0, 0.01)),
         acknowledges=chance.choice((0.0, 0.3)),
     )
     transport = chance.choice(("ws", "tcp"))
-    waits = kind is Native and chance.random() < 0.3
+    waits = kind is Native and chance.random() < size.waiting
     return kind(
         name,
         key,
@@ -218,7 +237,8 @@ def _native(load: Load, key: Key, place: Place, kind: type[Native], name: str) -
     )
 
 
-def _start_callers(load: Load, size: Size, http: httpx.AsyncClient, nursery: trio.Nursery) -> None:
+def _start_callers(load: Load, http: httpx.AsyncClient, nursery: trio.Nursery) -> None:
+    size = load.size
     for realm, pushing, streaming in (
         (REALMS[0], size.pushing, size.streaming),
         (REALMS[1], size.strangers, 0),
@@ -228,7 +248,7 @@ def _start_callers(load: Load, size: Size, http: httpx.AsyncClient, nursery: tri
         )
         for number in range(pushing + streaming):
             caller = Caller(
-                keys=_keys(load, size, realm),
+                keys=_keys(load, realm),
                 token=token,
                 webs=lambda: load.cluster.webs("api"),
                 http=http,
@@ -236,17 +256,19 @@ def _start_callers(load: Load, size: Size, http: httpx.AsyncClient, nursery: tri
                 numbers=load.numbers,
                 chance=random.Random(load.chance.random()),
                 pace=size.pace,
+                most=size.most,
                 on_accepted=load.note_accepted,
             )
             load.callers.append(caller)
             nursery.start_soon(caller.push if number < pushing else caller.stream)
 
 
-def _keys(load: Load, size: Size, realm: str) -> list[Key]:
+def _keys(load: Load, realm: str) -> list[Key]:
     """Inboxes, sessions of one user, groups, and opaque ones."""
     shapes = (("u", "user"), ("u0_Android-d", "user"), ("g", "qun"), ("device ", ""))
     return [
-        Key(realm, f"{load.name}.{shapes[i % 4][0]}{i}", shapes[i % 4][1]) for i in range(size.keys)
+        Key(realm, f"{load.name}.{shapes[i % 4][0]}{i}", shapes[i % 4][1])
+        for i in range(load.size.keys)
     ]
 
 

@@ -11,12 +11,14 @@ import trio
 
 from appmodel.core.cluster import Role
 from tests.cluster.cluster import SESSION, Cluster, in_thread
-from tests.cluster.outside import Servers
-from tests.cluster.storm import storm
+from tests.cluster.outside import Servers, redis_store
+from tests.cluster.storm import Size, storm
 
+STORE = redis_store
 SOME = 150  # keys of orders: half a second to a second of load
 FROZEN = SESSION + 1.5  # seconds: its session is over, and everybody has heard of it
 DRAIN = 30.0  # seconds
+CROWD = Size(keys=500, clients=10, pushing=2, pace=0.05, most=4, looks_up=0.0, waiting=0.0)
 
 # httpx leaves its generators to the garbage collector when a streamed answer breaks in the middle
 pytestmark = [
@@ -181,3 +183,18 @@ async def test_all_nodes_are_restarted_in_turn(cluster: Cluster, seed: int) -> N
         await load.until_accepted(SOME)
 
     assert load.refusals(lines=False) == []
+
+
+async def test_a_crowd_comes_back_at_once(cluster: Cluster, seed: int) -> None:
+    """All comets are killed, and 5,000 clients stand before the doors when they open again."""
+    async with storm(cluster, seed, CROWD) as load:
+        await load.until_accepted(SOME)
+        with load.broken("all comets are killed"):
+            comets = cluster.of(Role.COMET)
+            for comet in comets:
+                comet.kill()
+            async with trio.open_nursery() as nursery:
+                for comet in comets:
+                    nursery.start_soon(in_thread, comet.start)
+            await load.until_connected()
+        await load.until_accepted(SOME)
