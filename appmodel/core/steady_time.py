@@ -32,12 +32,19 @@ class SteadyTime:
 
     def at(self, wall: float, monotonic: float) -> float:
         """The steady time; never less than the last one."""
-        elapsed = max(0.0, monotonic - self._last)
+        elapsed = monotonic - self._last  # compared by hand here: this is asked for each push
+        if elapsed < 0.0:
+            elapsed = 0.0
         self._last += elapsed
         ahead = wall - (self._anchor + (self._last + self._correction))
-        most = elapsed * SLEW
-        turn = min(max(ahead, -most), most)
+        turn, most = ahead, elapsed * SLEW
+        if ahead > most:
+            turn = most
+        elif ahead < -most:
+            turn = -most
         self._correction += turn
         self.offset = ahead - turn
-        self._given = max(self._given, self._anchor + (self._last + self._correction))
-        return self._given  # the last digit of the sum alone may go back
+        given = self._anchor + (self._last + self._correction)
+        if given > self._given:  # the last digit of the sum alone may go back
+            self._given = given
+        return self._given

@@ -180,7 +180,10 @@ class Comet:
             now=now,
         )
         self.pusher = CometPusher(
-            self._owner, standing=self._standing, others=others.pusher, counts=live.counts
+            self._owner,
+            standing=self.membership.standing,
+            others=others.pusher,
+            counts=live.counts,
         )
 
     @property

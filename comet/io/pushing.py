@@ -46,19 +46,14 @@ class _Job:
     def __init__(self, push: Push, call: "_Call", index: int) -> None:
         self.push, self._call, self._index = push, call, index
 
-    def answer(self, outcome: Outcome) -> bool:
-        """Tell the caller, once; whether it was the last that the caller waits for."""
+    def answer(self, outcome: Outcome) -> trio.Event | None:
+        """Tell the caller, once; the event of a caller that has all its outcomes with this one."""
         call = self._call
         if call.outcomes[self._index] is not None:
-            return False
+            return None
         call.outcomes[self._index] = outcome
         call.missing -= 1
-        return not call.missing
-
-    @property
-    def done(self) -> trio.Event:
-        """Set when the caller has all its outcomes."""
-        return self._call.done
+        return None if call.missing else call.done
 
 
 class _Call:
@@ -259,8 +254,8 @@ class OwnerPusher:
             before.add(message, key, prev)
 
     def _answer(self, job: _Job, outcome: Outcome) -> None:
-        if job.answer(outcome):
-            self._sweeper.wake(job.done)
+        if (done := job.answer(outcome)) is not None:
+            self._sweeper.wake(done)
 
     def _release(self, job: _Job) -> None:
         """Nothing of this push is on its way any more."""

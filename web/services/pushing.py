@@ -103,14 +103,14 @@ class Pushing:
         under_way: set[Part] = set()
         parts = [Part(n, each, each.push, under_way) for n, each in enumerate(outcomes)]
         began = trio.current_time()
-        stored = any(part.is_stored for part in parts)
+        stored = any(push.expires_at for push in pushes)
         patience = self._fallback_after if stored else self._timeout
         with trio.CancelScope(deadline=began + patience):
             await self._ask_owners(parts)
         if stored and under_way:
             with trio.CancelScope(deadline=began + self._timeout):
                 await self._fall_back(under_way)
-        for part in in_order(under_way):
+        for part in in_order(under_way) if under_way else ():
             unknown = OutcomeUnknown(f"no answer within {self._timeout:g} s")
             part.give_up(part.trouble or unknown)
         self._count(outcomes)
