@@ -139,12 +139,9 @@ class RedisStore:
             messages, unreadable = page_of(checked(replies[:1])[0])
             self._note_foreign(place, unreadable)
             if self._original:
-                is_cut = len(messages) > limit or sum(len(m.body) for m in messages) > room
                 found, unreadable = original.messages_of(replies[1:], self._now())
                 self._note_foreign(name, unreadable)
-                end = messages[-1].id if is_cut else MAX_ID  # ours go on there, theirs must wait
-                messages += [message for message in found if message.id <= end]
-                messages.sort(key=lambda message: message.id)
+                messages = sorted(messages + found, key=lambda message: message.id)
             return take_page(messages, limit=limit, max_bytes=room)
 
         page: Page = await lane.reader.ask(Ask(commands, parse))

@@ -18,8 +18,8 @@ ADVICE = {
     "NOREPLICAS": "fewer replicas are connected than min-replicas-to-write asks for",
     "NOAUTH": "it asks for a password: set message.redis.password",
     "WRONGPASS": "message.redis.username or message.redis.password is wrong",
-    "NOPERM": "the ACL user may not do this; it needs ~<prefix>* %RW~<prefix>* and the commands of "
-    "docs/operations.md",
+    "NOPERM": "the ACL user may not do this; it needs ~{<prefix>:* +@read +@write +@scripting, "
+    "and +cluster|slots in a Cluster, +wait with replicas, +select with a database, %R~* for original",
     "CLUSTERDOWN": "the Cluster does not serve this slot now",
     "TRYAGAIN": "the slot is being moved to another node",
     "ASK": "the slot is being moved to another node",

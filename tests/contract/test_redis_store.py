@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
+from appmodel.core.units import Size
 from message.stores.redis import RedisStore
 from tests.contract.ledger import LedgerContract
 from tests.contract.offline_store import OfflineStoreContract
@@ -26,7 +27,7 @@ class OnServer:
     def _open(
         self, now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
     ) -> AbstractAsyncContextManager[RedisStore]:
-        return open_on(self.server, now=now, depth=depth, page_limit=page_limit)
+        return open_on(self.server, now=now, depth=depth, page_limit=Size(page_limit))
 
 
 class OnCluster:
@@ -44,7 +45,12 @@ class OnCluster:
         self, now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
     ) -> AbstractAsyncContextManager[RedisStore]:
         return open_on(
-            *self.servers, now=now, depth=depth, page_limit=page_limit, mode="cluster", buckets=5
+            *self.servers,
+            now=now,
+            depth=depth,
+            page_limit=Size(page_limit),
+            mode="cluster",
+            buckets=5,
         )
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from appmodel.core.units import Duration, Size
+from appmodel.core.units import Duration
 from message.config import MessageConfig, RedisConfig
 from message.stores.redis import RedisStore, open_redis
 from tests.contract.offline_store import Time
 from tools.servers.daemon import Missing
 from tools.servers.redis import Server
+
+LIMITS = ("depth", "page_limit", "round_limit", "queue_limit")
 
 _numbers = itertools.count()
 
@@ -31,15 +33,12 @@ def or_skip() -> Iterator[None]:
         pytest.skip(str(missing))
 
 
-def config(
-    *servers: Server, depth: int = 1000, page_limit: int = 1 << 20, **options: Any
-) -> MessageConfig:
-    """Of a store on these servers. Options are those of [message.redis]."""
-    options.setdefault("prefix", new_prefix())
-    options.setdefault("timeout", Duration(5))
-    addresses = tuple(server.address for server in servers)
-    redis = RedisConfig(addresses=addresses, **options)
-    return MessageConfig(store="redis", redis=redis, depth=depth, page_limit=Size(page_limit))
+def config(*servers: Server, **options: Any) -> MessageConfig:
+    """Of a store on these servers. Options are those of [message.redis], and limits of [message]."""
+    limits = {name: options.pop(name) for name in LIMITS if name in options}
+    options = {"prefix": new_prefix(), "timeout": Duration(5), **options}
+    redis = RedisConfig(addresses=tuple(server.address for server in servers), **options)
+    return MessageConfig(store="redis", redis=redis, **limits)
 
 
 @asynccontextmanager

@@ -11,13 +11,14 @@ from structlog.testing import capture_logs
 from appmodel.core.message import DEDUPE_WINDOW, Save
 from appmodel.core.names import Key
 from appmodel.errors import ConfigError, NotStored, OutcomeUnknown, Unavailable
+from message.core.retention import MAX_AHEAD_US
 from message.stores.redis import RedisStore
 from message.stores.redis_keys import GRACE
 from tests.contract.offline_store import NOW, START, A, B, C, Time, ids, push
 from tests.message.stores.redis_opening import new_prefix, open_on, or_skip
 from tools.servers.redis import Server, redis_server
 
-MANY = [Key("", f"u{number}", "user") for number in range(2500)]
+MANY = [Key("", f"u{number}", "user") for number in range(5000)]
 PERMANENT = {"layout", "marks", "highest", "feed"}
 
 
@@ -58,6 +59,41 @@ async def test_everything_but_marks_and_feed_expires(server: Server, prefix: str
     assert min(lives["key"]) > 50
     assert {round(life, -2) for life in lives["push"]} == {DEDUPE_WINDOW}
     assert [round(life, -1) for life in lives["answer"]] == [90]
+
+
+async def test_a_key_lives_as_long_as_its_last_message(server: Server, prefix: str) -> None:
+    """Whichever was saved first; and no longer than an eighth more."""
+    place, lives = f"{{{prefix}:0}}:key:a@user", []
+    async with open_on(server, prefix=prefix) as store:
+        for number, ttl in enumerate([60, 6000, 60]):
+            await store.save([push(number, expires_at=START + ttl)])
+            lives.append(server.cli("PTTL", place) / 1000)
+
+    assert 60 < lives[0] < 200
+    assert [6000 < life < 7000 for life in lives[1:]] == [True, True]
+
+
+async def test_receipts_live_as_long_as_the_longest_needs(server: Server, prefix: str) -> None:
+    """A later save of the push, to another key and for a shorter time, takes nothing from the first."""
+    time, place = Time(), f"{{{prefix}:0}}:push:{(1).to_bytes(16, 'big').decode()}"
+    async with open_on(server, prefix=prefix, now=time) as store:
+        [first] = await store.save([push(1, [A], expires_at=START + 3 * DEDUPE_WINDOW)])
+        await store.save([push(1, [B], at=NOW + 5)])
+        assert server.cli("PTTL", place) / 1000 > 3 * DEDUPE_WINDOW
+        time.now += 2 * DEDUPE_WINDOW
+
+        assert await store.save([push(1, [A], at=NOW + 9)]) == [first]
+
+
+async def test_a_busy_key_does_not_fill_with_what_has_expired(server: Server, prefix: str) -> None:
+    """Though it never reaches its depth, the expired go, a few at a time."""
+    time, place = Time(), f"{{{prefix}:0}}:key:a@user"
+    async with open_on(server, prefix=prefix, now=time) as store:
+        for number in range(200):
+            await store.save([push(number, at=NOW + number, expires_at=time.now + 10)])
+            time.now += 5
+
+    assert server.cli("ZCARD", place) < 20
 
 
 async def test_a_body_is_kept_once_and_as_long_as_it_is_needed(server: Server, prefix: str) -> None:
@@ -128,14 +164,16 @@ async def test_two_message_nodes_chain_up_on_one_key(server: Server, prefix: str
         assert seen == {A: chain[-1][0], B: (await one.marks([B]))[0]}
 
 
-async def test_one_push_to_thousands_of_keys(server: Server) -> None:
+async def test_one_push_to_thousands_of_keys(server: Server, prefix: str) -> None:
     """Longer than what Lua can unpack, or one entry of the feed holds."""
-    async with open_on(server) as store:
+    async with open_on(server, prefix=prefix) as store:
         begin = (await store.feed(-1, limit=1)).position
         [first] = await store.save([push(1, MANY)])
         [again] = await store.save([push(1, [*MANY, A])])
 
         assert again.ids == (*first.ids, NOW)
+        entries = server.cli("XRANGE", f"{{{prefix}:0}}:feed", "-", "+")
+        assert max(len(fields) for _, fields in entries) == 32
         assert await store.marks(MANY) == list(first.ids)
         marks: dict[Key, int] = {}
         while (feed := await store.feed(begin, limit=100)).position > begin:
@@ -175,6 +213,7 @@ async def test_positions_grow_though_all_is_lost(server: Server, prefix: str) ->
 async def test_anything_else_at_a_key_refuses_its_saves_only(server: Server, prefix: str) -> None:
     """One log line, a counter; the other calls of the round are stored; the foreign data stay."""
     outcomes: dict[int, object] = {}
+    others = [A, *MANY[:700], C]  # more than one run of the script
 
     async def save(store: RedisStore, number: int, key: Key) -> None:
         try:
@@ -187,27 +226,48 @@ async def test_anything_else_at_a_key_refuses_its_saves_only(server: Server, pre
         async with open_on(server, prefix=prefix) as store:
             server.cli("SET", place, "theirs")
             async with trio.open_nursery() as nursery:
-                for number, key in enumerate([A, B, C, B, A]):
+                for number, key in enumerate([B, *others, B]):
                     nursery.start_soon(save, store, number, key)
             with pytest.raises(Unavailable, match="another program"):
                 await store.fetch(B, 0, limit=1)
             with pytest.raises(NotStored, match="another program"):
                 await store.delete(B)
 
-            assert [isinstance(outcomes[n], str) for n in range(5)] == [
-                False,
-                True,
-                False,
-                True,
-                False,
-            ]
-            assert place in str(outcomes[1])
-            assert await store.marks([A, B, C]) == [NOW + 1, 0, NOW]
+            refused = [number for number, outcome in outcomes.items() if isinstance(outcome, str)]
+            assert sorted(refused) == [0, len(others) + 1]
+            assert place in str(outcomes[0])
+            assert await store.marks([B, *others]) == [0, *[NOW] * len(others)]
             assert store.notices.foreign >= 4
     assert server.cli("GET", place) == b"theirs"
     assert [line["place"] for line in logs if line["event"] == "foreign data in the store"].count(
         place
     ) == 1
+
+
+async def test_buckets_that_do_not_agree_leave_a_save_in_doubt(server: Server, prefix: str) -> None:
+    """A part is stored and can be seen, so it is not called "not stored"; what fits is."""
+    async with open_on(server, prefix=prefix, buckets=5) as store:
+        place = store.lanes.of(b"u1@user").bucket.key(b"u1@user")
+        server.cli("SET", place, "theirs")
+
+        with pytest.raises(OutcomeUnknown, match="a part of it"):
+            await store.save([push(1, MANY[:50])])
+        with pytest.raises(NotStored, match="another program"):
+            await store.save([push(2, [MANY[1]])])
+
+        assert (await store.marks(MANY[:50])).count(0) < 25
+
+
+async def test_a_clock_that_ran_away_is_refused_in_all_buckets(server: Server) -> None:
+    """Nothing of the batch is kept anywhere; a mark in any bucket vouches for a key in another."""
+    far = NOW + MAX_AHEAD_US
+    async with open_on(server, buckets=5) as store:
+        with pytest.raises(NotStored, match="proposed_id"):
+            await store.save([push(1, MANY[:50]), push(2, [MANY[7]], at=far + 1)])
+        assert await store.marks(MANY[:50]) == [0] * 50
+
+        await store.save([push(3, [A], at=far)])
+        assert await store.save([push(4, MANY[:50], at=far + 9)])
 
 
 @pytest.mark.parametrize("name", ["marks", "feed", "highest"])

@@ -69,6 +69,31 @@ async def test_a_server_that_is_killed_comes_back_with_everything(kept: Server) 
         assert store.trouble is None
 
 
+async def test_a_server_that_dies_with_a_save_leaves_it_in_doubt(kept: Server) -> None:
+    """It may have been on the disk already; a retry tells, when the server is back."""
+    refusals: list[type[Exception]] = []
+
+    async def save(store: RedisStore) -> None:
+        try:
+            await store.save([push(1)])
+        except (NotStored, OutcomeUnknown) as error:
+            refusals.append(type(error))
+
+    async with open_on(kept, max_retry_pause=0.2) as store:
+        await store.save([push(2, [B])])
+        kept.cli("CLIENT", "PAUSE", 60_000, "WRITE")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(save, store)
+            await in_the_end(lambda: _has_arrived(kept))
+            kept.daemon.kill()
+        kept.daemon.start()
+
+        assert refusals == [OutcomeUnknown]
+        await in_the_end(lambda: store.save([push(1, at=NOW + 9)]))
+        await in_the_end(lambda: store.marks([A]))
+        assert len(ids(await store.fetch(A, 0, limit=9))) == 1
+
+
 async def test_a_store_opens_before_its_server(kept: Server) -> None:
     """A node starts, says that it is in trouble, and serves when the server is there."""
     kept.daemon.stop()
@@ -99,7 +124,9 @@ async def test_who_waits_for_a_frozen_server_is_refused_in_time(kept: Server) ->
         except (NotStored, OutcomeUnknown) as error:
             outcomes[number] = type(error)
 
-    async with open_on(kept, timeout=0.4, connect_timeout=0.4, max_retry_pause=0.5) as store:
+    # each save is a round of its own: a hundred rounds that wait would take a minute
+    options: dict[str, Any] = {"timeout": 0.4, "connect_timeout": 0.4, "round_limit": 1}
+    async with open_on(kept, max_retry_pause=0.5, **options) as store:
         await store.save([push(999, [A])])
         kept.daemon.signal(SIGSTOP)
         try:
@@ -191,6 +218,22 @@ async def test_a_frozen_node_of_a_cluster_stops_its_own_keys_only(tmp_path: Path
             assert store.trouble is None
 
 
+async def test_two_nodes_that_gather_the_feed_gather_each_mark_once(tmp_path: Path) -> None:
+    """Whoever reads gathers what all buckets have new; two at once do not repeat one another."""
+    with or_skip(), redis_cluster(tmp_path) as servers:
+        options: dict[str, Any] = {"mode": "cluster", "buckets": 3, "prefix": new_prefix()}
+        async with open_on(*servers, **options) as one, open_on(*servers, **options) as two:
+            for number in range(10):
+                await one.save([push(number, KEYS)])
+                async with trio.open_nursery() as nursery:
+                    for store in (one, two) * 3:
+                        nursery.start_soon(lambda store=store: store.feed(-1, limit=1))  # type: ignore[misc]  # mypy has no type for a default of a lambda
+
+            stream = one.lanes.first.bucket.gathered
+            entries = _node_of(one, servers, 0).cli("XRANGE", stream, "-", "+")
+            assert sum(len(fields) for _, fields in entries) == 10 * len(KEYS)
+
+
 async def test_a_slot_that_has_moved_is_followed(tmp_path: Path) -> None:
     """MOVED: the store looks up who has the slot now, within the call."""
     with or_skip(), redis_cluster(tmp_path) as servers:
@@ -274,6 +317,12 @@ async def test_a_certificate_of_a_stranger_is_not_trusted(guarded: Server) -> No
 async def _has(answered: dict[int, int], count: int) -> None:
     if len(answered) < count:
         raise Unavailable("some more")
+
+
+async def _has_arrived(server: Server) -> None:
+    clients = server.cli("CLIENT", "LIST").splitlines()
+    if not any(b" flags=b " in client and b" cmd=evalsha " in client for client in clients):
+        raise Unavailable("nothing waits there")
 
 
 async def _promoted(replica: Server) -> None:
