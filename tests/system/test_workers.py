@@ -10,12 +10,16 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import appmsg_client
+import httpx
 import pytest
+import trio
 
 from tests.comet.world import BEAT, HANDSHAKE, request
 from tests.shared_zookeeper import new_roots, shared_server
@@ -45,6 +49,10 @@ tcp.port = 0
 stat.port = 0
 rpc.port = 0
 limits.per_key = 100_000
+[web]
+public.port = 0
+admin.port = 0
+api.port = 0
 """
 
 
@@ -102,20 +110,45 @@ class Process:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Process]:
-    """A message node and two workers, until the block ends; they stop in order."""
+def process(part: str, name: str, folder: Path) -> Iterator[Process]:
+    """`appmsg PART` until the block ends; it stops in order."""
+    running = Process(part, name, folder)
+    try:
+        yield running
+    except BaseException:
+        running.end()
+        raise
+    assert running.end() == 0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A message node, a web node and the supervisor of two workers."""
+
+    folder: Path
+    comet: Process
+    shared: dict[str, str]  # URLs of the comets by listener
+    api: str  # URL of web
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One for all tests here: each leaves two workers that serve."""
+    folder = tmp_path_factory.mktemp("cluster")
     roots = new_roots()
     hosts = json.dumps(list(shared_server().hosts))
     (folder / "cluster.toml").write_text(
         CONFIG.format(hosts=hosts, comet=roots.comet, message=roots.message, web=roots.web)
     )
-    message, comet = Process("message", "m1", folder), Process("comet", "c1", folder)
-    with ExitStack() as ending:
-        ending.callback(message.end)
-        ending.callback(comet.end)
+    with (
+        process("message", "m1", folder) as message,
+        process("comet", "c1", folder) as comet,
+        process("web", "w1", folder) as web,
+    ):
         message.until("ready", node="m1")
-        yield comet
-        assert comet.end() == 0
+        shared = comet.until("ready", node="c1")["addresses"]
+        api = web.until("ready", node="w1")["addresses"]["web.api"]
+        yield Cluster(folder, comet, shared, api)
 
 
 class Subscribers:
@@ -174,48 +207,91 @@ class Subscribers:
 
 
 @pytest.mark.slow
-def test_clients_subscribe_while_workers_are_rolled_and_die(tmp_path: Path) -> None:
-    """Over a roll nobody fails; over SIGKILL only whom the dead one had accepted already."""
-    with cluster(tmp_path) as comet:
-        shared = comet.until("ready", node="c1")["addresses"]
-        before = comet.workers()
-        assert set(before) == {"c1-1", "c1-2"}
+def test_a_worker_is_a_node_of_the_ring_and_says_where_it_is(cluster: Cluster) -> None:
+    """Clients that ask web first are sent to its own port; others may come to any worker."""
+    own = {name: cluster.comet.announced(name)["comet.tcp"] for name in ("c1-1", "c1-2")}
 
-        with Subscribers(shared) as subscribers:
-            comet.signal(signal.SIGHUP)
-            comet.until("rolled")
-        assert subscribers.failures == []
-        assert min(subscribers.welcomed["_tcp"], subscribers.welcomed["_websocket"]) > 0
-        rolled = comet.workers()
-        assert not set(before.values()) & set(rolled.values())
+    command = [*APPMSG, "node", "list", "--json", "--config", "cluster.toml"]
+    ran = subprocess.run(command, cwd=cluster.folder, capture_output=True, text=True, check=True)
 
-        with Subscribers(shared) as subscribers:
-            os.kill(rolled["c1-1"], signal.SIGKILL)
-            comet.until("worker ready", worker="c1-1")
-        assert [failure for failure in subscribers.failures if "refused" in failure] == []
-        assert len(subscribers.failures) <= 4  # one of each thread
-        assert comet.workers()["c1-1"] != rolled["c1-1"]
+    listed = [node for node in json.loads(ran.stdout) if node["role"] == "comet"]
+    assert {node["name"]: f"tcp://{node['tcp'][0]}" for node in listed} == own
+    assert {node["state"] for node in listed} == {"ready"}
+    assert cluster.shared["comet.tcp"] not in own.values()
 
 
 @pytest.mark.slow
-def test_a_worker_is_a_node_of_the_ring_and_says_where_it_is(tmp_path: Path) -> None:
-    """Clients that ask web first are sent to its own port; others may come to any worker."""
-    with cluster(tmp_path) as comet:
-        shared = comet.until("ready", node="c1")["addresses"]
-        own = {name: comet.announced(name)["comet.tcp"] for name in ("c1-1", "c1-2")}
+def test_clients_subscribe_while_workers_are_rolled_and_die(cluster: Cluster) -> None:
+    """Over a roll nobody fails; over SIGKILL only whom the dead one had accepted already."""
+    comet = cluster.comet
+    before = comet.workers()
 
-        listed = subprocess.run(
-            [*APPMSG, "node", "list", "--json", "--config", "cluster.toml"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
+    with Subscribers(cluster.shared) as subscribers:
+        comet.signal(signal.SIGHUP)
+        comet.until("rolled")
+    assert subscribers.failures == []
+    assert min(subscribers.welcomed["_tcp"], subscribers.welcomed["_websocket"]) > 0
+    rolled = comet.workers()
+    assert not set(before.values()) & set(rolled.values())
 
-        comets = {node["name"]: node for node in json.loads(listed) if node["role"] == "comet"}
-        assert {name: node["state"] for name, node in comets.items()} == {
-            "c1-1": "ready",
-            "c1-2": "ready",
-        }
-        assert {name: f"tcp://{node['tcp'][0]}" for name, node in comets.items()} == own
-        assert shared["comet.tcp"] not in own.values()
+    with Subscribers(cluster.shared) as subscribers:
+        os.kill(rolled["c1-1"], signal.SIGKILL)
+        comet.until("worker ready", worker="c1-1")
+    assert [failure for failure in subscribers.failures if "refused" in failure] == []
+    assert len(subscribers.failures) <= 4  # one of each thread
+    assert comet.workers()["c1-1"] != rolled["c1-1"]
+
+
+class Mail:
+    """Messages to numbered keys: which were accepted, and which have arrived."""
+
+    def __init__(self, keys: int) -> None:
+        self.accepted: dict[str, list[int]] = {f"k{number}": [] for number in range(keys)}
+        self.received: dict[str, list[int]] = {key: [] for key in self.accepted}
+        self.is_over = False
+        self._arrived = trio.Event()
+
+    async def listen(self, key: str, server: str) -> None:
+        """A client that resumes."""
+        async with appmsg_client.subscribe(key, server=server, mid=0) as messages:
+            async for message in messages:
+                assert isinstance(message.msg, int)
+                self.received[key].append(message.msg)
+                self._arrived.set()
+                self._arrived = trio.Event()
+
+    async def push(self, url: str) -> None:
+        """To one key after the other, without a pause, until it is over."""
+        async with httpx.AsyncClient(base_url=url, timeout=PATIENCE, trust_env=False) as http:
+            for number, key in enumerate(itertools.cycle(self.accepted)):
+                if self.is_over:
+                    return
+                order = {"to": key, "msg": number, "ttl": 600}
+                answer = await http.post("/v2/push", json=order)
+                assert answer.status_code == 200, answer.text
+                self.accepted[key].append(number)
+
+    async def until_all_arrived(self) -> None:
+        """Everything that was accepted, at its client."""
+        while any(set(self.accepted[key]) - set(self.received[key]) for key in self.accepted):
+            await self._arrived.wait()
+
+
+@pytest.mark.slow
+async def test_a_roll_loses_no_message_and_brings_none_twice(cluster: Cluster) -> None:
+    """Clients go from the old process to the new one while pushes go on, and each push is accepted."""
+    mail = Mail(keys=20)
+    with trio.fail_after(2 * PATIENCE):
+        async with trio.open_nursery() as clients:
+            for key in mail.accepted:
+                clients.start_soon(mail.listen, key, cluster.shared["comet.websocket"])
+            async with trio.open_nursery() as callers:
+                callers.start_soon(mail.push, cluster.api)
+                cluster.comet.signal(signal.SIGHUP)
+                await trio.to_thread.run_sync(cluster.comet.until, "rolled")
+                mail.is_over = True
+            await mail.until_all_arrived()
+            clients.cancel_scope.cancel()
+
+    assert mail.received == mail.accepted
+    assert sum(map(len, mail.accepted.values())) > 0

@@ -37,6 +37,7 @@ class Crew:
             env=os.environ | environment,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # what a terminal sends, a test can send to all of it
         )
         self.log: list[dict[str, Any]] = []
         self._unread: deque[dict[str, Any]] = deque()  # the supervisor's own lines

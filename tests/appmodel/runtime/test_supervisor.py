@@ -72,6 +72,8 @@ def test_a_roll_replaces_all_workers_without_a_failed_connect(tmp_path: Path) ->
         assert steps == [
             (event, f"fake-{n}") for n in (1, 2, 3) for event in ("worker ready", "worker ended")
         ]
+        ended = [line["how"] for line in crew.log if line["event"] == "worker ended"]
+        assert ended == ["exit code 0"] * 3  # they were asked, and have drained
 
 
 def test_both_processes_of_a_worker_take_calls_while_it_is_rolled(tmp_path: Path) -> None:
@@ -201,6 +203,20 @@ def test_a_worker_may_get_the_signal_too(tmp_path: Path) -> None:
             os.kill(pid, signal.SIGTERM)
 
         assert crew.end() == 0
+
+
+def test_what_a_terminal_sends_is_for_the_supervisor_alone(tmp_path: Path) -> None:
+    """It sends Ctrl-C and its own end to every process of the foreground."""
+    with running_crew(tmp_path) as crew:
+        crew.ready()
+
+        os.killpg(crew.process.pid, signal.SIGHUP)
+        crew.until("rolled")
+        os.killpg(crew.process.pid, signal.SIGINT)
+
+        assert crew.end() == 0
+        ended = [line["how"] for line in crew.log if line["event"] == "worker ended"]
+        assert ended == ["exit code 0"] * 4
 
 
 def test_a_worker_that_somebody_ended_is_started_again(tmp_path: Path) -> None:
