@@ -866,8 +866,10 @@ async def test_drain_lets_a_request_that_still_comes_be_answered() -> None:
 
 async def test_drain_does_not_wait_for_a_body_that_begins_during_it() -> None:
     """Each wait after `stop` is as short as those that it found."""
-    limits = {"drain_timeout": 3600, "body_timeout": 3600, "half_sent_timeout": 1}
-    async with open_house(ECHO, **limits) as house:
+    patience = Duration(3600)
+    async with open_house(
+        ECHO, drain_timeout=patience, body_timeout=patience, half_sent_timeout=Duration(1)
+    ) as house:
         client = await house.connect()
         await client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Le")
         await trio.testing.wait_all_tasks_blocked(0.02)
