@@ -77,17 +77,22 @@ end
 first_key[saves + 1] = k + 1
 local floors = ARGV[at] and at - 4
 
-local pushes = {}  -- by push: until when its receipts are kept, the receipts, and {id, prev} by key
+local function receipts(packed)  -- until when they are kept, as they are packed, and {id, prev} by key
+  local push = {kept = 0, life = false, rows = {0}, answers = {}}
+  if not packed then return push end
+  local good, rows = pcall(cmsgpack.unpack, packed)
+  if good and type(rows) == 'table' and (tonumber(rows[1]) or 0) > now then
+    push.kept, push.rows = tonumber(rows[1]), rows
+    for row = 2, #rows, 3 do push.answers[rows[row]] = {rows[row + 1], rows[row + 2]} end
+  end
+  return push
+end
+local pushes = {}
 for i = 1, saves, 1000 do
   local packed = redis.call('MGET', unpack(ids, i, math.min(i + 999, saves)))
   for j, bytes in ipairs(packed) do
-    local push = {kept = 0, rows = {0}, answers = {}}
-    local good, rows = pcall(cmsgpack.unpack, bytes or '')
-    if bytes and good and type(rows) == 'table' and (tonumber(rows[1]) or 0) > now then
-      push.kept, push.rows = tonumber(rows[1]), rows
-      for row = 2, #rows, 3 do push.answers[rows[row]] = {rows[row + 1], rows[row + 2]} end
-    end
-    pushes[ids[i + j - 1]] = pushes[ids[i + j - 1]] or push
+    local id = ids[i + j - 1]
+    pushes[id] = pushes[id] or receipts(bytes)
   end
 end
 
@@ -102,7 +107,8 @@ for i = 1, saves do
       if not known[name] then
         local size = redis.pcall('ZCARD', KEYS[row])
         if failed(size) then return refuse(size, KEYS[row]) end
-        known[name] = {key = KEYS[row], before = size, added = 0, life = 0, soonest = math.huge}
+        known[name] = {key = KEYS[row], before = size, added = 0, life = 0, soonest = math.huge,
+          mark = 0, mark_text = '0'}
         list[#list + 1] = name
       end
     end
@@ -164,10 +170,11 @@ for i = 1, saves do
       local key, answer = known[name], push.answers[name]
       local id = answer[1] == proposed and ARGV[a] or text(answer[1])
       redis.call('ZADD', key.key, id, member)
+      key.mark_text = id
       key.added, key.life = key.added + 1, math.max(key.life, life)
       key.soonest = math.min(key.soonest, expires)
-      local receipts, size = push.rows, #push.rows
-      receipts[size + 1], receipts[size + 2], receipts[size + 3] = name, answer[1], answer[2]
+      local packed, size = push.rows, #push.rows
+      packed[size + 1], packed[size + 2], packed[size + 3] = name, answer[1], answer[2]
       position = position + 1
       entry[#entry + 1] = name
       entry[#entry + 1] = id
@@ -249,7 +256,7 @@ for i, name in ipairs(list) do
   end
   raised_to = math.max(raised_to, key.mark)
   raised[#raised + 1] = name
-  raised[#raised + 1] = text(key.mark)
+  raised[#raised + 1] = key.mark_text
   if #raised >= 1000 or i == #list then
     redis.call('HSET', marks, unpack(raised))
     raised = {}

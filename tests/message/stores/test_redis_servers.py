@@ -126,7 +126,7 @@ async def test_who_waits_for_a_frozen_server_is_refused_in_time(kept: Server) ->
 
     # each save is a round of its own: a hundred rounds that wait would take a minute
     options: dict[str, Any] = {"timeout": 0.4, "connect_timeout": 0.4, "round_limit": 1}
-    async with open_on(kept, max_retry_pause=0.5, **options) as store:
+    async with open_on(kept, max_retry_pause=0.2, **options) as store:
         await store.save([push(999, [A])])
         kept.daemon.signal(SIGSTOP)
         try:
