@@ -103,7 +103,9 @@ class SqlStore:
         self._highest = 0  # an id that was given
         self.notices = Notices()
         self._write_link = Link(
-            self._server, config.sql, prepare=partial(prepare, config.sql, self.notices)
+            self._server,
+            config.sql,
+            prepare=partial(prepare, config=config.sql, notices=self.notices),
         )
         self._read_links = [
             Link(self._server, config.sql, reads=True) for _ in range(config.sql.readers)

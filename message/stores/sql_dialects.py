@@ -54,7 +54,7 @@ class Dialect(Protocol):
         """The queries for the ids of the so many oldest messages of each key."""
 
 
-class PostgreSql:
+class PostgreSql(Dialect):
     """PostgreSQL, by psycopg 3."""
 
     driver = "postgresql+psycopg"
@@ -89,7 +89,7 @@ _OLDEST = """
     ) AS found"""
 
 
-class MariaDb:
+class MariaDb(Dialect):
     """MariaDB, by PyMySQL. It takes a statement as one text, so rows go in by the hundred."""
 
     driver = "mariadb+pymysql"
@@ -101,7 +101,7 @@ class MariaDb:
         chosen = {
             "max_statement_time": f"{limit:.3f}",
             "innodb_lock_wait_timeout": f"{max(limit, 1):.0f}",
-            "idle_write_transaction_timeout": f"{max(idle, 1):.0f}",
+            "idle_transaction_timeout": f"{max(idle, 1):.0f}",
             "sql_mode": "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION'",
         }
         return {

@@ -47,7 +47,7 @@ class Link:
         server: Server,
         config: SqlConfig,
         *,
-        prepare: Callable[[], None] | None = None,
+        prepare: Callable[[Session], None] | None = None,
         reads: bool = False,
     ) -> None:
         self._server, self._config = server, config
@@ -136,22 +136,25 @@ class Link:
         if self._connection is None:
             if time.monotonic() < self._next_try:
                 raise Fault(Kind.AWAY, self.trouble or "not connected")
-            self._connection = self._dial()
-        return Session(self._connection, self._server.dialect, until)
+            self._dial()
+        assert self._connection is not None
+        return Session(self._connection, self._server, until)
 
-    def _dial(self) -> sa.Connection:
+    def _dial(self) -> None:
         try:
+            self._connection = connected(self._server, reads=self._reads)
             if self._prepare is not None:
-                self._prepare()
+                until = time.monotonic() + self._server.limit
+                self._prepare(Session(self._connection, self._server, until))
+                self._connection.rollback()  # it has only looked
                 self._prepare = None
-            connection = connected(self._server, reads=self._reads)
         except (Fault, ConfigError):
+            self.close()
             longest, pause = self._config.max_retry_pause, self._pause * 2
             self._pause = min(max(pause, self._config.retry_pause), longest)
             self._next_try = time.monotonic() + random.uniform(0.5, 1) * self._pause  # noqa: S311
             raise
         self._pause = 0.0
-        return connection
 
     def _say(self, fault: Fault | None) -> None:
         """Remember the trouble, and log where it begins and ends."""

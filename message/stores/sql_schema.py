@@ -19,7 +19,7 @@ from appmodel.core.clock import MAX_ID
 from appmodel.errors import ConfigError
 from message.config import SqlConfig
 from message.stores.notices import Notices
-from message.stores.sql_dialects import MariaDb
+from message.stores.sql_dialects import MariaDb, PostgreSql
 from message.stores.sql_faults import Fault, Kind, fault_of
 from message.stores.sql_link import connected
 from message.stores.sql_session import Server, Session
@@ -32,53 +32,49 @@ LIMIT = 3600.0  # seconds that all of it may take: a large table of the original
 log = structlog.get_logger(__name__)
 
 
-def prepare(config: SqlConfig, notices: Notices) -> None:
-    """See to it that our tables are there. On connections of its own, which may take their time.
+def prepare(session: Session, config: SqlConfig, notices: Notices) -> None:
+    """See to it that our tables are there.
 
     Raises:
         ConfigError: the server is too old, tables are missing and may not or cannot be made, or those
             that are there are no use.
         Fault: the server is away.
     """
-    server = Server(config, LIMIT)
-    connection = connected(server)
     try:
-        session = Session(connection, server.dialect, time.monotonic() + LIMIT)
-        _check_version(session, server)
+        _check_version(session)
         if missing := _missing(session):
             if not config.create_tables:
-                raise ConfigError(CREATE, False, _wanted(server, missing))
-            _make(session, notices)
-            session.commit()
-        _check_tables(session, server)
+                raise ConfigError(CREATE, False, _wanted(session.where, missing))
+            session.rollback()  # what was looked at must not stay locked
+            _make_patiently(config, notices)
+            if missing := _missing(session):
+                raise ConfigError(URL, session.where, f"it has no {', '.join(missing)}")
+        _check_tables(session)
     except DBAPIError as error:
-        raise _explained(fault_of(error), server) from None
+        raise _explained(fault_of(error), session.where) from None
     except Fault as fault:
-        raise _explained(fault, server) from None
-    finally:
-        connection.invalidate()
-        connection.close()
+        raise _explained(fault, session.where) from None
 
 
-def _explained(fault: Fault, server: Server) -> Exception:
+def _explained(fault: Fault, where: str) -> Exception:
     if fault.kind in (Kind.AWAY, Kind.CLASH):
         return fault
-    return ConfigError(URL, server.where, f"its tables cannot be made or read: {fault.text}")
+    return ConfigError(URL, where, f"its tables cannot be made or read: {fault.text}")
 
 
-def _wanted(server: Server, missing: Sequence[str]) -> str:
+def _wanted(where: str, missing: Sequence[str]) -> str:
     return (
-        f"{server.where} has no {', '.join(missing)}: start once with create_tables = true and a user "
+        f"{where} has no {', '.join(missing)}: start once with create_tables = true and a user "
         "that may make tables"
     )
 
 
-def _check_version(session: Session, server: Server) -> None:
+def _check_version(session: Session) -> None:
     found = session.connection.dialect.server_version_info or ()
-    wanted = server.dialect.oldest_version
+    wanted = session.dialect.oldest_version
     if found < wanted:
         text = f"a server of version {_dotted(found)}, expected {_dotted(wanted)} or newer"
-        raise ConfigError(URL, server.where, text)
+        raise ConfigError(URL, session.where, text)
 
 
 def _dotted(version: Sequence[object]) -> str:
@@ -86,16 +82,33 @@ def _dotted(version: Sequence[object]) -> str:
 
 
 def _missing(session: Session) -> list[str]:
-    """The tables that are not there, and private_msg.body."""
-    found = sa.inspect(session.connection)
-    tables = set(found.get_table_names())
-    missing = [table.name for table in METADATA.sorted_tables if table.name not in tables]
-    if PRIVATE_MSG.name in tables:
-        columns = {column["name"] for column in found.get_columns(PRIVATE_MSG.name)}
-        missing += [f"private_msg.{c.name}" for c in PRIVATE_MSG.columns if c.name not in columns]
-    if MSG_END.name in tables and not session.rows(VERSION_OF):
+    """The tables and columns that are not there; and msg_end's row."""
+    found: dict[str, set[str]] = {}
+    for table, column in session.rows(COLUMNS[type(session.dialect)]):
+        found.setdefault(table, set()).add(column)
+    missing = []
+    for wanted in METADATA.sorted_tables:
+        columns = found.get(wanted.name)
+        if columns is None:
+            missing.append(wanted.name)
+        else:
+            missing += [f"{wanted.name}.{c.name}" for c in wanted.columns if c.name not in columns]
+    if MSG_END.name in found and not session.rows(VERSION_OF):
         missing.append("the row of msg_end")
     return missing
+
+
+def _make_patiently(config: SqlConfig, notices: Notices) -> None:
+    """Make what is missing, on a connection of its own, which may take its time."""
+    server = Server(config, LIMIT)
+    connection = connected(server)
+    try:
+        session = Session(connection, server, time.monotonic() + LIMIT)
+        _make(session, notices)
+        session.commit()
+    finally:
+        connection.invalidate()
+        connection.close()
 
 
 def _make(session: Session, notices: Notices) -> None:
@@ -135,13 +148,21 @@ def _make_marks(session: Session, notices: Notices) -> None:
         notices.foreign_data("private_msg.mid above 2^53", beyond)
 
 
-def _check_tables(session: Session, server: Server) -> None:
+def _check_tables(session: Session) -> None:
     [(version,)] = session.rows(VERSION_OF)
     if version > VERSION:
         text = f"tables of a newer program (version {version}), expected at most {VERSION}"
-        raise ConfigError(URL, server.where, text)
+        raise ConfigError(URL, session.where, text)
 
 
+COLUMNS = {
+    PostgreSql: """
+        SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = current_schema()""",
+    MariaDb: """
+        SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = database()""",
+}
 VERSION_OF = "SELECT version FROM msg_end WHERE id = 1"
 ADD_END = """
     INSERT INTO msg_end (id, position, highest, revocation, version) SELECT 1,

@@ -99,10 +99,10 @@ class PatientConnection(psycopg.Connection[Any]):
 class Session:
     """Each call raises `Fault`."""
 
-    def __init__(self, connection: sa.Connection, dialect: Dialect, until: float) -> None:
+    def __init__(self, connection: sa.Connection, server: Server, until: float) -> None:
         """`until` is monotonic."""
         self.connection = connection  # for what SQLAlchemy does by itself: tables
-        self.dialect = dialect
+        self.dialect, self.where = server.dialect, server.where
         self._until = until
         driver = connection.connection.driver_connection
         if isinstance(driver, PatientConnection):

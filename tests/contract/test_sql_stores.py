@@ -2,16 +2,30 @@
 
 from functools import partial
 
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from tests.contract.ledger import LedgerContract
 from tests.contract.offline_store import OfflineStoreContract
 from tests.message.stores.databases import open_database
 
 
-class TestPostgresqlStore(OfflineStoreContract):
+class SqlStoreContract(OfflineStoreContract):
+    """The suite with fewer random histories: each step takes several round trips."""
+
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(data=st.data())
+    async def test_any_history_reads_like_its_model(self, data: st.DataObject) -> None:
+        """Saves, retries, deletions, sweeps and passing time in any order, against plain lists."""
+        history = OfflineStoreContract.test_any_history_reads_like_its_model
+        await history.hypothesis.inner_test(self, data)  # type: ignore[attr-defined]  # of @given
+
+
+class TestPostgresqlStore(SqlStoreContract):
     open_store = staticmethod(partial(open_database, "postgresql"))
 
 
-class TestMariaDbStore(OfflineStoreContract):
+class TestMariaDbStore(SqlStoreContract):
     open_store = staticmethod(partial(open_database, "mariadb"))
 
 

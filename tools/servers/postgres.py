@@ -77,12 +77,18 @@ class Postgres:
 
     def kill(self) -> None:
         """SIGKILL to all its processes at once: what a crash of the machine leaves of them."""
-        parent = self.daemon.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        children = self._children()
         self.daemon.kill()
-        for child in children:
-            with suppress(ProcessLookupError):
-                os.kill(int(child), signal.SIGKILL)
+        _send(children, signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        """Send all its processes a signal: SIGSTOP, SIGCONT."""
+        _send([self.daemon.pid, *self._children()], number)
+
+    def _children(self) -> list[int]:
+        parent = self.daemon.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+        return [int(child) for child in children.split()]
 
     def _answers(self) -> bool:
         try:
@@ -116,6 +122,12 @@ def runs_as(user: str, package: str) -> str | None:
         return pwd.getpwnam(user).pw_name
     except KeyError:
         raise Missing(f"no user {user} to run a server as (Debian package {package})") from None
+
+
+def _send(pids: Sequence[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _make_cluster(folder: Path, user: str | None, secret: str) -> None:

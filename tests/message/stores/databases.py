@@ -8,56 +8,50 @@ What is not installed here skips the test that wants it.
 
 import atexit
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from appmodel.core.units import Duration, Size
 from appmodel.runtime.config import Password
 from message.config import MessageConfig, SqlConfig
 from message.stores.sql import SqlStore, open_sql
 from message.stores.sql_tables import METADATA
-from tools.servers.daemon import Daemon, Missing
-from tools.servers.mariadb import mariadb
-from tools.servers.postgres import postgres
+from tools.servers.daemon import Missing
+from tools.servers.databases import DATABASES, DatabaseServer
 
-KINDS = ["postgresql", "mariadb"]
+KINDS = list(DATABASES)
 DATABASE = "appmsg"
+HASTY = {
+    "postgresql": ["fsync=off", "synchronous_commit=off", "autovacuum=off"],
+    "mariadb": ["debug-no-sync", "innodb-flush-method=nosync"],
+}
 _STARTED = ExitStack()
 atexit.register(_STARTED.close)
 
 
-class DatabaseServer(Protocol):
-    """A server of either kind."""
-
-    daemon: Daemon
-
-    def url(self, database: str = ..., *, user: str = ..., password: str = ...) -> str: ...
-
-    def execute(self, statement: str, database: str = ...) -> list[tuple[Any, ...]]: ...
-
-    def kill(self) -> None: ...
-
-
 @cache
 def a_server(kind: str) -> DatabaseServer:
-    """The server that tests share, with an empty database. Skips the test if there can be none."""
-    return _STARTED.enter_context(own_server(kind))
+    """The server that tests share, with an empty database. Skips the test if there can be none.
+
+    It does not wait for the disk: nobody crashes it.
+    """
+    return _STARTED.enter_context(own_server(kind, HASTY[kind]))
 
 
 @contextmanager
-def own_server(kind: str) -> Iterator[DatabaseServer]:
+def own_server(kind: str, settings: Sequence[str] = ()) -> Iterator[DatabaseServer]:
     """One that a test may stop and kill."""
-    start = {"postgresql": postgres, "mariadb": mariadb}[kind]
     with tempfile.TemporaryDirectory() as name, ExitStack() as running:
         folder = Path(name)
         folder.chmod(0o755)  # the users as whom they run go through it
         try:
-            server = running.enter_context(start(folder / kind))
+            server = running.enter_context(DATABASES[kind](folder / kind, settings))
         except Missing as missing:
             pytest.skip(str(missing))
         server.execute(f"CREATE DATABASE {DATABASE}")
@@ -70,6 +64,7 @@ def sql_config(server: DatabaseServer, database: str = DATABASE, **options: Any)
     for name in ("page_limit", "queue_limit", "round_limit"):
         if name in options:
             common[name] = Size(options.pop(name))
+    options.setdefault("timeout", 40.0)  # how long it takes says nothing about a law
     for name in ("timeout", "connect_timeout", "retry_pause", "max_retry_pause"):
         if name in options:
             options[name] = Duration(options[name])
@@ -77,15 +72,31 @@ def sql_config(server: DatabaseServer, database: str = DATABASE, **options: Any)
     return MessageConfig(store="sql", sql=SqlConfig(url=url, **options), **common)
 
 
-def clear(server: DatabaseServer) -> None:
-    """Take everything out of the tables, if they are there."""
-    tables = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'msg\\_%'"
-    if not server.execute(tables, DATABASE):
-        return
-    for table in METADATA.sorted_tables:
-        if table.name != "msg_end":
-            server.execute(f"DELETE FROM {table.name}", DATABASE)
-    server.execute("UPDATE msg_end SET position = 0, highest = 0, revocation = 0", DATABASE)
+def new_database(server: DatabaseServer) -> None:
+    """Begin anew on a server of the test's own."""
+    server.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
+    server.execute(f"CREATE DATABASE {DATABASE}")
+
+
+def clear(kind: str) -> None:
+    """Take everything out of the tables of the shared server."""
+    with _engine(kind).begin() as connection:
+        METADATA.create_all(connection)
+        for table in METADATA.sorted_tables:
+            if table.name != "msg_end":
+                connection.execute(table.delete())
+        end = METADATA.tables["msg_end"]
+        connection.execute(end.update().values(position=0, highest=0, revocation=0))
+
+
+@cache
+def _engine(kind: str) -> sa.Engine:
+    """For what the tests do beside the store. It keeps one connection until they end."""
+    url = sa.make_url(a_server(kind).url(DATABASE))
+    driver = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}[kind]
+    engine = sa.create_engine(url.set(drivername=driver), pool_size=1)
+    _STARTED.callback(engine.dispose)
+    return engine
 
 
 @asynccontextmanager
@@ -93,7 +104,6 @@ async def open_database(
     kind: str, now: Callable[[], float], **options: Any
 ) -> AsyncIterator[SqlStore]:
     """An empty store on the server that tests share."""
-    server = a_server(kind)
-    clear(server)
-    async with open_sql(sql_config(server, **options), now) as store:
+    clear(kind)
+    async with open_sql(sql_config(a_server(kind), **options), now) as store:
         yield store
