@@ -99,6 +99,7 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_cluster_from_start_to_stop(checkout: Checkout) -> None:
     """What the tour says works when it is pasted; what dies comes back; and nothing is left."""
     began = checkout.cluster("start")
@@ -127,6 +128,7 @@ def test_a_cluster_from_start_to_stop(checkout: Checkout) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_messages_can_be_in_postgresql(checkout: Checkout) -> None:
     """Its database is made; and a second start finds everybody there."""
     began = checkout.cluster("start", "--store", "sql")
