@@ -146,13 +146,14 @@ class Membership:
                 left.append(channel.key)
             if number % STEP == STEP - 1:
                 await trio.lowlevel.checkpoint()
-        log.info(
-            "ring changed",
-            comets=sorted(after.view.comets),
-            ours=after.is_on_ring,
-            keys=len(self._hub),
-            left=len(left),
-        )
+        if len(after.view.comets) > 1 or len(self._hub):  # a first comet alone is no news
+            log.info(
+                "ring changed",
+                comets=sorted(after.view.comets),
+                ours=after.is_on_ring,
+                keys=len(self._hub),
+                left=len(left),
+            )
         self._mover.move(left)
 
     async def _drain(
