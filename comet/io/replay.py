@@ -35,6 +35,10 @@ MAX_HOLE = (
     512 * 1024
 )  # bytes of a hole that is filled for all; past it each client reads for itself
 FEED = 5_000  # marks of one read: a few milliseconds of the loop
+MARKS = 1_000  # marks of one read that compares all channels
+LONG_PAUSE = (
+    10.0  # seconds between two reads of the feed; it holds more than a minute of the heaviest load
+)
 BLIND_AT_ONCE = 500  # channels a second whose clients are asked to come anew
 TRIES = 3  # of reading a hole before the channel's clients are let go
 
@@ -248,10 +252,12 @@ class Reading:
         """Compare the store's marks with the channels' cursors, for ever: nobody stays silently deaf.
 
         A mark above a cursor is a message that was stored and has not come; it gets one interval of
-        grace, for it may be on its way. One read for all keys, however many.
+        grace, for it may be on its way. One read for all keys, however many. A feed is not kept for ever:
+        after a long pause (this process was frozen, or the store away) every channel is compared.
         """
         position = -1  # asks for the end
         suspects: dict[Key, int] = {}
+        read_at = trio.current_time()
         with contextlib.suppress(PushError, trio.TooSlowError):
             position, _ = await self._read_feed(position)
         while True:
@@ -262,6 +268,9 @@ class Reading:
                     self._on_hole(channel)
             try:
                 position, suspects = await self._read_feed(position)
+                if trio.current_time() - read_at > LONG_PAUSE:
+                    suspects |= await self._compare_all()
+                read_at = trio.current_time()
             except (PushError, trio.TooSlowError) as error:
                 self._note_failure(error)
                 suspects = {}
@@ -280,6 +289,18 @@ class Reading:
             if feed.position == position or position < 0:
                 return feed.position, behind
             position = feed.position
+
+    async def _compare_all(self) -> dict[Key, int]:
+        """The marks that channels of ours lack, whatever the feed says."""
+        behind: dict[Key, int] = {}
+        keys = [channel.key for channel in self._hub.channels()]
+        for start in range(0, len(keys), MARKS):
+            part = keys[start : start + MARKS]
+            with trio.fail_after(self._config.fetch_timeout):
+                marks = await self._store.marks(part)
+            found = zip(part, marks, strict=True)
+            behind.update((key, mark) for key, mark in found if self._is_behind(key, mark))
+        return behind
 
     def _let_blind_go(self) -> None:
         """The store is back: whoever came while it was away may have missed something, and comes anew."""

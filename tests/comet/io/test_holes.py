@@ -6,14 +6,14 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from appmodel.core.message import Save
+from appmodel.core.message import Feed, Save
 from appmodel.core.names import parse_key
 from appmodel.core.units import Duration
 from appmodel.errors import OutcomeUnknown
 from comet.config import CometConfig
 from comet.core.channel import MAX_ASIDE, Hole, Verdict
 from comet.core.message import Message
-from comet.io.replay import MAX_HOLE, TRIES
+from comet.io.replay import LONG_PAUSE, MAX_HOLE, TRIES
 from comet.protocol.native import SLOW
 from tests.comet.stores import GatedStore
 from tests.comet.world import World, changed, open_comet
@@ -79,6 +79,29 @@ async def test_a_message_that_no_other_follows_is_found_by_the_position_check(
         ids = await save_unseen(world, b"{}")
         for _ in range(2):
             check()
+            await wait_all_tasks_blocked()
+
+        assert await client.read_ids(1) == ids
+
+
+class ShortFeed(GatedStore):
+    """A store whose feed has forgotten everything by the time somebody asks."""
+
+    async def feed(self, position: int, *, limit: int) -> Feed:
+        found = await super().feed(position, limit=limit)
+        return Feed(found.position, ())
+
+
+async def test_after_a_long_pause_every_channel_is_compared(mock_clock: MockClock) -> None:
+    """A feed is not kept for ever: whoever was frozen for long does not rely on it."""
+    async with open_comet(store=ShortFeed()) as world:
+        client = await world.subscriber()
+        mock_clock.jump(DEFAULTS.replay.position_check + 0.1)
+        await wait_all_tasks_blocked()
+
+        ids = await save_unseen(world, b"{}")
+        for seconds in (LONG_PAUSE + 1, DEFAULTS.replay.position_check + 0.1):
+            mock_clock.jump(seconds)
             await wait_all_tasks_blocked()
 
         assert await client.read_ids(1) == ids
