@@ -57,7 +57,7 @@ class RedisConfig(Section, frozen=True):
     timeout: Duration = Duration(2)  # of one exchange with a server; below half of rpc.call_timeout
     connect_timeout: Duration = Duration(1)  # to connect, and again for TLS and login
     max_retry_pause: Duration = Duration(5)  # between two attempts to connect; begins at 50 ms
-    feed_limit: Count = 100_000  # entries of the feed, each with up to 32 marks: a comet that was away longer misses some
+    feed_limit: Count = 100_000  # entries of the feed, each with up to 32 marks; a comet reads it once a second, and after 10 s without it compares all its keys
     original: bool = False  # also read what gopush-cluster left in this database
 
     def __post_init__(self) -> None:
