@@ -46,7 +46,7 @@ async def kill(cluster: Cluster, servers: Servers) -> Report:
         with load.broken("c1 is killed"), cpu_used(cluster, "c2", "c3") as cpu:
             began = time.monotonic()
             cluster["c1"].kill()
-            await load.until_connected()
+            await load.until_back()
             back = time.monotonic() - began
             await load.until_arrived()
             caught_up = time.monotonic() - began
@@ -70,7 +70,7 @@ async def drain(cluster: Cluster, servers: Servers) -> Report:
             began = time.monotonic()
             await in_thread(cluster.drain, "c1", PATIENCE)
             gone = time.monotonic() - began
-            await load.until_connected()
+            await load.until_back()
             back = time.monotonic() - began
         await in_thread(cluster["c1"].start)
     broken = sum(why == "broken" for why in load.endings())

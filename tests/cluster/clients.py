@@ -8,6 +8,7 @@ Each keeps what it saw in the history. Some are restless and hang up by themselv
 """
 
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -69,6 +70,7 @@ class Native:
     cursor: int | None = 0
     received: set[int] = field(default_factory=set)  # orders
     connection: int = 0  # the one that is open; 0: none
+    welcomed_at: float = 0.0  # when that was
     since: int = 0  # orders above this are owed to a client that began with what comes
     native: bool = True
     _began: int = 0  # the cluster's time before it subscribed, as an id
@@ -135,22 +137,21 @@ class Native:
 
     async def _stay(self, line: Line, server: str) -> tuple[bool, Goodbye]:
         number = next(self.numbers)
-        self.history.add(
-            Welcomed(
-                connection=number,
-                client=self.name,
-                key=self.key.stored,
-                cursor=self.cursor,
-                native=self.native,
-                server=server,
-            )
+        welcomed = Welcomed(
+            connection=number,
+            client=self.name,
+            key=self.key.stored,
+            cursor=self.cursor,
+            native=self.native,
+            server=server,
         )
+        self.history.add(welcomed)
         proved, why = False, HUNG_UP
         try:
             if self.cursor is None:
                 self.since = next(self.numbers)
             await self.begin()
-            self.connection = number
+            self.connection, self.welcomed_at = number, welcomed.at
             while True:
                 heard = await line.hear()
                 if isinstance(heard, Goodbye):
@@ -233,6 +234,7 @@ class Library:
     numbers: "count[int]"
     received: set[int] = field(default_factory=set)
     connection: int = 0
+    welcomed_at: float = 0.0
     since: int = 0
 
     async def run(self) -> None:
@@ -241,6 +243,7 @@ class Library:
 
         def note(event: Connected | Disconnected) -> None:
             self.connection = number if isinstance(event, Connected) else 0
+            self.welcomed_at = time.monotonic()
 
         key = self.key.stored
         self.history.add(Welcomed(connection=number, client=self.name, key=key, cursor=0))

@@ -47,7 +47,8 @@ REALMS = (
     "",
     "shop",
 )  # clients live in the default one; to the other one is pushed, and nobody may see it
-PATIENCE = 60.0  # seconds for anything that has to happen
+PATIENCE = 90.0  # seconds for anything that has to happen
+GRACE = 5.0  # seconds for what is on its way, and for nobody who is away
 CALL = 5.0  # seconds for a question of a client to web
 SLACK = (
     7200.0  # seconds for which a ticket is good before and after now: clocks are stepped by an hour
@@ -88,6 +89,7 @@ class Load:
     clients: list[Client] = field(default_factory=list)
     callers: list[Caller] = field(default_factory=list)
     owed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # by key: orders
+    hoped: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # not for long
     accepted: int = 0  # keys of orders, so far
 
     def comets(self, transport: str) -> list[str]:
@@ -109,7 +111,12 @@ class Load:
 
     async def until_connected(self) -> None:
         """Until every client is subscribed."""
-        await self._until(lambda: all(c.connection for c in self.clients), "all are connected")
+        await self._until(lambda: self._are_connected(0.0), "all are connected")
+
+    async def until_back(self) -> None:
+        """Until every client is subscribed anew: all of them have lost their connection."""
+        last = [event.at for event in self.history if isinstance(event, Broken)][-1]
+        await self._until(lambda: self._are_connected(last), "all are back")
 
     @contextmanager
     def broken(self, what: str) -> Iterator[None]:
@@ -141,31 +148,43 @@ class Load:
     async def until_arrived(self) -> None:
         """Until everything that was accepted has come, or had the time to: the checker judges."""
         with trio.move_on_after(PATIENCE):
-            await self.history.until(self._has_arrived)
+            await self.history.until(lambda: self._has_arrived(self.owed))
+        if not any(isinstance(event, Broken) for event in self.history):
+            with trio.move_on_after(GRACE):
+                await self.history.until(lambda: self._has_arrived(self.hoped))
 
     def note_accepted(self, order: int, key: str, ttl: float) -> None:
         """A caller was told an id."""
         self.accepted += 1
-        if ttl == LONG:
-            self.owed[key].add(order)
+        (self.owed if ttl == LONG else self.hoped)[key].add(order)
 
-    def _has_arrived(self) -> bool:
+    def _are_connected(self, since: float) -> bool:
+        return all(c.connection and c.welcomed_at > since for c in self.clients)
+
+    def _has_arrived(self, orders: dict[str, set[int]]) -> bool:
         for i, client in enumerate(self.clients):
-            if not self._has_caught_up(client):
+            if not self._has_caught_up(client, orders):
                 self.clients.insert(0, self.clients.pop(i))  # next time it is looked at first
                 return False
         return True
 
-    def _has_caught_up(self, client: Client) -> bool:
-        owed = self.owed[client.key.stored]
+    def _has_caught_up(self, client: Client, orders: dict[str, set[int]]) -> bool:
         return bool(client.connection) and all(
-            order in client.received or order < client.since for order in owed
+            order in client.received or order < client.since for order in orders[client.key.stored]
         )
 
     async def _until(self, holds: Callable[[], bool], what: str) -> None:
         with trio.move_on_after(PATIENCE) as waiting:
             await self.history.until(holds)
-        assert not waiting.cancelled_caught, f"not within {PATIENCE:g} s: {what}"
+        assert not waiting.cancelled_caught, f"not within {PATIENCE:g} s: {what}; {self._away()}"
+
+    def _away(self) -> str:
+        away = {client.name: [""] for client in self.clients if not client.connection}
+        for event in self.history:
+            if isinstance(event, Welcomed) and event.client in away:
+                away[event.client].append(str(event))
+        examples = [lines[-1] for lines in away.values()][:3]
+        return f"{len(away)} of {len(self.clients)} clients are away, last seen: {examples}"
 
 
 @asynccontextmanager
