@@ -68,6 +68,7 @@ class Books:
         """`wake()` is called when there is something new to report."""
         self._wake = wake
         self._told: set[Key] = set()  # attached, as far as the owner has been told
+        self._unanswered: set[Key] = set()  # of these: in the report that is under way
         self._changed: dict[Key, None] = {}  # to be reported, in order
         self._restart = True
         self.digest = 0
@@ -81,8 +82,8 @@ class Books:
         self._wake()
 
     def has_told(self, key: Key) -> bool:
-        """Whether the owner knows of `key`."""
-        return key in self._told and not self._restart
+        """Whether the owner knows of `key`: it has said so."""
+        return key in self._told and key not in self._unanswered and not self._restart
 
     @property
     def is_due(self) -> bool:
@@ -105,6 +106,7 @@ class Books:
         if restart:
             self._changed = dict.fromkeys([*self._told, *self._changed])
             self._told, self.digest, self._restart = set(), 0, False
+            self._unanswered.clear()
         entries: list[Entry] = []
         for key in list(self._changed)[:limit]:
             del self._changed[key]
@@ -124,8 +126,13 @@ class Books:
             return Entry(key, GONE, 0)
         if not known:
             self._told.add(key)
+            self._unanswered.add(key)
             self.digest ^= digest_of(key)
         return Entry(key, found.online, found.acknowledged)
+
+    def settle(self) -> None:
+        """The report was answered, and the owner is in step."""
+        self._unanswered.clear()
 
     def lose(self, entries: Sequence[Entry]) -> None:
         """A report with these entries may not have arrived: begin anew."""

@@ -73,13 +73,11 @@ class Attachments:
         An owner that is known to be away is not waited for. It may change meanwhile. Cancelling is safe.
         """
         with trio.move_on_after(self.config.attach_timeout):
-            while (link := self._link(channel.home)) is not None:
-                if await link.told(channel):
+            while (link := self._link(channel.home)) is not None and not link.is_away:
+                if link.books.has_told(channel.key):
                     return True
-                if link.is_away:
-                    return False
-            return True  # it has become ours
-        return False
+                await link.reported()
+        return channel.home is None  # it has become ours
 
     def keep_only(self, view: ClusterView) -> None:
         """Owners that are not alive any more are told nothing."""
@@ -120,35 +118,28 @@ class _Link:
         self._reported = trio.Event()  # replaced after each report
         self._scope = trio.CancelScope()
         self._failed = 0  # reports in a row
+        self.is_away = False  # the last report was not answered
 
     def close(self) -> None:
         """End the task; whoever waits finds that the channel has another home."""
         self._scope.cancel()
         self._reported.set()
 
-    @property
-    def is_away(self) -> bool:
-        """Whether the last report was not answered."""
-        return self._failed > 0
-
-    async def told(self, channel: Channel) -> bool:
-        """True once the owner knows; False when that has to be asked again, perhaps of another link."""
-        if self.books.has_told(channel.key) or self.is_away:
-            return not self.is_away
+    async def reported(self) -> None:
+        """Wait for the end of the next report, which begins at once; or until closed."""
         self._hurry.set()
         await self._reported.wait()
-        return self.books.has_told(channel.key) and channel.home is self.books
 
     async def run(self) -> None:
         """Report what changes, and renew the lease, until closed."""
         with self._scope:
             while True:
                 await self._wait_due()
-                answered = await self._report()
-                self._failed = 0 if answered else self._failed + 1
-                self._reported.set()
+                in_step = await self._report()
+                self._failed = 0 if in_step else self._failed + 1
+                self._reported.set()  # after each report: others may be due for ever
                 self._reported = trio.Event()
-                if not answered:
+                if not in_step:
                     pause = min(LONGEST_PAUSE, 0.05 * 2.0 ** min(self._failed, 10))
                     await trio.sleep(random.uniform(0, pause))  # noqa: S311  jitter is no secret
 
@@ -164,39 +155,41 @@ class _Link:
         self._wanted, self._hurry = trio.Event(), trio.Event()
 
     async def _report(self) -> bool:
-        """Tell what there is, in as many reports as it needs; whether the last was answered."""
-        while True:
-            everything = self._all
-            entries, restart = self.books.take(everything.hub.look, ENTRIES)
-            report = Report(
-                everything.me(),
-                tuple(entries),
-                restart,
-                len(self.books),
-                self.books.digest,
-                everything.clock.last,
-                everything.now(),
-            )
-            try:
-                caller = everything.caller(self.owner)
-                answer = await caller.call(ATTACH, report, timeout=everything.config.lease / 3)
-            except PushError as error:
-                self._note_failure(error)
-                self.books.lose(entries)
-                return False
-            self._take(answer)
-            if not answer.in_step:
-                return False
-            if not self.books.is_due:
-                return True
+        """One report; whether the owner is in step with us now."""
+        everything = self._all
+        entries, restart = self.books.take(everything.hub.look, ENTRIES)
+        report = Report(
+            everything.me(),
+            tuple(entries),
+            restart,
+            len(self.books),
+            self.books.digest,
+            everything.clock.last,
+            everything.now(),
+        )
+        try:
+            caller = everything.caller(self.owner)
+            answer = await caller.call(ATTACH, report, timeout=everything.config.lease / 3)
+        except PushError as error:
+            self._note_failure(error)
+            self.books.lose(entries)
+            self.is_away = not self.books.is_empty  # else who comes next finds out
+            return False
+        self.is_away = False
+        if len(entries) == ENTRIES:
+            self._hurry.set()  # there is more
+        return self._take(answer)
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: Answer) -> bool:
         now = self._all.now()
         self.ahead = answer.now - now
         self._all.clock.observe_claim(answer.clock, int(now * 1e6))
-        if not answer.in_step:
+        if answer.in_step:
+            self.books.settle()
+        else:
             log.warning("attachments told again", owner=self.owner.name)
             self.books.lose(())
+        return answer.in_step
 
     def _note_failure(self, error: PushError) -> None:
         if not self._failed and not isinstance(error, OutcomeUnknown):

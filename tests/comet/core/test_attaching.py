@@ -55,7 +55,9 @@ class Pair:
             HOLDER, tuple(entries), restart, len(self.books), self.books.digest, clock=0, now=0.0
         )
         in_step = fate != "lost" and self.holders.apply(report, now=0.0)
-        if fate != "arrives" or not in_step:
+        if fate == "arrives" and in_step:
+            self.books.settle()
+        else:
             self.books.lose(entries)
         return in_step
 
@@ -121,6 +123,20 @@ def test_a_key_that_came_and_went_unreported_is_no_news() -> None:
 
     assert entries == []
     assert pair.books.is_empty
+
+
+def test_a_key_is_told_when_the_owner_has_answered() -> None:
+    """A report on its way may be lost: who waits for the owner to know waits for its answer."""
+    pair = Pair()
+    pair.change(KEYS[0], 1)
+
+    entries, _ = pair.books.take(lambda key, _: pair.hub.get(key), 10)
+    on_its_way = pair.books.has_told(KEYS[0])
+    pair.books.lose(entries)
+    lost = pair.books.has_told(KEYS[0])
+    pair.send(limit=10, fate="arrives")
+
+    assert (on_its_way, lost, pair.books.has_told(KEYS[0])) == (False, False, True)
 
 
 def test_presence_is_the_sum_of_all_holders() -> None:

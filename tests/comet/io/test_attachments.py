@@ -1,17 +1,20 @@
 """Several comets, one store: a client anywhere gets what is pushed anywhere, in order, once."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from appmodel.core.cluster import Node, Role, State
 from appmodel.core.message import Presence, Save
 from appmodel.core.names import Key, parse_key
 from appmodel.core.units import Duration
 from appmodel.errors import NotOwner
+from appmodel.io.calls import Call, Caller
 from appmodel.io.registry_embedded import EmbeddedRegistry
 from comet.config import CometConfig
 from comet.core.standing import Standing
@@ -103,6 +106,61 @@ async def test_who_is_welcomed_misses_nothing() -> None:
         delivery = await cluster.owner("k").push("k")
 
         assert await far.read_ids(1) == [delivery.ids[0]]
+
+
+@dataclass
+class SlowLine:
+    """Between a holder and an owner: each report waits here; see `Attachments.caller`."""
+
+    caller: Caller
+    before: Callable[[], None] = lambda: None
+    gate: trio.Event | None = None
+    waiting: trio.Event = field(default_factory=trio.Event)
+
+    async def call(self, call: Call[Any, Any], argument: Any, *, timeout: float) -> Any:  # noqa: ASYNC109
+        self.before()
+        self.waiting.set()
+        if self.gate is not None:
+            await self.gate.wait()
+        return await self.caller.call(call, argument, timeout=timeout)
+
+
+async def test_nobody_is_welcomed_while_the_owner_has_yet_to_hear_of_the_key() -> None:
+    """Neither the first client nor the second: the report for both is still on its way."""
+    async with open_cluster("a", "b") as cluster:
+        stranger = cluster.stranger("k")
+        attachments = stranger.comet.attachments
+        line = SlowLine(attachments.caller(cluster.owner("k").comet.node), gate=trio.Event())
+        attachments.caller = lambda _: line
+        clients = [await stranger.tcp(request("sub", "k", "30"))]
+        await line.waiting.wait()
+        clients.append(await stranger.tcp(request("sub", "k", "30")))
+        await stranger.until(lambda: stranger.channel("k").joining == 2)
+        await wait_all_tasks_blocked()
+
+        assert stranger.channel("k").subscribers == []
+        assert line.gate is not None
+        line.gate.set()
+
+        assert [await client.read(len(BEAT)) for client in clients] == [BEAT, BEAT]
+
+
+async def test_a_key_that_is_never_at_rest_keeps_nobody_waiting() -> None:
+    """Clients that acknowledge all the time make one report after the other due."""
+    config = changed(FAST, "cluster", attach_timeout=Duration(10 * LIMIT))
+    async with open_cluster("a", "b", config=config) as cluster:
+        stranger = cluster.stranger("k")
+        await stranger.subscriber("k")
+        books, attachments = stranger.channel("k").home, stranger.comet.attachments
+        assert books is not None
+        caller = attachments.caller(cluster.owner("k").comet.node)
+        line = SlowLine(caller, before=lambda: books.touch(parse_key("k")))
+        attachments.caller = lambda _: line
+        await line.waiting.wait()  # a heartbeat, and from now on something is always due
+
+        key = next(key for key in map(str, range(99)) if cluster.owner(key) is cluster.owner("k"))
+
+        await stranger.subscriber(key)
 
 
 async def test_a_push_to_a_comet_that_is_not_the_owner_is_passed_on_once() -> None:
