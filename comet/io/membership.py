@@ -57,6 +57,7 @@ class Membership:
         self._attachments, self._forwarding, self._mover = attachments, forwarding, mover
         self._owner, self._config, self._now = owner, config, now
         self._standing = Standing(me(), registry.view)
+        self._rings = 0  # that were seen; one may come back while channels follow another
         self.settled = self._standing.view.version
         """The version of the view to which all channels have been brought."""
 
@@ -66,6 +67,7 @@ class Membership:
         if self._standing.view is not view:
             before, self._standing = self._standing, Standing(self._me(), view)
             if not self._standing.has_same_ring(before):
+                self._rings += 1
                 self._take_over(before)
         return self._standing
 
@@ -98,27 +100,28 @@ class Membership:
     async def run(self, on_drain: Callable[[], Awaitable[None]]) -> None:
         """Follow the view, until cancelled. `on_drain` is awaited while an operator wants us to drain."""
         async with trio.open_nursery() as nursery:
-            before = self.standing()
+            standing, rings = self.standing(), self._rings
             draining: trio.CancelScope | None = None
             while True:
-                await self._registry.wait_newer(before.view.version)
-                after = self.standing()
-                self._forget_the_gone(after.view)
-                if not after.has_same_ring(before):
-                    await self._change_ring(after)
-                wanted = after.announced is not None and after.announced.state is State.DRAINING
-                if wanted and draining is None and self._me().state is not State.DRAINING:
+                await self._registry.wait_newer(standing.view.version)
+                standing = self.standing()
+                self._forwarding.keep_only(standing.view)
+                if self._rings != rings:
+                    rings = self._rings
+                    await self._change_ring(standing)
+                self._attachments.keep_only(self._registry.view)  # no channel is left with them
+                if not self._is_to_drain(standing):
+                    if draining is not None:
+                        draining.cancel()
+                    draining = None
+                elif draining is None and self._me().state is not State.DRAINING:
                     draining = trio.CancelScope()
                     nursery.start_soon(self._drain, on_drain, draining)
-                elif not wanted and draining is not None:
-                    draining.cancel()
-                    draining = None
-                self.settled = after.view.version
-                before = after
+                self.settled = standing.view.version
 
-    def _forget_the_gone(self, view: ClusterView) -> None:
-        self._forwarding.keep_only(view)
-        self._attachments.keep_only(view)
+    def _is_to_drain(self, standing: Standing) -> bool:
+        announced = standing.announced
+        return announced is not None and announced.state is State.DRAINING
 
     def _take_over(self, before: Standing) -> None:
         """Keys may have become ours: no id below those of their owner so far, and copies for it."""

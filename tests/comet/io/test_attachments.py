@@ -17,7 +17,9 @@ from appmodel.errors import NotOwner
 from appmodel.io.calls import Call, Caller
 from appmodel.io.registry_embedded import EmbeddedRegistry
 from comet.config import CometConfig
+from comet.core.attaching import Books
 from comet.core.standing import Standing
+from comet.io.sweeper import STEP
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
 from tests.comet.world import BEAT, LIMIT, World, changed, open_comet, request
@@ -82,6 +84,19 @@ async def until_online(cluster: Cluster, key: str, online: int) -> None:
     with trio.fail_after(LIMIT):
         while (await cluster.presence(key)).online != online:
             await trio.lowlevel.checkpoint()
+
+
+async def settled(cluster: Cluster) -> None:
+    """Wait until all comets have followed the view, and have told the owners."""
+    for world in cluster.worlds.values():
+        comet = world.comet
+        await world.until(lambda m=comet.membership: m.settled >= cluster.registry.view.version)  # type: ignore[misc]
+        await world.until(lambda all_=comet.attachments: not any(map(is_owed, all_)))  # type: ignore[misc]
+
+
+def is_owed(books: Books) -> bool:
+    """Whether an owner has yet to hear something."""
+    return books.is_due and not books.is_empty
 
 
 async def test_a_client_of_any_comet_gets_what_is_pushed_in_order() -> None:
@@ -319,9 +334,7 @@ async def test_a_new_owner_never_gives_an_id_below_one_of_the_old_owner() -> Non
 
         b = await cluster.join("b")
         await cluster.registry.withdraw(a.comet.node)
-        with trio.fail_after(LIMIT):
-            while b.comet.membership.settled < cluster.registry.view.version:
-                await trio.lowlevel.checkpoint()
+        await settled(cluster)
         first = await b.push("k")
 
         assert await client.read_ids(1) == [last.ids[0]]
@@ -343,6 +356,29 @@ async def test_while_the_ring_changes_the_former_owner_gets_copies() -> None:
 
         got = [await clients[key].read_ids(1) for key in keys]
         assert got == [[id_] for id_ in delivery.ids]
+
+
+async def test_a_ring_that_changes_and_changes_back_leaves_no_key_at_the_wrong_owner() -> None:
+    """Also if that happens while a comet is busy with the change before, and clients come meanwhile."""
+    config = changed(FAST, "cluster", move_legacy=False)
+    async with open_cluster("a", "b", config=config) as cluster:
+        a, b = cluster.worlds["a"].comet, cluster.worlds["b"].comet
+        third = Node(Role.COMET, "c", 1, weight=0)
+        key = next(key for key in map(str, range(99)) if cluster.owner(key).comet is b)
+        client = await cluster.worlds["a"].subscriber(key, version="1")
+        for number in range(100 * STEP):  # so that it is busy for a while
+            a.live.hub.open(Key("", str(number), "user"))
+
+        await cluster.registry.register(third)
+        await cluster.registry.withdraw(b.node)
+        a.membership.find_home(cluster.worlds["a"].channel(key))  # as for a client that comes now
+        await cluster.registry.register(b.node)
+        assert a.membership.settled < cluster.registry.view.version - 2, "it was not busy"
+        await settled(cluster)
+        assert (await cluster.presence(key)).online == 1
+
+        delivery = await cluster.worlds["b"].push(key)
+        assert await client.read_ids(1) == [delivery.ids[0]]
 
 
 async def test_drain_moves_everybody_and_loses_nobody() -> None:
