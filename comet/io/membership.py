@@ -16,7 +16,7 @@ import structlog
 import trio
 
 from appmodel.core.clock import MessageClock
-from appmodel.core.cluster import ClusterView, Node, State
+from appmodel.core.cluster import Node, State
 from appmodel.core.interfaces import Registry
 from appmodel.core.names import Key
 from comet.config import ClusterConfig

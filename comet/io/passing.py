@@ -2,8 +2,9 @@
 
 Web need not know the newest view, and neither need we: the next comet may see that it is not the owner
 either and says so, then the caller asks again. Keys of one push that have several owners are put together
-in one answer. If some of them were reached and others not, and the push is not stored, the answer is
-OutcomeUnknown: to try all of it again would deliver it twice.
+in one answer. If some of them were reached and others not, or may have been, the answer is OutcomeUnknown:
+a refusal says that the push is nowhere. What is stored is asked for again then, under its push id; what is
+not would be delivered twice.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,9 +54,10 @@ class _Task:
         if not self.errors:
             ids = tuple(self.ids[key] for key in keys)
             return Delivery(ids, tuple(self.online[key] for key in keys), self.stored)
-        if self.ids and not self.push.expires_at:
+        if self.ids:
             return OutcomeUnknown(f"{len(self.ids)} of {len(keys)} keys got it: {self.errors[0]}")
-        return self.errors[0]
+        doubts = [error for error in self.errors if isinstance(error, OutcomeUnknown)]
+        return (doubts or self.errors)[0]
 
 
 class CometPusher:
