@@ -84,9 +84,8 @@ class Comet:
         self._credentials = credentials
         self._revocations = Revocations()
         self._nursery: trio.Nursery | None = None
-        self.on_drained: Callable[[], None] = lambda: (
-            None
-        )  # an operator's drain has come to its end
+        # an operator's drain has come to its end: whoever runs this comet ends it
+        self.on_drained: Callable[[], None] = lambda: None
         self.live = Live(
             config=config.live,
             hub=Hub(),
@@ -161,8 +160,7 @@ class Comet:
             now=now,
         )
         self.mover = Mover(
-            hub=live.hub,
-            counts=live.counts,
+            live=live,
             standing=self._standing,
             config=config.cluster,
             tls=bool(config.websocket.tls.certificate),
@@ -202,7 +200,7 @@ class Comet:
         """For operators."""
         hub, handover = self.live.hub, self.mover.handover
         return Status(
-            connections=hub.subscribers,
+            connections=len(self.live.poller),
             keys=len(hub),
             attached=len(self.attachments),
             forwarded=len(self.forwarding.holders),

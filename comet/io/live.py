@@ -29,6 +29,7 @@ class Counts:
     forwards_heard: int = 0  # keys of messages that came from their owners
     passed_on: int = 0  # pushes that another comet owned
     moved: int = 0  # clients that were sent to the owner of their key
+    unheard: int = 0  # clients that did not take their last words in time
     holes: int = 0  # gaps that were seen and fetched
     ended: Counter[str] = field(default_factory=Counter)  # subscriptions by why they ended
 
@@ -43,7 +44,6 @@ class Live:
     wheel: Wheel
     gate: Gate
     clock: MessageClock
-    patient_until: float = (
-        0.0  # trio time: before it no missed heartbeat counts, for we were frozen
-    )
+    # trio time: before it no missed heartbeat counts, for we were frozen
+    patient_until: float = 0.0
     counts: Counts = field(default_factory=Counts)

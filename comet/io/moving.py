@@ -18,9 +18,8 @@ import trio
 from appmodel.core.cluster import Handover, Node
 from appmodel.core.names import Key
 from comet.config import ClusterConfig
-from comet.core.hub import Hub
 from comet.core.standing import Standing
-from comet.io.live import Counts
+from comet.io.live import Live
 from comet.io.subscriber import Subscriber
 from comet.protocol.native import MOVED, Goodbye
 
@@ -28,34 +27,33 @@ log = structlog.get_logger("comet")
 
 STEP = 0.05  # seconds between two handfuls
 HASTE = 0.7  # of the time to the deadline in which everybody should have been told
+LOOKS = 1000  # keys of a handful besides those whose clients are moved: 5 ms
 
 
 class Mover:
     """One per comet. `run` must be running."""
 
     def __init__(
-        self,
-        *,
-        hub: Hub,
-        counts: Counts,
-        standing: Callable[[], Standing],
-        config: ClusterConfig,
-        tls: bool,
+        self, *, live: Live, standing: Callable[[], Standing], config: ClusterConfig, tls: bool
     ) -> None:
         """`tls`: WebSocket clients are told wss:// addresses."""
-        self._hub, self._counts, self._standing = hub, counts, standing
-        self._config = config
+        self._live, self._standing, self._config = live, standing, config
         self._scheme = "wss" if tls else "ws"
         self._keys: deque[Key] = deque()
         self._wanted = trio.Event()
         self._deadline: float | None = None  # of a drain, on trio's clock
-        self._moved = self._lost = 0
+        self._unheard_before: int | None = (
+            None  # goodbyes before the last drain; None: there was none
+        )
+        self._moved = 0
         self._second, self._this_second, self._peak = 0, 0, 0
 
     @property
     def handover(self) -> Handover:
         """How far it is."""
-        return Handover(self._moved, self._hub.subscribers, self._lost, self._peak)
+        unheard = self._live.counts.unheard
+        before = unheard if self._unheard_before is None else self._unheard_before
+        return Handover(self._moved, len(self._live.poller), unheard - before, self._peak)
 
     def move(self, keys: Iterable[Key]) -> None:
         """Send the clients of these keys to their new owner, soon and at the rate."""
@@ -81,34 +79,34 @@ class Mover:
 
         Cancelling it ends the haste; what was to be moved is moved at the usual rate.
         """
-        self._deadline = deadline
+        live, self._deadline = self._live, deadline
+        self._unheard_before = live.counts.unheard
         try:
-            while self._hub.subscribers and trio.current_time() < deadline:
-                if not self._keys:
-                    self.move(channel.key for channel in self._hub.channels())
+            while len(live.poller) and trio.current_time() < deadline:
+                if live.hub.subscribers and not self._keys:
+                    self.move(channel.key for channel in live.hub.channels())
                 await trio.sleep(STEP)
         finally:
-            self._deadline = None
+            if self._deadline == deadline:  # else a later drain is under way
+                self._deadline = None
         return self.handover
-
-    def lose(self, clients: int) -> None:
-        """So many were cut off without a word."""
-        self._lost += clients
 
     def _handful(self) -> int:
         rate = float(self._config.move_rate)
         if self._deadline is not None:
             left = max(STEP, (self._deadline - trio.current_time()) * HASTE)
-            rate = max(rate, self._hub.subscribers / left)
+            rate = max(rate, self._live.hub.subscribers / left)
         return max(1, round(rate * STEP * random.uniform(0.5, 1.5)))  # noqa: S311  jitter, no secret
 
     def _move_some(self, clients: int) -> None:
-        while self._keys and clients > 0:
+        looks = clients + LOOKS
+        while self._keys and clients > 0 and looks > 0:
             clients -= self._move(self._keys.popleft())
+            looks -= 1
 
     def _move(self, key: Key) -> int:
         """Move the clients of one key; how many were."""
-        channel = self._hub.find(key)
+        channel = self._live.hub.find(key)
         owner = self._standing().elsewhere(key)
         if channel is None or owner is None:  # they have gone, or the key has come back
             return 0
@@ -138,7 +136,7 @@ class Mover:
         self._this_second += moved
         self._peak = max(self._peak, self._this_second)
         self._moved += moved
-        self._counts.moved += moved
+        self._live.counts.moved += moved
 
 
 def _moved(urls: list[str]) -> Goodbye:

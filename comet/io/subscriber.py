@@ -266,6 +266,7 @@ class Subscriber(Outbox):
     def expire(self, now: float) -> None:
         """No heartbeat in time; or the last words were not read in time."""
         if self._state is not OPEN:
+            self._live.counts.unheard += bool(self.owed)
             self.drop("goodbye timed out")
         elif now >= self._live.patient_until:
             self.hang_up(HEARTBEAT_MISSED)

@@ -1,7 +1,6 @@
 """Several comets, one store: a client anywhere gets what is pushed anywhere, in order, once."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,90 +12,12 @@ from appmodel.core.cluster import Node, Role, State
 from appmodel.core.message import Presence, Save
 from appmodel.core.names import Key, parse_key
 from appmodel.core.units import Duration
-from appmodel.errors import NotOwner
+from appmodel.errors import NotOwner, Unavailable
 from appmodel.io.calls import Call, Caller
-from appmodel.io.registry_embedded import EmbeddedRegistry
-from comet.config import CometConfig
-from comet.core.attaching import Books
 from comet.core.standing import Standing
 from comet.io.sweeper import STEP
-from message.config import MessageConfig
-from message.stores.memory import MemoryStore
-from tests.comet.world import BEAT, LIMIT, World, changed, open_comet, request
-
-FAST = changed(CometConfig(), "cluster", lease=Duration(0.6), move_rate=10_000, skew=Duration(2))
-
-
-@dataclass
-class Cluster:
-    """Comets by name, and what they share."""
-
-    registry: EmbeddedRegistry
-    store: MemoryStore
-    worlds: dict[str, World]
-    stack: AsyncExitStack
-    config: CometConfig
-
-    async def join(self, name: str, incarnation: int = 1) -> World:
-        """One more comet, on the ring."""
-        me = Node(Role.COMET, name, incarnation)
-        world = await self.stack.enter_async_context(
-            open_comet(self.config, store=self.store, registry=self.registry, me=me)
-        )
-        self.worlds[name] = world
-        return world
-
-    def owner(self, key: str) -> World:
-        """The comet that owns `key`."""
-        node = self.registry.view.owner(parse_key(key))
-        assert node is not None
-        return self.worlds[node.name]
-
-    def stranger(self, key: str) -> World:
-        """A comet that does not."""
-        return next(world for world in self.worlds.values() if world is not self.owner(key))
-
-    async def change(self, name: str, **values: object) -> None:
-        """Announce a comet anew."""
-        comet = self.worlds[name].comet
-        comet.node = msgspec.structs.replace(comet.node, **values)
-        await self.registry.register(comet.node)
-
-    async def presence(self, key: str) -> Presence:
-        """As its owner sees it."""
-        [found] = await self.owner(key).comet.pusher.presence([parse_key(key)])
-        return found
-
-
-@asynccontextmanager
-async def open_cluster(*names: str, config: CometConfig = FAST) -> AsyncIterator[Cluster]:
-    """Comets of these names, all ready."""
-    store = MemoryStore(MessageConfig())
-    async with AsyncExitStack() as stack:
-        cluster = Cluster(EmbeddedRegistry(), store, {}, stack, config)
-        for name in names:
-            await cluster.join(name)
-        yield cluster
-
-
-async def until_online(cluster: Cluster, key: str, online: int) -> None:
-    """Wait until the owner knows of so many."""
-    with trio.fail_after(LIMIT):
-        while (await cluster.presence(key)).online != online:
-            await trio.lowlevel.checkpoint()
-
-
-async def settled(cluster: Cluster) -> None:
-    """Wait until all comets have followed the view, and have told the owners."""
-    for world in cluster.worlds.values():
-        comet = world.comet
-        await world.until(lambda m=comet.membership: m.settled >= cluster.registry.view.version)  # type: ignore[misc]
-        await world.until(lambda all_=comet.attachments: not any(map(is_owed, all_)))  # type: ignore[misc]
-
-
-def is_owed(books: Books) -> bool:
-    """Whether an owner has yet to hear something."""
-    return books.is_due and not books.is_empty
+from tests.comet.several import FAST, open_cluster, settled, until_online
+from tests.comet.world import BEAT, LIMIT, changed, request
 
 
 async def test_a_client_of_any_comet_gets_what_is_pushed_in_order() -> None:
@@ -375,7 +296,7 @@ async def test_a_ring_that_changes_and_changes_back_leaves_no_key_at_the_wrong_o
         await cluster.registry.register(b.node)
         assert a.membership.settled < cluster.registry.view.version - 2, "it was not busy"
         await settled(cluster)
-        assert (await cluster.presence(key)).online == 1
+        await until_online(cluster, key, 1)
 
         delivery = await cluster.worlds["b"].push(key)
         assert await client.read_ids(1) == [delivery.ids[0]]
@@ -437,3 +358,18 @@ async def test_a_standby_holds_and_never_owns() -> None:
         assert own.owns(key)
         assert not other.owns(key)
         assert other.elsewhere(key) == first.comet.node
+
+
+async def test_a_comet_that_stood_still_gives_no_ids_of_its_own_for_a_moment() -> None:
+    """Others may own its keys by now; what is stored gets its id from the store, and goes on."""
+    async with open_cluster("a", "b") as cluster:
+        owner = cluster.owner("k")
+        owner.comet._standstill.turn(
+            trio.current_time() - 60
+        )  # as if the wheel had not turned since
+
+        live = await owner.try_push("k")
+        stored = await owner.push("k", ttl=60)
+
+        assert isinstance(live, Unavailable)
+        assert stored.stored
