@@ -28,6 +28,7 @@ from comet.core.admission import Gate, Limits
 from comet.core.channel import MAX_ASIDE, Channel
 from comet.core.hub import Hub
 from comet.core.standing import Standing
+from comet.core.standstill import Standstill
 from comet.core.wheel import Wheel
 from comet.io.attachments import Attachments
 from comet.io.delivering import Delivering
@@ -48,7 +49,6 @@ from comet.protocol.native import GOING_AWAY, SLOW, TICKET_REVOKED
 log = structlog.get_logger("comet")
 
 TICK = 0.25  # seconds between two looks at the wheel
-FROZEN = 2.0  # seconds between two turns of the wheel: the process or the machine stood still
 GOODBYES = 500  # clients hung up on between two pauses when the node stops
 
 
@@ -84,6 +84,7 @@ class Comet:
         self._credentials = credentials
         self._revocations = Revocations()
         self._nursery: trio.Nursery | None = None
+        self._standstill = Standstill(trio.current_time())
         # an operator's drain has come to its end: whoever runs this comet ends it
         self.on_drained: Callable[[], None] = lambda: None
         self.live = Live(
@@ -181,6 +182,7 @@ class Comet:
             self._owner,
             standing=self.membership.standing,
             others=others.pusher,
+            standstill=self._standstill,
             counts=live.counts,
         )
 
@@ -282,14 +284,12 @@ class Comet:
 
     async def _turn_wheel(self) -> None:
         wheel, grace = self.live.wheel, self.live.config.heartbeat_grace
-        turned = trio.current_time()
         while True:
             await trio.sleep(TICK)
             now = trio.current_time()
-            if now - turned > FROZEN:  # beats may lie in our sockets: read them before we judge
-                log.warning("was frozen", seconds=round(now - turned, 1))
-                self.live.patient_until = now + grace
-            turned = now
+            if stood := self._standstill.turn(now):
+                log.warning("was frozen", seconds=round(stood, 1))
+                self.live.patient_until = now + grace  # beats may lie in our sockets
             for _ in wheel.advance(now, step=STEP):
                 await trio.lowlevel.checkpoint()
 

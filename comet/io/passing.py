@@ -5,6 +5,8 @@ either and says so, then the caller asks again. Keys of one push that have sever
 in one answer. If some of them were reached and others not, or may have been, the answer is OutcomeUnknown:
 a refusal says that the push is nowhere. What is stored is asked for again then, under its push id; what is
 not would be delivered twice.
+
+What is not stored is refused for a moment after this process stood still: see `Standstill`.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +17,9 @@ from appmodel.core.cluster import Node
 from appmodel.core.interfaces import Pusher
 from appmodel.core.message import Delivery, Presence, Push
 from appmodel.core.names import Key
-from appmodel.errors import NotOwner, OutcomeUnknown, PushError
+from appmodel.errors import NotOwner, OutcomeUnknown, PushError, Unavailable
 from comet.core.standing import Standing
+from comet.core.standstill import Standstill
 from comet.io.live import Counts
 from comet.io.pushing import Outcome, OwnerPusher
 
@@ -69,11 +72,12 @@ class CometPusher:
         *,
         standing: Callable[[], Standing],
         others: Callable[[Node], Pusher],
+        standstill: Standstill,
         counts: Counts,
     ) -> None:
         """`others(node)`: another comet; raises PushError if it cannot be called."""
         self._own, self._standing, self._others = own, standing, others
-        self._counts = counts
+        self._standstill, self._counts = standstill, counts
 
     async def push(self, pushes: Sequence[Push], *, passed_on: bool = False) -> list[Outcome]:
         """See `Pusher.push`. Cancelling leaves what was accepted on its way."""
@@ -115,6 +119,10 @@ class CometPusher:
         elif elsewhere and passed_on:
             name, keys = next(iter(elsewhere.items()))
             task.errors.append(NotOwner(keys[0], name))
+        elif own and not task.push.expires_at and self._standstill.is_recent(trio.current_time()):
+            task.errors.append(
+                Unavailable("this comet stood still, and may not be the owner any more")
+            )
         else:
             if own:
                 mine.append((task, task.part(own) if elsewhere else task.push))

@@ -11,6 +11,7 @@ from appmodel.core.message import Delivery, Presence, Push
 from appmodel.core.names import Key, parse_key
 from appmodel.errors import NotStored, OutcomeUnknown, PushError, Unavailable
 from comet.core.standing import Standing
+from comet.core.standstill import Standstill
 from comet.io.passing import CometPusher
 from tests.comet.world import open_comet
 
@@ -47,6 +48,7 @@ async def test_a_push_that_some_owners_took_is_not_refused(refusal: PushError, t
             world.comet._owner,
             standing=lambda: standing,
             others=lambda _: Elsewhere([refusal]),
+            standstill=Standstill(trio.current_time()),
             counts=world.comet.live.counts,
         )
         keys = [f"k{number}" for number in range(9)]
@@ -67,6 +69,7 @@ async def test_a_doubt_outweighs_a_refusal() -> None:
             world.comet._owner,
             standing=lambda: standing,
             others=lambda node: Elsewhere([answers[node.name]]),
+            standstill=Standstill(trio.current_time()),
             counts=world.comet.live.counts,
         )
         names = [f"k{number}" for number in range(30)]
