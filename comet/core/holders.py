@@ -61,6 +61,7 @@ class Holder:
         self.keys: set[Key] = set()
         self.digest = 0
         self.heard_at = 0.0  # when it last spoke, on the caller's clock
+        self.said_at = 0.0  # and on its own, Unix seconds
         self.dropped = 0  # messages that a full queue or its silence cost it
         self.is_served = False  # a task is sending to it
         self._limit, self._wake = limit, wake
@@ -174,9 +175,15 @@ class Holders:
         return holder
 
     def apply(self, report: Report, now: float) -> bool:
-        """Note what a holder says; whether we are in step with it then."""
+        """Note what a holder says; whether we are in step with it then.
+
+        A report that a newer one has overtaken says nothing: the holder gave it up long ago.
+        """
         holder = self.at(report.holder)
         holder.heard_at = now
+        if report.now < holder.said_at:
+            return False
+        holder.said_at = report.now
         if report.restart:
             self._detach_all(holder)
         for entry in report.entries:

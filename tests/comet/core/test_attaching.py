@@ -159,6 +159,18 @@ def test_presence_is_the_sum_of_all_holders() -> None:
     assert len(holders) == 0
 
 
+def test_a_report_that_a_newer_one_has_overtaken_says_nothing() -> None:
+    """After an owner stood still, both lie in its socket, and nothing keeps their order."""
+    holders, _ = new_holders()
+    late = Report(HOLDER, (Entry(KEYS[0], 1, 0),), False, 1, digest_of(KEYS[0]), clock=0, now=1.0)
+    newer = Report(HOLDER, (Entry(KEYS[1], 1, 0),), True, 1, digest_of(KEYS[1]), clock=0, now=2.0)
+
+    assert holders.apply(newer, now=0.0)
+    holders.apply(late, now=0.0)
+
+    assert (holders.get(KEYS[0]), len(holders)) == (None, 1)
+
+
 def test_keys_of_one_message_travel_as_one_item() -> None:
     """In the order of sending; another message begins another item, and so does a great many keys."""
     _, woken = new_holders()
