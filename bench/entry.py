@@ -10,6 +10,7 @@ So ours and Node pay for HTTP, the others for a frame; ours also for checking th
 envelope. A push to 1,000 is compared with all of that in it.
 """
 
+import json
 import re
 import socket
 from collections.abc import Sequence
@@ -95,6 +96,34 @@ class HttpEntry:
     def close(self) -> None:
         for connection in self._connections:
             connection.close()
+
+
+class OrderEntry:
+    """POST /v2/push on one keep-alive connection: one push to all of `names` at a time."""
+
+    def __init__(self, port: int, names: Sequence[str], ttl: int) -> None:
+        """`ttl` in seconds; 0: not stored."""
+        self._connection = _dial(port)
+        self._port, self._names, self._ttl = port, names, ttl
+
+    def push(self, message: bytes) -> None:
+        """Send it; `message` is JSON."""
+        names = json.dumps(self._names, separators=(",", ":")).encode()
+        text = b'{"to":%b,"msg":%b,"ttl":%d}' % (names, message, self._ttl)
+        head = (
+            f"POST /v2/push HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
+        )
+        self._connection.sendall(head.encode() + text)
+
+    def confirm(self) -> None:
+        """Wait for the answer. Raises LoadFailed on a refusal."""
+        answer = read_response(self._connection)
+        if not answer.startswith(b"HTTP/1.1 200 "):
+            raise LoadFailed(f"a push to {len(self._names)} keys was answered {answer[:300]!r}")
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 def read_response(connection: socket.socket) -> bytes:

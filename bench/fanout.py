@@ -17,8 +17,9 @@ from bench.entry import Entry
 from bench.load import LoadFailed, Subscribers
 from bench.messages import SIZE, body
 from bench.scale import Bench, Scale
-from bench.servers import LONG, Missing, Server, Start
+from bench.servers import LONG, Server, Start
 from bench.tables import Report, Table, Verdict, percentiles, spread
+from tools.servers.daemon import Missing
 
 PEER = "Node ws"
 

@@ -13,8 +13,9 @@ from bench.frames import client_frame, server_frame
 from bench.load import Dialogue, Subscribers
 from bench.machine import kernel_bytes
 from bench.scale import Bench
-from bench.servers import LONG, Missing, Server
+from bench.servers import LONG, Server
 from bench.tables import Report, Table, Verdict
+from tools.servers.daemon import Missing
 
 WARM = 200  # clients that come and go first
 HEARTBEAT = 30  # seconds, as our clients promise

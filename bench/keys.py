@@ -6,16 +6,15 @@ The clock runs from the first byte of the request to the last byte at the last s
 push meets a store that has never heard of the keys; it is shown apart.
 """
 
-import json
-import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
 
-from bench.entry import read_response
-from bench.load import LoadFailed, Subscribers
+from bench.entry import OrderEntry
+from bench.load import Subscribers
 from bench.messages import body
 from bench.scale import Bench
 from bench.servers import LONG, Server
@@ -42,36 +41,23 @@ def one_push(bench: Bench) -> Report:
         Subscribers.connect(
             server.port, [server.dialogue(name, LONG) for name in names]
         ) as clients,
-        socket.create_connection(("127.0.0.1", server.ports["api"]), 30) as caller,
+        closing(OrderEntry(server.ports["api"], names, TTL)) as caller,
     ):
         sizes: list[int] = []
-        first = _push(server, caller, names, 0, lambda: sizes.append(clients.receive_alike()))
+        first = _push(server, caller, 0, lambda: sizes.append(clients.receive_alike()))
         receive = partial(clients.receive, sizes[0])
         pushes = range(1, bench.scale.key_pushes + 1)
-        again = [_push(server, caller, names, number, receive) for number in pushes]
+        again = [_push(server, caller, number, receive) for number in pushes]
     return _report(len(names), first, again)
 
 
-def _push(
-    server: Server,
-    caller: socket.socket,
-    names: Sequence[str],
-    number: int,
-    receive: Callable[[], None],
-) -> Timed:
-    message = json.loads(body(number))
-    text = json.dumps({"to": names, "msg": message, "ttl": TTL}, separators=(",", ":")).encode()
-    head = (
-        f"POST /v2/push HTTP/1.1\r\nHost: 127.0.0.1:{server.ports['api']}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
-    )
+def _push(server: Server, caller: OrderEntry, number: int, receive: Callable[[], None]) -> Timed:
+    message = body(number)
     cpu, start = server.cpu, time.monotonic()
-    caller.sendall(head.encode() + text)
+    caller.push(message)
     receive()
     to_last = time.monotonic() - start
-    answer = read_response(caller)
-    if not answer.startswith(b"HTTP/1.1 200 "):
-        raise LoadFailed(f"a push to {len(names)} keys was answered {answer[:300]!r}")
+    caller.confirm()
     return Timed(to_last, time.monotonic() - start, server.cpu - cpu)
 
 

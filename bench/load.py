@@ -79,6 +79,12 @@ class Subscribers:
             received += self.receive_ready(left)
         return received
 
+    def receive_each(self, timeout: float = 0.0) -> Iterator[tuple[int, bytes]]:
+        """What is there, or comes first within `timeout` s: a number for each subscriber, and its bytes."""
+        for fd, _ in self._epoll.poll(timeout, 1024):
+            size = self._read(fd)
+            yield fd, bytes(self._buffer[:size])
+
     def receive_ready(self, timeout: float = 0.0) -> int:
         """Read what is there, or the first that comes within `timeout` s; return its bytes."""
         return sum(self._read(fd) for fd, _ in self._epoll.poll(timeout, 1024))

@@ -9,6 +9,8 @@ import platform
 import resource
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,17 @@ class Cores:
         """The last two of the cores that we may use: one for the server, one for the load."""
         usable = sorted(os.sched_getaffinity(0))
         return cls(frozenset(usable[-2:-1] or usable), frozenset(usable[-1:]), frozenset(usable))
+
+
+@contextmanager
+def running_on(cores: frozenset[int]) -> Iterator[None]:
+    """This process is on these cores for the block; those that it starts there stay on them."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 class Bystanders:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from bench.load import LoadFailed
 
 SIZE = 100  # bytes
+_NUMBER = re.compile(rb'"n":"(\d{8})"')
 _MID = re.compile(rb'"mid":(\d+)')
 
 
@@ -17,6 +18,22 @@ def body(number: int) -> bytes:
     """A message of SIZE bytes that no other number has: JSON without white space."""
     start = b'{"n":"%08d","text":"' % number
     return start + b"x" * (SIZE - len(start) - 2) + b'"}'
+
+
+class Numbers:
+    """The numbers of the messages that one subscriber gets, however its stream is cut."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def receive(self, data: bytes) -> list[int]:
+        """Those that `data` completes."""
+        text = self._rest + data
+        found = list(_NUMBER.finditer(text))
+        self._rest = text[found[-1].end() :] if found else text
+        return [int(each[1]) for each in found]
 
 
 def check_order(text: bytes, count: int | None = None) -> int:

@@ -71,12 +71,12 @@ def running(kind: str, folder: Path) -> Iterator[Running]:
             redis = servers.enter_context(redis_server(folder / kind, persistent=True))
             settings["APPMSG_MESSAGE__REDIS__ADDRESSES"] = f'["{redis.address}"]'
             server = redis.daemon.pid
-        elif kind != "sqlite":
+        elif kind in DATABASES:
             database = servers.enter_context(DATABASES[kind](folder / kind))
             database.execute("CREATE DATABASE bench")
             settings["APPMSG_MESSAGE__SQL__URL"] = database.url("bench")
             server = database.daemon.pid
-        settings["APPMSG_MESSAGE__STORE"] = kind if kind in ("sqlite", "redis") else "sql"
+        settings["APPMSG_MESSAGE__STORE"] = "sql" if kind in DATABASES else kind
         node, port = servers.enter_context(_node(settings, folder))
         yield Running(f"127.0.0.1:{port}", node, server)
 

@@ -6,8 +6,12 @@
     keys        one push to 10,000 keys
     rest        push/private under wrk
     stream      /v2/push/stream
+    hop         the same pushes to clients of the owner, and to clients of another comet
+    cluster     pushes/s, latency and CPU by process with 1, 2 and 3 comets
+    moving      10,000 clients move to a comet that joins, and away from one that stops
+    stores      saves and fetches of each store behind a message node
 
-Each prints its tables; the last table says what issue 2 asks for and whether it was reached. The exit
+Each prints its tables; the last table says what the issues ask for and whether it was reached. The exit
 code is 1 if a benchmark could not run to its end; a number that is missed is not an error.
 """
 
@@ -19,7 +23,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench import fanout, idle, keys, rest, stream
+import structlog
+
+from bench import cluster_push, fanout, hop, idle, keys, moving, rest, stores, stream
 from bench.load import LoadFailed
 from bench.machine import Bystanders, Cores, describe, raise_open_files
 from bench.scale import FULL, QUICK, Bench
@@ -34,6 +40,10 @@ BENCHMARKS: dict[str, Sequence[Benchmark]] = {
     "keys": (keys.one_push,),
     "rest": (rest.push_private,),
     "stream": (stream.push_stream,),
+    "hop": (hop.hop,),
+    "cluster": (cluster_push.cluster_push,),
+    "moving": (moving.moving,),
+    "stores": (stores.stores,),
 }
 SPARE_FILES = 1_000  # descriptors beside the clients' sockets
 
@@ -52,6 +62,7 @@ def main() -> int:
         parser.error(
             f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
         )
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
     cores = Cores.split()
     bench = Bench(cores, QUICK if options.quick else FULL, peers=not options.no_peers)
     names = options.names or BENCHMARKS

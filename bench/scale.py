@@ -1,4 +1,4 @@
-"""How much of everything: the numbers of issue 2, a quick look, and next to nothing for the tests."""
+"""How much of everything: the numbers of the issues, a quick look, and next to nothing for the tests."""
 
 from dataclasses import dataclass
 
@@ -24,6 +24,14 @@ class Scale:
     wrk_seconds: int = 8
     stream_pushes: int = 40_000
     stream_keys: int = 100
+    hop_rounds: int = 7  # local and attached, in turn
+    hop_pushes: int = 40  # one after the other, in each round
+    cluster_comets: tuple[int, ...] = (1, 2, 3)
+    cluster_keys: int = 120
+    cluster_seconds: float = 3.0  # of each load
+    moved_clients: int = 10_000
+    store_kinds: tuple[str, ...] = ("memory", "sqlite", "redis", "postgresql", "mariadb")
+    store_seconds: float = 3.0  # of each load
 
 
 FULL = Scale()
@@ -38,6 +46,11 @@ QUICK = Scale(
     key_pushes=3,
     wrk_seconds=2,
     stream_pushes=8_000,
+    hop_rounds=3,
+    hop_pushes=10,
+    cluster_seconds=1.0,
+    moved_clients=1_000,
+    store_seconds=1.0,
 )
 
 

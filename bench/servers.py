@@ -23,6 +23,7 @@ from bench.entry import ControlEntry, Entry, HttpEntry
 from bench.frames import upgrade_request
 from bench.load import Dialogue
 from bench.machine import Cores, cpu_seconds, resident_bytes
+from tools.servers.daemon import Missing
 
 ROOT = Path(__file__).parents[1]
 PEER_FILES = ROOT / "bench" / "peers"
@@ -43,10 +44,6 @@ PRINTED_PORT = r"(\d+)\n"
 READY = 20.0  # seconds until a server must listen
 SETTLE = 20  # half seconds until memory is taken as it is
 STOP = 10.0  # seconds until it is killed
-
-
-class Missing(Exception):
-    """A peer cannot run on this machine; the message says what to install."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ def appmsg(cores: Cores) -> Iterator[Server]:
     ports = _free_ports(WEBSOCKET, ADMIN, API)
     environment = {name: str(port) for name, port in ports.items()} | OUR_SETTINGS
     with tempfile.TemporaryDirectory() as home:
-        command = [_beside_python("appmsg"), "up"]
+        command = [beside_python("appmsg"), "up"]
         with _process(command, cores.server, Path(home), environment) as (process, log):
             api, admin = ports[API], ports[ADMIN]
             _await(process, log, lambda _: _answers(api, "/readyz"))
@@ -102,7 +99,7 @@ def appmsg(cores: Cores) -> Iterator[Server]:
                 "appmsg",
                 process,
                 port,
-                _subscription(port),
+                subscription(port),
                 lambda _, at_once: HttpEntry(admin, at_once),
                 ports={"admin": admin, "api": api},
             )
@@ -113,7 +110,7 @@ def floor(cores: Cores) -> Iterator[Server]:
     """A bare loop of send(2): what the kernel and Python's call into it cost, with nothing else."""
     command = [sys.executable, "-m", "bench.peers.floor"]
     with _running(command, PRINTED_PORT, cores.server) as (process, port):
-        yield Server("send() loop", process, port, _subscription(port), _control(port))
+        yield Server("send() loop", process, port, subscription(port), _control(port))
 
 
 @contextmanager
@@ -126,7 +123,7 @@ def node_ws(cores: Cores) -> Iterator[Server]:
             "Node ws",
             process,
             port,
-            _subscription(port),
+            subscription(port),
             lambda _, at_once: HttpEntry(port, at_once),
             collects=True,
         )
@@ -138,14 +135,14 @@ def python_websockets(cores: Cores) -> Iterator[Server]:
     command = [sys.executable, "-m", "bench.peers.websockets_server"]
     with _running(command, PRINTED_PORT, cores.server) as (process, port):
         yield Server(
-            "Python websockets", process, port, _subscription(port), _control(port), collects=True
+            "Python websockets", process, port, subscription(port), _control(port), collects=True
         )
 
 
 @contextmanager
 def nats(cores: Cores) -> Iterator[Server]:
     """nats-server with its own TCP protocol: cheaper for it than its WebSocket."""
-    command = [_beside_python("nats-server"), "-a", "127.0.0.1", "-p", "-1"]
+    command = [beside_python("nats-server"), "-a", "127.0.0.1", "-p", "-1"]
     listening = r"Listening for client connections on 127\.0\.0\.1:(\d+)"
     with _running(command, listening, cores.server) as (process, port):
         yield Server(
@@ -227,7 +224,7 @@ def _free_ports(*names: str) -> dict[str, int]:
         return {name: port.getsockname()[1] for name, port in zip(names, held, strict=True)}
 
 
-def _beside_python(program: str) -> str:
+def beside_python(program: str) -> str:
     """A program of the environment that runs this."""
     path = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if path is None:
@@ -262,7 +259,9 @@ def _install_ws() -> None:
             raise Missing(f"Node ws: npm install failed: {done.stderr.strip()[-300:]}")
 
 
-def _subscription(port: int) -> Callable[[str, int], Dialogue]:
+def subscription(port: int) -> Callable[[str, int], Dialogue]:
+    """How a version 2 client subscribes to a server of ours, or to one that speaks alike."""
+
     def dialogue(key: str, heartbeat: int) -> Dialogue:
         target = f"/sub?key={key}&heartbeat={heartbeat}&ver=2"
         return [(upgrade_request(port, target), b"+h\r\n")]

@@ -1,4 +1,4 @@
-"""What a benchmark hands back: tables to read, and rows of issue 2's table that it decides."""
+"""What a benchmark hands back: tables to read, and rows of the issues' tables that it decides."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class Report:
 
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
-    """Issue 2, section 7: measured, must reach, reached."""
+    """Of the tables of issues 2 and 3: measured, must reach, reached."""
     answers = {True: "yes", False: "NO", None: "-"}
     rows = [(v.what, v.measured, v.must_reach, answers[v.reached]) for v in verdicts]
     return Table("Measured and must reach", ("", "measured", "must reach", "reached"), rows)
