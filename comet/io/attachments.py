@@ -55,7 +55,10 @@ class Attachments:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                self._nursery = None  # others of this comet may still be at work
 
     def books(self, owner: Node) -> Books:
         """Those of `owner`, opened if need be."""
@@ -63,8 +66,8 @@ class Attachments:
         link = self._links.get(process)
         if link is None:
             link = self._links[process] = _Link(self, owner)
-            assert self._nursery is not None
-            self._nursery.start_soon(link.run)
+            if self._nursery is not None:  # else the comet ends
+                self._nursery.start_soon(link.run)
         return link.books
 
     async def told(self, channel: Channel) -> bool:

@@ -70,15 +70,21 @@ class Forwarding:
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             task_status.started()
-            while True:
-                await trio.sleep(self._config.lease / 3)
-                oldest = trio.current_time() - self._config.lease
-                for holder in self.holders:
-                    if holder.heard_at < oldest:
-                        if holder.keys:  # else it has had nothing to say
-                            name, keys = holder.node.name, len(holder.keys)
-                            log.warning("holder silent", holder=name, keys=keys)
-                        self.holders.drop(holder)
+            try:
+                while True:
+                    await trio.sleep(self._config.lease / 3)
+                    self._forget_the_silent()
+            finally:
+                self._nursery = None  # others of this comet may still be at work
+
+    def _forget_the_silent(self) -> None:
+        oldest = trio.current_time() - self._config.lease
+        for holder in self.holders:
+            if holder.heard_at < oldest:
+                if holder.keys:  # else it has had nothing to say
+                    name, keys = holder.node.name, len(holder.keys)
+                    log.warning("holder silent", holder=name, keys=keys)
+                self.holders.drop(holder)
 
     async def attach(self, report: Report) -> Answer:
         """Hear a holder. Whether we own those keys is not asked: views differ for moments."""

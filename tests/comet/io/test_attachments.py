@@ -14,6 +14,7 @@ from appmodel.core.names import Key, parse_key
 from appmodel.core.units import Duration
 from appmodel.errors import NotOwner, Unavailable
 from appmodel.io.calls import Call, Caller
+from comet.core.message import Message
 from comet.core.standing import Standing
 from comet.io.sweeper import STEP
 from tests.comet.several import FAST, open_cluster, settled, until_online
@@ -343,6 +344,18 @@ async def test_an_operators_drain_ends_the_process_and_can_be_taken_back() -> No
             await left.wait()
         assert a.comet.live.hub.subscribers == 0
         assert a.comet.reception.draining
+
+
+async def test_what_others_still_do_when_a_comet_ends_is_no_error() -> None:
+    """All its loops are cancelled at once, and each runs to its next wait."""
+    async with open_cluster("a", "b") as cluster:
+        await cluster.stranger("k").subscriber()
+        owner = cluster.owner("k").comet
+        [holder] = owner.forwarding.holders
+
+    holder.add(Message(1, b"{}", stored=False), parse_key("k"), 0)
+    assert owner.attachments.books(Node(Role.COMET, "new", 1)).is_empty
+    assert holder.has_mail
 
 
 async def test_a_standby_holds_and_never_owns() -> None:
