@@ -77,7 +77,7 @@ class Mover:
     async def drain(self, deadline: float) -> Handover:
         """Move everybody by then, and wait until they have gone; who is left stays.
 
-        Cancelling it ends the haste; what was to be moved is moved at the usual rate.
+        Cancelled, it leaves everybody who is still here, attached where another comet owns the key.
         """
         live, self._deadline = self._live, deadline
         self._unheard_before = live.counts.unheard
@@ -86,6 +86,9 @@ class Mover:
                 if live.hub.subscribers and not self._keys:
                     self.move(channel.key for channel in live.hub.channels())
                 await trio.sleep(STEP)
+        except trio.Cancelled:
+            self._keys.clear()
+            raise
         finally:
             if self._deadline == deadline:  # else a later drain is under way
                 self._deadline = None

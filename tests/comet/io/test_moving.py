@@ -1,18 +1,19 @@
 """Clients are moved at a rate, and those who stay cost nobody anything."""
 
+import msgspec
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from appmodel.core.cluster import ClusterView, Node, Role, State
 from appmodel.core.names import Key
-from appmodel.core.units import Size
+from appmodel.core.units import Duration, Size
 from comet.config import ClusterConfig, CometConfig
 from comet.core.channel import Channel
 from comet.core.hub import Hub
 from comet.core.standing import Standing
 from comet.io.moving import LOOKS, Mover
-from tests.comet.several import open_cluster
-from tests.comet.world import LIMIT, changed, open_comet
+from tests.comet.several import FAST, open_cluster, settled
+from tests.comet.world import LIMIT, changed, open_comet, pass_time
 
 HERE, THERE = Node(Role.COMET, "a", 1), Node(Role.COMET, "b", 1)
 
@@ -66,3 +67,31 @@ async def test_a_drain_counts_who_did_not_take_the_last_words() -> None:
         assert handover is not None
         assert (handover.moved, handover.left, handover.lost) == (3, 0, 1)
         assert deaf in a.clients
+
+
+async def test_a_drain_that_is_taken_back_leaves_everybody_where_they_are(
+    mock_clock: MockClock,
+) -> None:
+    """Also those whose keys are of other comets; and new clients come in again."""
+    config = changed(FAST, "cluster", move_rate=1, lease=Duration(600), drain_timeout=Duration(600))
+    async with open_cluster("a", "b", config=config) as cluster:
+        a = cluster.worlds["a"]
+        keys = [str(number) for number in range(60)]
+        for key in keys:
+            await a.subscriber(key)
+        ours = sum(cluster.owner(key) is a for key in keys)
+        await cluster.registry.register(
+            msgspec.structs.replace(
+                a.comet.node, state=State.DRAINING
+            )  # as an operator's wish shows
+        )
+        while a.comet.mover.handover.moved <= ours:  # it has come to those of the other comet
+            await pass_time(mock_clock, 0.05)
+
+        await cluster.registry.register(a.comet.node)
+        await settled(cluster)
+        stayed = a.comet.live.hub.subscribers
+        await pass_time(mock_clock, 10)
+
+        assert 0 < stayed == a.comet.live.hub.subscribers
+        await a.subscriber("new")
