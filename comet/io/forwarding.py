@@ -121,10 +121,10 @@ class Forwarding:
         holder.heard_at = max(holder.heard_at, trio.current_time())
         return holder
 
-    def keep_only(self, view: ClusterView) -> None:
-        """Holders that are not alive any more hold nothing."""
+    def forget_the_gone(self, before: ClusterView, after: ClusterView) -> None:
+        """Holders that have left hold nothing. Who never was in the registry, or speaks again, may stay."""
         for holder in self.holders:
-            if view.find(holder.node) is None:
+            if after.find(holder.node) is None and before.find(holder.node) is not None:
                 self.holders.drop(holder)
 
     def _begin(self, holder: Holder) -> None:

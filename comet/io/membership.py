@@ -104,8 +104,8 @@ class Membership:
             draining: trio.CancelScope | None = None
             while True:
                 await self._registry.wait_newer(standing.view.version)
-                standing = self.standing()
-                self._forwarding.keep_only(standing.view)
+                before, standing = standing, self.standing()
+                self._forwarding.forget_the_gone(before.view, standing.view)
                 if self._rings != rings:
                     rings = self._rings
                     await self._change_ring(standing)

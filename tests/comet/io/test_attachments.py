@@ -186,6 +186,22 @@ async def test_a_holder_that_left_holds_nothing() -> None:
         assert (await cluster.presence("k")).online == 0
 
 
+async def test_a_holder_that_lost_its_session_alone_keeps_what_it_tells() -> None:
+    """It lives and speaks: that the registry does not know it is no reason to forget it again and again."""
+    async with open_cluster("a", "b") as cluster:
+        await cluster.stranger("k").subscriber()
+        owner, stranger = cluster.owner("k"), cluster.stranger("k")
+        await cluster.registry.withdraw(stranger.comet.node)
+        await settled(cluster)
+        await until_online(cluster, "k", 1)
+
+        await cluster.registry.register(Node(Role.COMET, "c", 1, weight=0))
+        await settled(cluster)
+
+        [presence] = await owner.comet.pusher.presence([parse_key("k")])
+        assert presence.online == 1
+
+
 async def test_what_a_forward_lost_is_found_in_the_store() -> None:
     """The next message names a predecessor that the holder has not seen; or the position check does."""
     async with open_cluster("a", "b") as cluster:
