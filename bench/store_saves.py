@@ -2,9 +2,9 @@
 
     python -m bench.store_saves            the load is in the process too: its share is in the numbers
 
-Redis' own CPU time is not; bench/node_saves.py has it. Each load runs on a new file (`synchronous =
-full`) in the folder for temporary files, so the disk there is the disk that is measured; `sweep` frees
-what the loads before it have left: nothing in Redis, which frees it by itself.
+A server's own CPU time is not; bench/node_saves.py has it. Each load runs on a new file (`synchronous =
+full`) or server in the folder for temporary files, so the disk there is the disk that is measured;
+`sweep` frees what the loads before it have left: nothing in Redis, which frees it by itself.
 """
 
 import logging
@@ -23,17 +23,20 @@ import trio
 from appmodel.core.message import Save
 from appmodel.core.names import Key
 from appmodel.core.units import Size
+from appmodel.runtime.config import Password
 from bench.machine import describe
-from message.config import MessageConfig, RedisConfig, SqliteConfig
+from message.config import MessageConfig, RedisConfig, SqlConfig, SqliteConfig
 from message.stores.memory import MemoryStore
 from message.stores.redis import RedisStore, open_redis
+from message.stores.sql import SqlStore, open_sql
 from message.stores.sqlite import SqliteStore, open_sqlite
+from tools.servers.databases import DATABASES
 from tools.servers.redis import redis_server
 
 KEYS = [Key("", f"u{number}", "user") for number in range(10_000)]
 BODY = b'"' + b"x" * 98 + b'"'
 TTL = 60.0  # seconds
-Store = MemoryStore | SqliteStore | RedisStore
+Store = MemoryStore | SqliteStore | RedisStore | SqlStore
 Load = Callable[[Store], Awaitable[int]]  # returns how many messages it saved
 
 
@@ -137,6 +140,12 @@ async def open_store(kind: str, folder: Path, clock: Clock) -> AsyncIterator[Sto
             redis = RedisConfig(addresses=(server.address,))
             async with open_redis(MessageConfig(redis=redis), clock) as store:
                 yield store
+    elif kind in DATABASES:
+        with DATABASES[kind](folder / f"{time.time_ns()}") as database:
+            database.execute("CREATE DATABASE bench")
+            sql = SqlConfig(url=Password(database.url("bench")))
+            async with open_sql(MessageConfig(sql=sql), clock) as store:
+                yield store
     else:
         file = SqliteConfig(path=str(folder / f"{time.time_ns()}.db"))
         async with open_sqlite(MessageConfig(sqlite=file), clock) as store:
@@ -157,11 +166,11 @@ async def run(kind: str, folder: Path) -> None:
     clock = Clock()
     async with open_store(kind, folder, clock) as store:
         for name, load in LOADS:
-            print(f"{kind:7} {name:46} {await measure(load, store)}", flush=True)
+            print(f"{kind:10} {name:46} {await measure(load, store)}", flush=True)
         if kind == "redis":
             return
         cost, longest = await measure_sweep(store, clock, MessageConfig().sweep_slice)
-        print(f"{kind:7} {'sweep':46} {cost}; longest slice {longest * 1e3:.1f} ms", flush=True)
+        print(f"{kind:10} {'sweep':46} {cost}; longest slice {longest * 1e3:.1f} ms", flush=True)
 
 
 def _cpu() -> float:
@@ -174,8 +183,9 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     print(describe())
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # the servers' users go through it
         for _ in range(3):
-            for kind in ("sqlite", "redis", "memory"):
+            for kind in ("sqlite", "redis", *DATABASES, "memory"):
                 trio.run(run, kind, Path(folder))
 
 

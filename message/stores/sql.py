@@ -27,23 +27,24 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any
 
 import trio
 
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import Feed, Page, Revocation, Save, Saved
 from appmodel.core.names import Key
-from appmodel.errors import BadInput, NotStored, OutcomeUnknown, PushError, Unavailable
+from appmodel.errors import BadInput, NotStored
 from message.config import MessageConfig
 from message.stores import sql_changes, sql_reading
 from message.stores.notices import Notices
-from message.stores.rounds import Job, Rounds
-from message.stores.sql_faults import Fault, Kind
+from message.stores.rounds import Rounds
+from message.stores.sql_faults import Fault
 from message.stores.sql_link import Link
-from message.stores.sql_saving import Draft
+from message.stores.sql_reading import Ask, Pages
+from message.stores.sql_rounds import Reader, Turn, Work, Writer
 from message.stores.sql_schema import prepare
-from message.stores.sql_session import Server, Session
+from message.stores.sql_session import Server
 from message.stores.sql_tables import MAX_NAME, MAX_SKEY
 
 KEY_WEIGHT = 128  # bytes that a key of a waiting save counts for, beside the bodies
@@ -51,18 +52,6 @@ CALL_WEIGHT = 256  # bytes that any waiting call counts for
 MAX_READS = 10_000  # calls that may wait for a reader
 READS_PER_ROUND = 64
 MAX_TIME = 2.0**52  # Unix seconds: what the tables can hold
-
-Answer = TypeVar("Answer")
-Change = Callable[[Session], Any]
-Finish = Callable[[], None]
-"""What is left to do after the commit."""
-
-
-class Turn(NamedTuple):
-    """A call that waits."""
-
-    what: Sequence[Save] | Change
-    latest: float  # monotonic; not begun by then, it fails
 
 
 @contextlib.asynccontextmanager
@@ -97,22 +86,19 @@ class SqlStore:
     """An `OfflineStore` and a `Ledger`. Made by `open_sql`."""
 
     def __init__(self, config: MessageConfig, now: Callable[[], float]) -> None:
-        self._config, self._now = config, now
+        self._now = now
         self._server = Server(config.sql, config.sql.timeout / 2)
         self._patience = config.sql.timeout / 2
-        self._highest = 0  # an id that was given
         self.notices = Notices()
-        self._write_link = Link(
-            self._server,
-            config.sql,
-            prepare=partial(prepare, config=config.sql, notices=self.notices),
-        )
+        prepared = partial(prepare, config=config.sql, notices=self.notices)
+        self._write_link = Link(self._server, config.sql, prepare=prepared)
         self._read_links = [
             Link(self._server, config.sql, reads=True) for _ in range(config.sql.readers)
         ]
+        pages = Pages(config.page_limit, self.notices)
         name = f"database {self._server.where}"
         self.writer: Rounds[Turn] = Rounds(
-            self._write_round,
+            Writer(self._write_link, now, self.notices, depth=config.depth).do,
             name=name,
             queue_limit=config.queue_limit,
             round_limit=config.round_limit,
@@ -120,7 +106,7 @@ class SqlStore:
         )
         self.readers: list[Rounds[Turn]] = [
             Rounds(
-                partial(self._read_round, link),
+                Reader(link, now, pages).do,
                 name=name,
                 queue_limit=MAX_READS,
                 round_limit=READS_PER_ROUND,
@@ -152,24 +138,20 @@ class SqlStore:
         for save in saves:
             _check(save)
         weight = sum(len(save.body) + KEY_WEIGHT * len(save.keys) for save in saves)
-        saved: list[Saved] = await self._write(saves, weight)
+        saved: list[Saved] = await self._write(tuple(saves), weight)
         return saved
 
     async def fetch(self, key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
-        span = (max(min(after, MAX_ID), 0), MAX_ID if until is None else min(until, MAX_ID))
-        read = partial(
-            sql_reading.fetch,
-            skey=_stored(key),
-            span=span,
-            second=int(self._now()),
-            limit=min(limit, MAX_ID),
-            max_bytes=self._config.page_limit,
-            notices=self.notices,
-        )
-        return await self._read(read)
+        last = MAX_ID if until is None else min(until, MAX_ID)
+        first = max(min(after, MAX_ID), 0)
+        ask = Ask(_stored(key), first, last, min(limit, MAX_ID))
+        page: Page = await self._read(ask)
+        return page
 
     async def marks(self, keys: Sequence[Key]) -> list[int]:
-        return await self._read(partial(sql_reading.marks, skeys=[_stored(key) for key in keys]))
+        read = partial(sql_reading.marks, skeys=[_stored(key) for key in keys])
+        found: list[int] = await self._read(read)
+        return found
 
     async def delete(self, key: Key, ids: Sequence[int] | None = None) -> int:
         known = None if ids is None else [mid for mid in ids if 0 < mid <= MAX_ID]
@@ -178,7 +160,8 @@ class SqlStore:
         return gone
 
     async def feed(self, position: int, *, limit: int) -> Feed:
-        return await self._read(partial(sql_reading.feed, position=position, limit=limit))
+        feed: Feed = await self._read(partial(sql_reading.feed, position=position, limit=limit))
+        return feed
 
     async def sweep(self, *, limit: int) -> int:
         change = partial(sql_changes.sweep, second=int(self._now()), limit=limit)
@@ -198,7 +181,9 @@ class SqlStore:
         return kept
 
     async def recall(self, name: bytes) -> bytes | None:
-        return await self._read(partial(sql_reading.recall, name=name, second=int(self._now())))
+        read = partial(sql_reading.recall, name=name, second=int(self._now()))
+        value: bytes | None = await self._read(read)
+        return value
 
     async def revoke(self, subject: str, *, issued_before: float, kept_until: float) -> None:
         change = partial(
@@ -211,93 +196,16 @@ class SqlStore:
 
     async def revocations(self, position: int) -> list[Revocation]:
         read = partial(sql_reading.revocations, position=position, second=int(self._now()))
-        return await self._read(read)
+        found: list[Revocation] = await self._read(read)
+        return found
 
-    async def _read(self, read: Callable[[Session], Answer]) -> Answer:
+    async def _read(self, what: Ask | Work) -> Any:
         reader = min(self.readers, key=lambda rounds: rounds.waiting)
-        answer: Answer = await reader.ask(Turn(read, time.monotonic() + self._patience))
-        return answer
+        return await reader.ask(Turn(what, time.monotonic() + self._patience))
 
-    async def _write(self, what: Sequence[Save] | Change, weight: int = 0) -> Any:
+    async def _write(self, what: tuple[Save, ...] | Work, weight: int = 0) -> Any:
         turn = Turn(what, time.monotonic() + self._patience)
         return await self.writer.ask(turn, CALL_WEIGHT + weight)
-
-    def _read_round(self, link: Link, jobs: Sequence[Job[Turn]]) -> None:
-        for job in self._begun(jobs, Unavailable):
-            assert callable(job.request.what)
-            try:
-                job.succeed(link.do(job.request.what))
-            except Fault as fault:
-                job.fail(Unavailable(f"{self._server.where}: {fault.text}"))
-            except Exception as error:  # raised again where the call was made
-                job.fail(error)
-
-    def _write_round(self, jobs: Sequence[Job[Turn]]) -> None:
-        jobs = self._begun(jobs, NotStored)
-        self._commit([job for job in jobs if not callable(job.request.what)], self._save)
-        self._commit([job for job in jobs if callable(job.request.what)], self._change)
-
-    def _begun(self, jobs: Sequence[Job[Turn]], refusal: type[Unavailable]) -> list[Job[Turn]]:
-        """Those whose turn has come in time; the others fail."""
-        now = time.monotonic()
-        for job in jobs:
-            if job.request.latest < now:
-                text = self.trouble or f"{self._server.where}: too slow for what is asked of it"
-                job.fail(refusal(text))
-        return [job for job in jobs if not job.settled]
-
-    def _commit(
-        self, jobs: Sequence[Job[Turn]], work: Callable[[Sequence[Job[Turn]], Session], Finish]
-    ) -> None:
-        """Do `jobs` in one transaction. If one of them is at fault, each by itself."""
-        if not jobs:
-            return
-        try:
-            finish = self._write_link.do(partial(work, jobs))
-        except Exception as error:  # whatever it is, the call that caused it gets it
-            if len(jobs) > 1 and not (isinstance(error, Fault) and error.kind is not Kind.INVALID):
-                for job in jobs:
-                    self._commit([job], work)
-                return
-            self.notices.failures += len(jobs)
-            for job in jobs:
-                job.fail(self._refusal(error) if isinstance(error, Fault) else error)
-        else:
-            finish()
-
-    def _save(self, jobs: Sequence[Job[Turn]], session: Session) -> Finish:
-        now = self._now()
-        draft = Draft(now=now, highest=self._highest)
-        calls = [job.request.what for job in jobs if not callable(job.request.what)]
-        draft.find(session, [save for saves in calls for save in saves])
-        places = [draft.add(saves) for saves in calls]
-        draft.write(session, depth=self._config.depth)
-
-        def finish() -> None:
-            self._highest = draft.highest
-            self.notices.saved += draft.count
-            for skey, count in draft.trimmed.items():
-                self.notices.trim(Key.from_stored(skey), count)
-            for job, place in zip(jobs, places, strict=True):
-                if isinstance(place, int):
-                    job.fail(self.notices.runaway(place, now))
-                else:
-                    job.succeed(draft.answer(place))
-
-        return finish
-
-    def _change(self, jobs: Sequence[Job[Turn]], session: Session) -> Finish:
-        answers = [job.request.what(session) for job in jobs if callable(job.request.what)]
-
-        def finish() -> None:
-            for job, answer in zip(jobs, answers, strict=True):
-                job.succeed(answer)
-
-        return finish
-
-    def _refusal(self, fault: Fault) -> PushError:
-        kind: type[PushError] = OutcomeUnknown if fault.in_doubt else NotStored
-        return kind(f"{self._server.where}: {fault.text}")
 
 
 def _check(save: Save) -> None:

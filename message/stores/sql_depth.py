@@ -7,7 +7,7 @@ is counted, which reads all of the key.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from message.stores.sql_session import Session
 
@@ -38,7 +38,8 @@ def trim(
     stale = [skey for skey, fullness in full.items() if fullness.soonest <= second + SKEW]
     full |= _count_again(session, stale, second)
     excess = {skey: f.messages - depth for skey, f in full.items() if f.messages > depth}
-    session.among(DELETE, session.oldest(excess))
+    asked: dict[str, list[Any]] = {"skey": list(excess), "excess": list(excess.values())}
+    session.among(DELETE, [row[0] for row in session.for_each(OLDEST, asked)])
     session.insert(
         SETTLE,
         list(full),
@@ -58,6 +59,7 @@ def _count_again(session: Session, skeys: list[str], second: int) -> dict[str, F
     return {skey: Fullness(count, soonest) for skey, count, soonest in session.among(COUNT, skeys)}
 
 
+OLDEST = "SELECT id FROM private_msg WHERE skey = asked.skey ORDER BY mid LIMIT asked.excess"
 DELETE = "DELETE FROM private_msg WHERE id = ANY(%b)"
 DROP_EXPIRED = "DELETE FROM private_msg WHERE skey = ANY(%b) AND ttl <= %b"
 COUNT = "SELECT skey, count(*), min(ttl) FROM private_msg WHERE skey = ANY(%b) GROUP BY skey"

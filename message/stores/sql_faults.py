@@ -54,16 +54,17 @@ def refuses_login(error: sqlalchemy.exc.DBAPIError) -> bool:
 
 
 POSTGRES_NOT_NOW = ("starting up", "shutting down", "recovery", "too many", "accepting", "slots")
+POSTGRES_AWAY = {"25P03", "57014"}  # we stood still, statement_timeout
 POSTGRES_CLASHES = {"40001", "40P01", "55P03", "23505"}  # serialization, deadlock, lock, unique
 MARIADB_LOGINS = {1044, 1045, 1049, 1130, 1698}  # database, password, no such database, host
-MARIADB_AWAY = {1040, 1053, 1203, 1927}  # too many clients, shutdown, we were killed
+MARIADB_AWAY = {1040, 1053, 1203, 1927, 1969}  # too many clients, shutdown, killed, too slow
 MARIADB_CLASHES = {1020, 1062, 1205, 1213}  # changed since it was read, unique, lock, deadlock
 MARIADB_INVALID = {1048, 1153, 1264, 1292, 1300, 1366, 1406, 3988}  # null, size, range, text
 CLIENT_ERRORS = range(2000, 3000)  # of MariaDB's client: there is no answer
 
 
 def _of_postgresql(state: str | None) -> Kind:
-    if state is None or state.startswith(("08", "57P")) or state == "25P03":
+    if state is None or state.startswith(("08", "57P")) or state in POSTGRES_AWAY:
         return Kind.AWAY
     if state in POSTGRES_CLASHES:
         return Kind.CLASH

@@ -51,6 +51,7 @@ class Link:
         reads: bool = False,
     ) -> None:
         self._server, self._config = server, config
+        self.where = server.where
         self._prepare = prepare
         self._reads = reads
         self._connection: sa.Connection | None = None
@@ -145,8 +146,9 @@ class Link:
             self._connection = connected(self._server, reads=self._reads)
             if self._prepare is not None:
                 until = time.monotonic() + self._server.limit
-                self._prepare(Session(self._connection, self._server, until))
-                self._connection.rollback()  # it has only looked
+                session = Session(self._connection, self._server, until)
+                self._prepare(session)
+                session.rollback()  # it has only looked
                 self._prepare = None
         except (Fault, ConfigError):
             self.close()

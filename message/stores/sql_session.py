@@ -126,10 +126,16 @@ class Session:
         queries = self.dialect.inserts(statement, columns, after) if columns[0] else ()
         return [row for query in queries for row in self._run(query)]
 
-    def oldest(self, excess: Mapping[str, int]) -> list[int]:
-        """The ids of the so many oldest messages of each key."""
-        queries = self.dialect.oldest(excess) if excess else ()
-        return [row[0] for query in queries for row in self._run(query)]
+    def for_each(self, select: str, asked: Mapping[str, Sequence[Any]], *after: Any) -> Rows:
+        """What a SELECT answers for each row of `asked`, perhaps in pieces.
+
+        Args:
+            asked: columns of texts or integers, which it calls asked.<name>; no rows, no answers.
+            after: its other parameters, the same for all rows.
+        """
+        is_asked = any(asked.values())
+        queries = self.dialect.for_each(select, asked, after) if is_asked else ()
+        return [row for query in queries for row in self._run(query)]
 
     def commit(self) -> None:
         """Make it last."""

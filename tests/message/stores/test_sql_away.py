@@ -17,7 +17,8 @@ from appmodel.core.message import Saved
 from appmodel.core.names import Key
 from appmodel.errors import NotStored, OutcomeUnknown, PushError, Unavailable
 from message.config import MessageConfig
-from message.stores.sql import SqlStore, Turn, open_sql
+from message.stores.sql import SqlStore, open_sql
+from message.stores.sql_rounds import Turn
 from message.stores.sql_session import Session
 from tests.contract.offline_store import NOW, A, Time, ids, push
 from tests.message.stores.cutting_proxy import cutting_proxy
