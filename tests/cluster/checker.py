@@ -11,7 +11,7 @@
     ONE         an order repeated under its idempotency key is one message, under the id that was told
     TRUTHFUL    what was refused is nowhere, what was accepted is kept, what was shown was kept before
 
-`check(history)` returns what was broken; `report` shows it with its part of the history. Plain functions
+`check(history)` returns what was broken; report.py shows it with its part of the history. Plain functions
 over an index of the events: the laws look at what happened, never at what a node says of itself.
 
 Times are bounds: an order expires no earlier than its call left plus its ttl, which is all that an
@@ -23,30 +23,10 @@ Source: cluster.md section 7.
 import enum
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.cluster.history import (
-    Accepted,
-    Acknowledged,
-    AnyEvent,
-    Asked,
-    Broken,
-    Doubtful,
-    Ended,
-    Fetched,
-    Id,
-    Kept,
-    Mended,
-    OrderNumber,
-    Received,
-    Refused,
-    Settled,
-    Welcomed,
-)
-
-AROUND = 12  # events of a report's excerpt on each side of what it is about
-SHOWN = 10  # violations of one law that are shown
+from tests.cluster.case import Case, Connection, Order, index
+from tests.cluster.history import AnyEvent, Id, OrderNumber
 
 
 class Law(enum.StrEnum):
@@ -71,164 +51,10 @@ class Violation(NamedTuple):
     connection: int | None = None
 
 
-@dataclass(slots=True)
-class Call:
-    """One try of a caller. A key without a verdict is in doubt: the caller went away."""
-
-    number: int
-    order: OrderNumber
-    keys: frozenset[str]
-    asked_at: float
-    accepted: dict[str, Id] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class Order:
-    """What a caller wanted."""
-
-    number: OrderNumber
-    keys: frozenset[str]
-    ttl: float
-    idempotent: bool
-    calls: list[Call] = field(default_factory=list)
-
-    @property
-    def is_stored(self) -> bool:
-        """Whether it is to be kept for those who are away."""
-        return self.ttl > 0
-
-    @property
-    def expires_at(self) -> float:
-        """Not before this; of the first call, for a repetition does not prolong its life."""
-        return self.calls[0].asked_at + self.ttl
-
-    def open_calls(self, key: str) -> int:
-        """How many calls asked for `key` and were not refused there."""
-        return sum(key in call.keys and key not in call.refused for call in self.calls)
-
-    def ids(self, key: str) -> set[Id]:
-        """Under which callers were told of it."""
-        return {call.accepted[key] for call in self.calls if key in call.accepted}
-
-
-@dataclass(slots=True)
-class Connection:
-    """What came over it, in order."""
-
-    number: int
-    client: str
-    key: str
-    cursor: Id | None
-    native: bool
-    opened_at: float
-    came: list[Received] = field(default_factory=list)
-    ended_at: float | None = None
-
-
-@dataclass(slots=True)
-class Case:
-    """The events by what they are about."""
-
-    orders: dict[OrderNumber, Order] = field(default_factory=dict)
-    orders_of: dict[str, list[Order]] = field(default_factory=lambda: defaultdict(list))  # by key
-    calls: dict[int, Call] = field(default_factory=dict)
-    connections: dict[int, Connection] = field(default_factory=dict)
-    clients: dict[str, list[Connection]] = field(default_factory=lambda: defaultdict(list))
-    fetched: dict[str, list[Fetched]] = field(default_factory=lambda: defaultdict(list))
-    kept: dict[str, Kept] = field(default_factory=dict)
-    settled_at: float | None = None
-    calm: bool = True  # nothing was broken
-
-    def stored(self, key: str) -> dict[Id, Order]:
-        """Every message with a ttl that is known to be in the store of `key`, by id."""
-        found = {
-            message_id: order
-            for order in self.orders_of[key]
-            if order.is_stored
-            for message_id in order.ids(key)
-        }
-        if key in self.kept:
-            for message_id, number in self.kept[key].messages:
-                if number in self.orders:
-                    found[message_id] = self.orders[number]
-        return found
-
-    def is_stored(self, event: Received) -> bool:
-        """Whether its order has a ttl; so it is, if nobody placed that order."""
-        order = self.orders.get(event.order)
-        return order is None or order.is_stored
-
-    def seen(self, client: str) -> set[OrderNumber]:
-        """All that has come to a client, over all of its connections and fetches."""
-        live = {event.order for line in self.clients[client] for event in line.came}
-        return live | {n for fetch in self.fetched[client] for _, n in fetch.messages}
-
-    def sightings(self) -> Iterator[tuple[str, Id, OrderNumber, int | None]]:
-        """Wherever a message was seen: key, id, order, and over which connection."""
-        for line in self.connections.values():
-            for event in line.came:
-                yield line.key, event.id, event.order, line.number
-        for client, fetches in self.fetched.items():
-            key = self.clients[client][0].key
-            for fetch in fetches:
-                for message_id, number in fetch.messages:
-                    yield key, message_id, number, None
-        for kept in self.kept.values():
-            for message_id, number in kept.messages:
-                yield kept.key, message_id, number, None
-
-
 def check(history: Iterable[AnyEvent]) -> list[Violation]:
     """Every violation, by law."""
     case = index(history)
     return [violation for law in LAWS for violation in law(case)]
-
-
-def index(history: Iterable[AnyEvent]) -> Case:
-    """The events by what they are about. A history may break off anywhere."""
-    case = Case()
-    for event in history:
-        match event:
-            case Asked():
-                _index_call(case, event)
-            case Accepted():
-                case.calls[event.call].accepted[event.key] = event.id
-            case Refused():
-                case.calls[event.call].refused.add(event.key)
-            case Welcomed():
-                line = Connection(
-                    event.connection, event.client, event.key, event.cursor, event.native, event.at
-                )
-                case.connections[line.number] = line
-                case.clients[line.client].append(line)
-            case Received():
-                case.connections[event.connection].came.append(event)
-            case Fetched():
-                case.fetched[event.client].append(event)
-            case Ended():
-                case.connections[event.connection].ended_at = event.at
-            case Kept():
-                case.kept[event.key] = event
-            case Settled():
-                case.settled_at = event.at
-            case Broken():
-                case.calm = False
-            case _:
-                pass
-    return case
-
-
-def _index_call(case: Case, event: Asked) -> None:
-    order = case.orders.get(event.order)
-    if order is None:
-        order = Order(event.order, frozenset(event.keys), event.ttl, event.idempotent)
-        case.orders[event.order] = order
-        for key in event.keys:
-            case.orders_of[key].append(order)
-    call = Call(event.call, event.order, frozenset(event.keys), event.at)
-    case.calls[event.call] = call
-    order.calls.append(call)
 
 
 def arrives(case: Case) -> Iterator[Violation]:
@@ -415,63 +241,3 @@ LAWS: tuple[Callable[[Case], Iterator[Violation]], ...] = (
     one_message,
     truthful,
 )
-
-
-def report(history: Iterable[AnyEvent], violations: list[Violation]) -> str:
-    """The violations, and for the first of each law the events that it is about."""
-    events = list(history)
-    start = events[0].at if events else 0.0
-    parts: list[str] = []
-    for law in Law:
-        broken = [violation for violation in violations if violation.law is law]
-        parts += [f"{law}: {violation.says}" for violation in broken[:SHOWN]]
-        if len(broken) > SHOWN:
-            parts.append(f"{law}: and {len(broken) - SHOWN} more")
-        if broken:
-            excerpt = _excerpt(events, broken[0])
-            parts += [f"    {event.at - start:9.3f}  {_shown(event)}" for event in excerpt]
-    return "\n".join(parts)
-
-
-def _excerpt(events: list[AnyEvent], violation: Violation) -> list[AnyEvent]:
-    """What happened at the key around the order, how its connection began and ended, and the faults."""
-    case = index(events)
-    about = [event for event in events if _is_about(case, event, violation)]
-    marked = [i for i, event in enumerate(about) if _order_of(case, event) == violation.order]
-    near = {j for i in marked for j in range(i - AROUND, i + AROUND + 1)}
-    edges = Welcomed | Ended | Broken | Mended | Settled
-    return [event for i, event in enumerate(about) if i in near or isinstance(event, edges)]
-
-
-def _is_about(case: Case, event: AnyEvent, violation: Violation) -> bool:
-    key, line = violation.key, case.connections.get(violation.connection or 0)
-    client = line.client if line else None
-    match event:
-        case Asked():
-            return key in event.keys or event.order == violation.order
-        case Received() | Acknowledged() | Ended():
-            found = case.connections[event.connection]
-            return found.client == client if client else found.key == key
-        case Welcomed() | Fetched() if client:
-            return event.client == client
-        case Accepted() | Refused() | Doubtful() | Welcomed():
-            return event.key == key
-        case _:
-            return isinstance(event, Broken | Mended | Settled)
-
-
-def _order_of(case: Case, event: AnyEvent) -> OrderNumber | None:
-    match event:
-        case Asked() | Received():
-            return event.order
-        case Accepted() | Refused() | Doubtful():
-            return case.calls[event.call].order
-        case _:
-            return None
-
-
-def _shown(event: AnyEvent) -> str:
-    text = repr(event)
-    name, _, rest = text.partition("(")
-    rest = rest.partition(", ")[2]  # `at` is shown before it
-    return f"{name}({rest}" if len(rest) < 300 else f"{name}({rest[:300]}...)"

@@ -12,7 +12,8 @@ from itertools import count
 import msgspec
 from hypothesis import strategies as st
 
-from tests.cluster.checker import Law, index
+from tests.cluster.case import index
+from tests.cluster.checker import Law
 from tests.cluster.history import (
     Accepted,
     AnyEvent,

@@ -27,7 +27,7 @@ import trio
 from appmodel.core.credentials import SCOPES
 from appmodel.core.names import Key
 from tests.cluster.callers import LINE, LONG, Caller
-from tests.cluster.checker import check, report
+from tests.cluster.checker import check
 from tests.cluster.clients import HUNG_UP, Habits, Legacy, Library, Native, Place
 from tests.cluster.cluster import Cluster
 from tests.cluster.history import (
@@ -42,6 +42,7 @@ from tests.cluster.history import (
     Settled,
     Welcomed,
 )
+from tests.cluster.report import report
 
 REALMS = (
     "",
@@ -297,9 +298,10 @@ def _ticket(load: Load, key: Key) -> str:
 
 
 async def _read_back(load: Load, http: httpx.AsyncClient) -> None:
-    """All that the store has for the keys of this round."""
+    """All that the store has for the keys that were pushed to."""
+    asked = {key for event in load.history if isinstance(event, Asked) for key in event.keys}
     tokens = {caller.keys[0].realm: caller.token for caller in load.callers}
-    for key in sorted({key for caller in load.callers for key in caller.keys}):
+    for key in map(Key.from_stored, sorted(asked)):
         found: list[tuple[int, int]] = []
         after: int | None = 0
         while after is not None:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.cluster.checker import Law, check, report
+from tests.cluster.checker import Law, check
 from tests.cluster.history import Accepted, Asked, Broken, History, Received, Settled, Welcomed
 from tests.cluster.ideal import MUTATIONS, Events, Mutation, histories
+from tests.cluster.report import report
 
 
 @given(histories())
