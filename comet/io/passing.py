@@ -89,13 +89,13 @@ class CometPusher:
         others: dict[str, list[tuple[_Task, Push]]] = {}
         for task in tasks:
             self._divide(task, standing, mine, others, passed_on=passed_on)
-        async with trio.open_nursery() as nursery:
-            for name, parts in others.items():
-                nursery.start_soon(self._pass_on, standing.view.comets[name], parts)
-            if mine:
-                answers = await self._own.push([part for _, part in mine])
-                for (task, part), answer in zip(mine, answers, strict=True):
-                    task.note(part.keys, answer)
+        if not others:  # nearly always: a nursery costs as much as the push
+            await self._push_own(mine)
+        else:
+            async with trio.open_nursery() as nursery:
+                for name, parts in others.items():
+                    nursery.start_soon(self._pass_on, standing.view.comets[name], parts)
+                await self._push_own(mine)
         return [task.outcome for task in tasks]
 
     async def presence(self, keys: Sequence[Key]) -> list[Presence]:
@@ -128,6 +128,11 @@ class CometPusher:
                 mine.append((task, task.part(own) if elsewhere else task.push))
             for name, keys in elsewhere.items():
                 others.setdefault(name, []).append((task, task.part(keys)))
+
+    async def _push_own(self, parts: list[tuple[_Task, Push]]) -> None:
+        answers = await self._own.push([part for _, part in parts])
+        for (task, part), answer in zip(parts, answers, strict=True):
+            task.note(part.keys, answer)
 
     async def _pass_on(self, owner: Node, parts: list[tuple[_Task, Push]]) -> None:
         self._counts.passed_on += len(parts)
