@@ -40,8 +40,8 @@ class Side:
         """One round."""
         with closing(OrderEntry(nodes["w1"].ports["api"], self.names, ttl)) as caller:
             caller.push(body(0))
+            caller.confirm()  # first: a refusal tells more than silence
             size = self.clients.receive_alike()
-            caller.confirm()
             before = _cpu(nodes)
             for number in range(pushes):
                 caller.push(body(1 + number))
