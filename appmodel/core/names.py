@@ -13,21 +13,25 @@ default realm "" and see the plain text; a key of another realm can never equal 
 Source: appmsgsrv session naming (spec/appmsgsrv.md); gopush-cluster keys are opaque.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+from msgspec import Meta
 
 from appmodel.errors import BadInput
 
 SUFFIXES = frozenset({"user", "qun", "org", "tenant", "app"})
 MAX_KEY = 255  # bytes of UTF-8; ours: the original's MySQL column holds 64 characters
+MAX_REALM = 250  # characters: with its key below the 512 that a SQL store has for both
 REALM_MARK = "\x1f"  # between realm and name in stores; no name can contain a control character
 
 
 class Key(NamedTuple):
     """A subscription key. Hashable, ordered, and the same value on every node."""
 
-    realm: str
-    id: str
-    suffix: str
+    realm: Annotated[str, Meta(max_length=MAX_REALM)]
+    id: Annotated[str, Meta(max_length=MAX_KEY)]
+    suffix: Annotated[str, Meta(max_length=4)]
 
     def __str__(self) -> str:
         """What a client of the realm sees."""
@@ -67,6 +71,18 @@ def parse_key(text: str, realm: str = "", *, field: str = "key") -> Key:
     if len(text) > MAX_KEY or (not text.isascii() and len(text.encode()) > MAX_KEY):
         raise BadInput(field, text, f"at most {MAX_KEY} bytes")
     return _split(realm, text)
+
+
+def check_keys(keys: Sequence[Key]) -> Sequence[Key]:
+    """`keys` from another node, if they are such as `parse_key` makes.
+
+    Raises:
+        BadInput: one has a character that cannot be printed: stores split or refuse it.
+    """
+    for key in keys:
+        if not (key.id.isprintable() and key.realm.isprintable()):
+            raise BadInput("key", key.stored, "printable characters only")
+    return keys
 
 
 def _split(realm: str, text: str) -> Key:

@@ -12,9 +12,10 @@ tuple. Changing the types of a call breaks nodes of another version: give it a n
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar, get_args
+from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
+from msgspec import Meta
 
 from appmodel.core.clock import MAX_ID
 from appmodel.core.cluster import Status
@@ -22,6 +23,7 @@ from appmodel.core.interfaces import Ledger, OfflineStore, Pusher
 from appmodel.core.message import (
     Delivery,
     Feed,
+    Instant,
     Page,
     Presence,
     Push,
@@ -29,9 +31,10 @@ from appmodel.core.message import (
     Save,
     Saved,
 )
-from appmodel.core.names import Key
+from appmodel.core.names import Key, check_keys
 from appmodel.errors import BadInput, PushError, RemoteProtocolError
 from appmodel.io.rpc_server import Handler, Handlers
+from appmodel.protocol.envelope import checked_json
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -109,6 +112,11 @@ class Outcome(msgspec.Struct, frozen=True, array_like=True):
     message: str = ""
 
 
+Position = Annotated[int, Meta(ge=-1, le=2**63 - 1)]  # an id, or a place in a feed; -1: none
+Limit = Annotated[int, Meta(ge=0, le=1_000_000)]
+Name = Annotated[bytes, Meta(max_length=255)]  # of a fact: what a SQL store has room for
+Subject = Annotated[str, Meta(max_length=1024, pattern=r"^[^\0]*$")]  # who is revoked
+
 PUSH = Call[Sequence[Push], list[Outcome]]("pusher.push")
 PASS_ON = Call[Sequence[Push], list[Outcome]]("pusher.pass_on")
 PRESENCE = Call[Sequence[Key], list[Presence]]("pusher.presence")
@@ -116,16 +124,16 @@ PRESENCE = Call[Sequence[Key], list[Presence]]("pusher.presence")
 STATUS = Call[None, Status]("node.status")
 
 SAVE = Call[Sequence[Save], list[Saved]]("store.save")
-FETCH = Call[tuple[Key, int, int, int | None], Page]("store.fetch")  # key, after, limit, until
+FETCH = Call[tuple[Key, Position, Limit, Position | None], Page]("store.fetch")  # .. until
 MARKS = Call[Sequence[Key], list[int]]("store.marks")
-DELETE = Call[tuple[Key, Sequence[int] | None], int]("store.delete")  # key, ids
-FEED = Call[tuple[int, int], Feed]("store.feed")  # position, limit
-SWEEP = Call[int, int]("store.sweep")  # limit
+DELETE = Call[tuple[Key, Sequence[Position] | None], int]("store.delete")  # key, ids
+FEED = Call[tuple[Position, Limit], Feed]("store.feed")  # position, limit
+SWEEP = Call[Limit, int]("store.sweep")  # limit
 
-REMEMBER = Call[tuple[bytes, bytes, float], bytes]("ledger.remember")  # name, value, kept_until
-RECALL = Call[bytes, bytes | None]("ledger.recall")
-REVOKE = Call[tuple[str, float, float], None]("ledger.revoke")  # subject, before, kept_until
-REVOCATIONS = Call[int, list[Revocation]]("ledger.revocations")
+REMEMBER = Call[tuple[Name, bytes, Instant], bytes]("ledger.remember")  # name, value, kept_until
+RECALL = Call[Name, bytes | None]("ledger.recall")
+REVOKE = Call[tuple[Subject, Instant, Instant], None]("ledger.revoke")  # before, kept until
+REVOCATIONS = Call[Position, list[Revocation]]("ledger.revocations")
 
 
 class RemotePusher:
@@ -149,17 +157,24 @@ class RemotePusher:
 def pusher_handlers(pusher: Pusher) -> Handlers:
     """The table of a server that answers for `pusher`."""
 
+    def check(pushes: Sequence[Push]) -> None:
+        _check_addresses(pushes)
+        for push in pushes:
+            checked_json(push.body, "body")
+
     async def push(pushes: Sequence[Push]) -> list[Outcome]:
+        check(pushes)
         return [_outcome(one) for one in await pusher.push(pushes)]
 
     async def pass_on(pushes: Sequence[Push]) -> list[Outcome]:
+        check(pushes)
         return [_outcome(one) for one in await pusher.push(pushes, passed_on=True)]
 
     return dict(
         [
             PUSH.answered_by(push),
             PASS_ON.answered_by(pass_on),
-            PRESENCE.answered_by(pusher.presence),
+            PRESENCE.answered_by(lambda keys: pusher.presence(check_keys(keys))),
         ]
     )
 
@@ -168,6 +183,18 @@ def _outcome(one: Delivery | PushError) -> Outcome:
     if isinstance(one, PushError):
         return Outcome(None, one.code, str(one))
     return Outcome(one)
+
+
+def _check_addresses(pushes: Sequence[Push | Save]) -> None:
+    """Whether all of them can be saved: one that cannot would fail those beside it.
+
+    Raises:
+        BadInput: a key that is there twice, or that cannot be.
+    """
+    for push in pushes:
+        check_keys(push.keys)
+        if len(push.keys) > 1 and len(set(push.keys)) < len(push.keys):
+            raise BadInput("keys", [key.stored for key in push.keys[:3]], "no key twice")
 
 
 class RemoteStore:
@@ -201,12 +228,27 @@ class RemoteStore:
 
 def store_handlers(store: OfflineStore) -> Handlers:
     """The table of a server that answers for `store`."""
+
+    async def save(saves: Sequence[Save]) -> list[Saved]:
+        _check_addresses(saves)
+        return await store.save(saves)
+
+    async def fetch(asked: tuple[Key, int, int, int | None]) -> Page:
+        key, after, limit, until = asked
+        check_keys([key])
+        return await store.fetch(key, after, limit=limit, until=until)
+
+    async def delete(asked: tuple[Key, Sequence[int] | None]) -> int:
+        key, ids = asked
+        check_keys([key])
+        return await store.delete(key, ids)
+
     return dict(
         [
-            SAVE.answered_by(store.save),
-            FETCH.answered_by(lambda a: store.fetch(a[0], a[1], limit=a[2], until=a[3])),
-            MARKS.answered_by(store.marks),
-            DELETE.answered_by(lambda a: store.delete(*a)),
+            SAVE.answered_by(save),
+            FETCH.answered_by(fetch),
+            MARKS.answered_by(lambda keys: store.marks(check_keys(keys))),
+            DELETE.answered_by(delete),
             FEED.answered_by(lambda a: store.feed(a[0], limit=a[1])),
             SWEEP.answered_by(lambda limit: store.sweep(limit=limit)),
         ]

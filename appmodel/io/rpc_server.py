@@ -39,6 +39,7 @@ It is cancelled at its caller's deadline, wherever it waits."""
 Handlers = Mapping[str, Handler]  # by method
 
 MAX_MESSAGE = 1000  # characters of an error: it must fit where no answer does
+MAX_METHOD = 100  # characters of a method's name in the log
 
 log = structlog.get_logger(__name__)
 
@@ -190,17 +191,26 @@ class _Connection:
         handler = self._handlers.get(call.method)
         if handler is None:
             known = ", ".join(self._handlers)
-            return _refusal(call, BadInput("method", call.method, f"one of {known}"))
+            return self._refuse(call, BadInput("method", call.method, f"one of {known}"))
         timeout = min(call.timeout_ms / 1000, self._limits.max_call_time)
         try:
             with trio.move_on_after(timeout):
                 return rpc.Answer(call.id, msgspec.Raw(await handler(call.argument)))
+        except BadInput as error:
+            return self._refuse(call, error)
         except PushError as error:
             return _refusal(call, error)
         except Exception:  # a bug of ours is no reason to fail the other calls of the connection
             log.exception("rpc handler failed", method=call.method)
+            self._strangers.count("bug")
             return _refusal(call, PushError(f"{call.method} failed; the log of its node says why"))
         return _refusal(call, OutcomeUnknown(f"{call.method}: not done within {timeout:g} s"))
+
+    def _refuse(self, call: rpc.Call, error: BadInput) -> rpc.Error:
+        """What none of our nodes would ask."""
+        why = f"{call.method[:MAX_METHOD]}: {error}"
+        self._strangers.refuse(self._peer.host, "nonsense", why, what="call")
+        return _refusal(call, error)
 
     def _answer(self, call: rpc.Call, answer: rpc.Answer | rpc.Error) -> None:
         try:

@@ -8,6 +8,7 @@
     silence      did not prove itself in time                  the same, or could not be reached in time
     address      one more of an address with too many
     full         one more than there are places for
+    nonsense     asked what no node of ours would ask, and was refused that
     accept       refused by the system: no descriptors or memory left
     bug          our own; the log has it
     unreachable                                                cannot be dialled
@@ -24,6 +25,7 @@ import structlog
 import trio
 
 LOG_PAUSE = 60.0  # seconds
+MAX_WHY = 500  # characters: a stranger chose some of them
 LOGGED = 1000  # addresses and reasons that are remembered
 
 log = structlog.get_logger(__name__)
@@ -62,13 +64,17 @@ class Strangers:
         if not self._greeting[host]:
             del self._greeting[host]
 
-    def refuse(self, host: str, reason: str, why: str) -> None:
-        """Count a peer that was refused, and perhaps log it."""
+    def count(self, reason: str) -> None:
+        """One more, of which the log says enough."""
         self._counts.refused[reason] += 1
+
+    def refuse(self, host: str, reason: str, why: str, *, what: str = "connection") -> None:
+        """Count a peer that was refused, or a call of it, and perhaps log it."""
+        self.count(reason)
         now = trio.current_time()
         if now < self._quiet_until.get((host, reason), 0.0):
             return
         if len(self._quiet_until) >= LOGGED:
             self._quiet_until.clear()
         self._quiet_until[host, reason] = now + LOG_PAUSE
-        log.warning("rpc connection refused", peer=host, reason=reason, why=why)
+        log.warning(f"rpc {what} refused", peer=host, reason=reason, why=why[:MAX_WHY])

@@ -11,42 +11,46 @@ asking; `GONE` detaches the key.
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+from msgspec import Meta
 
 from appmodel.core.cluster import Node
+from appmodel.core.message import Instant, MessageId
 from appmodel.core.names import Key
 
 GONE = -1  # subscribers of a key that is detached
+ENTRIES = 2000  # of one report: 200 KB
+MAX_ENTRIES = 10_000  # of one report of another version
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """A key of the owner, as the holder has it now."""
 
     key: Key
-    online: int  # subscribers here, or GONE; 0 = one is on its way
-    acknowledged: int  # the highest id that one of them has acknowledged
+    online: Annotated[int, Meta(ge=GONE, lt=2**31)]  # here, or GONE; 0 = one is on its way
+    acknowledged: MessageId  # the highest id that one of them has acknowledged
 
 
 class Report(msgspec.Struct, frozen=True, array_like=True):
     """What a holder tells one owner."""
 
     holder: Node  # its name and incarnation, and the address where it takes forwards
-    entries: tuple[Entry, ...]
+    entries: Annotated[tuple[Entry, ...], Meta(max_length=MAX_ENTRIES)]
     restart: bool  # forget what you knew of this holder; these entries are the first of all
-    count: int  # keys that are attached after these entries
-    digest: int  # of all of them: see `digest_of`
-    clock: int  # the highest id that the holder has given or seen
-    now: float  # Unix seconds there: clocks that differ are noticed
+    count: Annotated[int, Meta(ge=0)]  # keys that are attached after these entries
+    digest: Annotated[int, Meta(ge=0)]  # of all of them: see `digest_of`
+    clock: MessageId  # the highest id that the holder has given or seen
+    now: Instant  # there: clocks that differ are noticed
 
 
 class Answer(msgspec.Struct, frozen=True, array_like=True):
     """What the owner says to it."""
 
     in_step: bool  # count and digest agree
-    clock: int
-    now: float  # Unix seconds at the owner
+    clock: MessageId
+    now: Instant  # at the owner
 
 
 class Reading(NamedTuple):

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from appmodel.core.cluster import Node
+from appmodel.core.message import MessageId
 from appmodel.core.names import Key
 from comet.core.attaching import GONE, Report, digest_of
 from comet.core.message import Message
@@ -23,11 +24,11 @@ MAX_KEYS = 2000  # of an item: 600 KB, far below the limit of an RPC frame
 class Item(msgspec.Struct, frozen=True, array_like=True):
     """One message for some keys of a holder."""
 
-    id: int
+    id: MessageId
     stored: bool
     body: bytes
     keys: tuple[Key, ...]
-    prevs: tuple[int, ...]  # in the order of the keys
+    prevs: tuple[MessageId, ...]  # in the order of the keys
 
 
 class Parcel:

@@ -16,7 +16,7 @@ from appmodel.core.cluster import ClusterView, Node
 from appmodel.errors import OutcomeUnknown, PushError
 from appmodel.io.calls import Call, Caller
 from comet.config import ClusterConfig
-from comet.core.attaching import Answer, Books, Report
+from comet.core.attaching import ENTRIES, Answer, Books, Report
 from comet.core.channel import Channel
 from comet.core.hub import Hub
 
@@ -24,7 +24,6 @@ log = structlog.get_logger("comet")
 
 ATTACH = Call[Report, Answer]("comet.attach")
 GATHER = 0.1  # seconds in which changes that nobody waits for become one report
-ENTRIES = 2000  # of one report: 200 KB
 LONGEST_PAUSE = 1.0  # seconds between two tries; the registry will tell if the owner is gone
 CLOCKS_DIFFER = 60.0  # seconds; from there on it is an alarm
 

@@ -17,9 +17,10 @@ import trio
 
 from appmodel.core.clock import MessageClock
 from appmodel.core.cluster import ClusterView, Node
-from appmodel.errors import PushError
+from appmodel.errors import BadInput, PushError
 from appmodel.io.calls import Call, Caller
 from appmodel.io.rpc_server import Handlers
+from appmodel.protocol.envelope import checked_json
 from comet.config import ClusterConfig
 from comet.core.attaching import Answer, Report
 from comet.core.holders import Holder, Holders, Item
@@ -97,9 +98,9 @@ class Forwarding:
     async def take_in(self, items: Sequence[Item]) -> int:
         """Deliver what the owner of these keys sends, in its order."""
         found = looked = 0
-        now_us = int(self._now() * 1e6)
         for item in items:
-            self._clock.observe_claim(item.id, now_us)
+            self._check(item)
+        for item in items:
             message = Message(item.id, item.body, stored=item.stored)
             for key, prev in zip(item.keys, item.prevs, strict=True):
                 channel = self._hub.get(key)
@@ -114,6 +115,14 @@ class Forwarding:
         self._counts.forwards_heard += found
         self._sweeper.wake()
         return found
+
+    def _check(self, item: Item) -> None:
+        """Rise above its id, if it can be one: a channel that believed any would be deaf below it."""
+        if not self._clock.observe_claim(item.id, int(self._now() * 1e6)):
+            raise BadInput("id", item.id, "at most a minute above our time")
+        if len(item.prevs) != len(item.keys) or max(item.prevs, default=-1) >= item.id:
+            raise BadInput("prevs", item.prevs[:3], "one for each key, below the id")
+        checked_json(item.body, "body")
 
     def copy_to(self, node: Node) -> Holder:
         """The books of a comet that may not have attached yet."""

@@ -67,9 +67,9 @@ async def test_a_comet_elsewhere_is_called_over_one_connection() -> None:
         async with serving(pusher_handlers(CountingPusher())) as served, peers_of() as peers:
             node = comet(served.address)
             pushes = [
-                Push(b"1", (KEY,), b"1", 5.0),
-                Push(b"2", (), b"2"),
-                Push(b"3", (KEY, KEY), b"3"),
+                Push(b"1" * 16, (KEY,), b"1", 5.0),
+                Push(b"2" * 16, (), b"2"),
+                Push(b"3" * 16, (KEY, Key("", "b", "user")), b"3"),
             ]
 
             first, refused, last = await peers.pusher(node).push(pushes)
