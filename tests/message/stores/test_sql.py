@@ -133,6 +133,30 @@ async def test_the_sweep_leaves_only_marks(
     assert await store.marks([A, B, C]) == [NOW + 1, NOW, NOW]
 
 
+async def test_what_was_swept_takes_nobodys_place(store: SqlStore, time: Time) -> None:
+    """A batch of different lives: when the short ones are gone, there is room for others."""
+    lives = enumerate([600, 10, 10], start=1)
+    await store.save([push(n, at=NOW + n, expires_at=START + ttl) for n, ttl in lives])
+    time.now += 11
+    await store.sweep(limit=100)
+
+    for number in (4, 5):
+        await store.save([push(number, at=NOW + number, expires_at=START + 600)])
+
+    assert ids(await store.fetch(A, 0, limit=10)) == [NOW + 1, NOW + 4, NOW + 5]
+
+
+async def test_a_receipt_whose_time_has_passed_is_none(store: SqlStore, time: Time) -> None:
+    """Also when no sweep has found it yet: the same push id is a new push."""
+    await store.save([push(1, [A, B])])
+    time.now += DEDUPE_WINDOW + 1
+
+    again = [push(1, [A, C], at=NOW + 9, expires_at=time.now + 60)]
+
+    assert await store.save(again) == [Saved((NOW + 9, NOW + 9), (NOW, 0))]
+    assert await store.save(again) == [Saved((NOW + 9, NOW + 9), (NOW, 0))]
+
+
 async def test_keys_are_compared_byte_by_byte(store: SqlStore) -> None:
     """Case, accents, spaces at the end and realms make other keys."""
     names = ["a", "A", "á", "a\u0301", "a ", "a  ", "%", "_", "ä" * 120, "😀", "'", "\\"]
