@@ -12,6 +12,7 @@ tuple. Changing the types of a call breaks nodes of another version: give it a n
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
+from operator import lt
 from typing import Annotated, Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
@@ -24,6 +25,7 @@ from appmodel.core.message import (
     Delivery,
     Feed,
     Instant,
+    MessageId,
     Page,
     Presence,
     Push,
@@ -32,7 +34,7 @@ from appmodel.core.message import (
     Saved,
 )
 from appmodel.core.names import Key, check_keys
-from appmodel.errors import BadInput, PushError, RemoteProtocolError
+from appmodel.errors import BadInput, OutcomeUnknown, PushError
 from appmodel.io.rpc_server import Handler, Handlers
 from appmodel.protocol.envelope import checked_json
 
@@ -65,12 +67,12 @@ class Call(Generic[Argument, Result]):
         """The result from msgpack.
 
         Raises:
-            RemoteProtocolError: something else came.
+            OutcomeUnknown: something else came, so nobody knows what was done.
         """
         try:
             value: Result = self._decoders[1].decode(result)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise RemoteProtocolError(f"the answer of {self.method}: {error}") from None
+            raise OutcomeUnknown(f"the answer of {self.method}: {error}") from None
         return value
 
     def answered_by(self, function: Callable[[Argument], Awaitable[Result]]) -> tuple[str, Handler]:
@@ -125,7 +127,7 @@ STATUS = Call[None, Status]("node.status")
 
 SAVE = Call[Sequence[Save], list[Saved]]("store.save")
 FETCH = Call[tuple[Key, Position, Limit, Position | None], Page]("store.fetch")  # .. until
-MARKS = Call[Sequence[Key], list[int]]("store.marks")
+MARKS = Call[Sequence[Key], list[MessageId]]("store.marks")
 DELETE = Call[tuple[Key, Sequence[Position] | None], int]("store.delete")  # key, ids
 FEED = Call[tuple[Position, Limit], Feed]("store.feed")  # position, limit
 SWEEP = Call[Limit, int]("store.sweep")  # limit
@@ -134,6 +136,16 @@ REMEMBER = Call[tuple[Name, bytes, Instant], bytes]("ledger.remember")  # name, 
 RECALL = Call[Name, bytes | None]("ledger.recall")
 REVOKE = Call[tuple[Subject, Instant, Instant], None]("ledger.revoke")  # before, kept until
 REVOCATIONS = Call[Position, list[Revocation]]("ledger.revocations")
+
+
+def _check_fit(call: Call[Any, Any], fits: bool) -> None:
+    """Whether an answer is one to what was asked: behind this line nobody counts again.
+
+    Raises:
+        OutcomeUnknown: it is not.
+    """
+    if not fits:
+        raise OutcomeUnknown(f"the answer of {call.method} does not fit what was asked")
 
 
 class RemotePusher:
@@ -148,10 +160,20 @@ class RemotePusher:
     ) -> list[Delivery | PushError]:
         call = PASS_ON if passed_on else PUSH
         outcomes = await self._caller.call(call, pushes, timeout=self._timeout)
+        _check_fit(
+            call, len(outcomes) == len(pushes) and all(map(_is_outcome_of, outcomes, pushes))
+        )
         return [o.delivery or PushError.from_wire(o.code, o.message) for o in outcomes]
 
     async def presence(self, keys: Sequence[Key]) -> list[Presence]:
-        return await self._caller.call(PRESENCE, keys, timeout=self._timeout)
+        found = await self._caller.call(PRESENCE, keys, timeout=self._timeout)
+        _check_fit(PRESENCE, len(found) == len(keys))
+        return found
+
+
+def _is_outcome_of(outcome: Outcome, push: Push) -> bool:
+    delivery, keys = outcome.delivery, len(push.keys)
+    return delivery is None or len(delivery.ids) == len(delivery.online) == keys
 
 
 def pusher_handlers(pusher: Pusher) -> Handlers:
@@ -205,16 +227,27 @@ class RemoteStore:
         self._timeout = timeout
 
     async def save(self, saves: Sequence[Save]) -> list[Saved]:
-        return await self._caller.call(SAVE, saves, timeout=self._timeout)
+        saved = await self._caller.call(SAVE, saves, timeout=self._timeout)
+        _check_fit(SAVE, len(saved) == len(saves) and all(map(_is_verdict_on, saved, saves)))
+        return saved
 
     async def fetch(self, key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
         # a client's cursor may be any number; beyond the ids that there can be they are all alike
         after = min(max(after, -1), MAX_ID)
         until = None if until is None else min(max(until, -1), MAX_ID)
-        return await self._caller.call(FETCH, (key, after, limit, until), timeout=self._timeout)
+        asked = (key, after, limit, until)
+        page = await self._caller.call(FETCH, asked, timeout=self._timeout)
+        ids = [after, *(message.id for message in page.messages)]
+        is_ascending = all(map(lt, ids, ids[1:])) and (
+            until is None or max(ids[1:], default=0) <= until
+        )
+        _check_fit(FETCH, is_ascending and (len(ids) > 1 or not page.more))
+        return page
 
     async def marks(self, keys: Sequence[Key]) -> list[int]:
-        return await self._caller.call(MARKS, keys, timeout=self._timeout)
+        marks = await self._caller.call(MARKS, keys, timeout=self._timeout)
+        _check_fit(MARKS, len(marks) == len(keys))
+        return marks
 
     async def delete(self, key: Key, ids: Sequence[int] | None = None) -> int:
         return await self._caller.call(DELETE, (key, ids), timeout=self._timeout)
@@ -224,6 +257,11 @@ class RemoteStore:
 
     async def sweep(self, *, limit: int) -> int:
         return await self._caller.call(SWEEP, limit, timeout=self._timeout)
+
+
+def _is_verdict_on(saved: Saved, save: Save) -> bool:
+    ids, prevs = saved.ids, saved.prevs
+    return len(ids) == len(prevs) == len(save.keys) and all(map(lt, prevs, ids))
 
 
 def store_handlers(store: OfflineStore) -> Handlers:

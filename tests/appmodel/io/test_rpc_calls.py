@@ -17,7 +17,6 @@ from appmodel.errors import (
     NotOwner,
     OutcomeUnknown,
     PushError,
-    RemoteProtocolError,
     TooLarge,
     Unavailable,
 )
@@ -196,7 +195,7 @@ async def test_what_is_not_in_the_table_or_of_another_type_is_bad_input() -> Non
             await client.call(Call[bytes, bytes]("test.nothing"), b"", timeout=PATIENCE)
         with pytest.raises(BadInput, match=r"test\.echo.*Expected `bytes`, got `int`"):
             await client.call(Call[int, bytes]("test.echo"), 1, timeout=PATIENCE)
-        with pytest.raises(RemoteProtocolError, match=r"answer of test\.echo.*Expected `int`"):
+        with pytest.raises(OutcomeUnknown, match=r"answer of test\.echo.*Expected `int`"):
             await client.call(Call[bytes, int]("test.echo"), b"", timeout=PATIENCE)
 
 
