@@ -43,6 +43,8 @@ MAIN = "from appmodel.runtime.cli import main; main()"
 STEPPED = "from tests.cluster.stepped import install; install({file!r}); " + MAIN
 BUGS = ("bug contained", "Traceback", '"level":"critical"')  # no log may hold one of these
 
+_given: set[int] = set()  # ports, of nodes that may be down just now
+
 SHARED = f"""
 [node]
 name = "{{name}}"
@@ -329,6 +331,7 @@ def free_port() -> int:
                 sock.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        _given.add(port)
         return port
 
 
