@@ -83,6 +83,7 @@ class ZooKeeperRegistry:
         self._changed = trio.Event()  # of the view, or of what is settled
         self._asked = self._settled = 0  # announcements: made, and found in place
         self._session: int | None = None  # in which they were found
+        self._ours: set[str] = set()  # paths of what we have made, and not seen gone
         self.opened = trio.Event()  # there is a view, or a problem
         self.nonsense = 0  # entries that could not be understood, ever
 
@@ -211,7 +212,8 @@ class ZooKeeperRegistry:
     async def _round(self, client: ZooKeeperClient, session: int) -> None:
         """Read all, tell what is new, mend what is ours."""
         asked = self._asked
-        tree = await self._tree.read(client)
+        tree = await self._tree.read(client, self._ours)
+        self._ours &= tree.keys()
         if self._away is not None:
             self._patient_until = trio.current_time() + client.session_time
         reading = read_tree(tree, self._roots)
@@ -227,7 +229,7 @@ class ZooKeeperRegistry:
         forbidden: Forbidden | None = None
         for step in (*steps.announce, *steps.tidy):
             try:
-                done = await _take(client, step)
+                done = await self._take(client, step)
             except Forbidden as error:
                 if not isinstance(step, Delete):  # what others left behind may stay
                     forbidden = error
@@ -236,6 +238,17 @@ class ZooKeeperRegistry:
                 self._wake.set()  # somebody deleted what is above it: once more
         if forbidden is not None:
             raise forbidden
+
+    async def _take(self, client: ZooKeeperClient, step: Step) -> bool:
+        match step:
+            case Create(home, data):
+                made = await client.announce(home, data)
+                self._ours |= {made} if made is not None else set()
+                return made is not None
+            case Rewrite(path, data):
+                return await client.rewrite(path, data)
+            case Delete(path):
+                return await client.delete(path)
 
     def _publish(self, reading: Reading) -> None:
         told = self._reading.nonsense
@@ -368,16 +381,6 @@ async def _wait_opened(
     if registry.problem is not None:
         shown = "********" if options.credentials else ""
         raise ConfigError("registry.zookeeper.credentials", shown, registry.problem)
-
-
-async def _take(client: ZooKeeperClient, step: Step) -> bool:
-    match step:
-        case Create(home, data):
-            return await client.announce(home, data)
-        case Rewrite(path, data):
-            return await client.rewrite(path, data)
-        case Delete(path):
-            return await client.delete(path)
 
 
 def _instant(seconds: float) -> str:

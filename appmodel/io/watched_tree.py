@@ -12,7 +12,7 @@ A watch may fire before the answer that set it has come to us: they come by diff
 forgotten while we read is used once, and not kept.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from appmodel.core.cluster import Role
@@ -53,8 +53,10 @@ class WatchedTree:
             self._children.pop(path, None)
             self._znodes.pop(path, None)
 
-    async def read(self, client: Reader) -> Tree:
-        """The tree as it is now; roots that are missing are made.
+    async def read(self, client: Reader, ours: Collection[str] = ()) -> Tree:
+        """The tree as it is now, with the entries that are `ours`; roots that are missing are made.
+
+        Where there is more than is looked at, ours must not look like missing: we would make another.
 
         Raises:
             Unavailable, OutcomeUnknown, Forbidden: see `ZooKeeperClient`. What was learned is kept.
@@ -66,7 +68,8 @@ class WatchedTree:
         comets = first[self._comets]
         second = await self._list(client, comets)
         processes = [_paths(comet, second[comet], MAX_PROCESSES, excess) for comet in comets]
-        paths = [path for group in (*first.values(), *processes) for path in group]
+        paths = [path for group in (*first.values(), *processes, ours) for path in group]
+        paths = list(dict.fromkeys(paths))
         tree = await self._get(client, paths)
         self._keep_only(paths)
         self.excess = excess

@@ -157,12 +157,12 @@ class ZooKeeperClient:
 
     async def make(self, path: str) -> bool:
         """Make a node that stays, and those above it. False: it was deleted at the same time."""
-        return await self._create(path, [])
+        return await self._create(path, []) is not None
 
-    async def announce(self, home: str, data: bytes) -> bool:
-        """Make an entry that dies with the session below `home`, which may be missing.
+    async def announce(self, home: str, data: bytes) -> str | None:
+        """Make an entry that dies with the session below `home`, which may be missing; its path.
 
-        False: `home` was deleted at the same time, try again.
+        None: `home` was deleted at the same time, try again.
         """
         entry = partial(self._kazoo.create_async, f"{home}/", data, ephemeral=True, sequence=True)
         return await self._create(home, [entry])
@@ -183,10 +183,10 @@ class ZooKeeperClient:
         _good(answer, path)
         return True
 
-    async def _create(self, path: str, then: list[Callable[[], Any]]) -> bool:
+    async def _create(self, path: str, then: list[Callable[[], Any]]) -> str | None:
         """All levels of `path`, sent together with what comes `then`: nobody can delete in between.
 
-        Only the last outcome counts: a level that we may not make is there already.
+        Returns the path that was made last; None if something was deleted. Only the last outcome counts: a level that we may not make is there already.
         """
         levels = accumulate(f"/{name}" for name in path.strip("/").split("/"))
         makes = [partial(self._kazoo.create_async, level) for level in levels]
@@ -196,10 +196,8 @@ class ZooKeeperClient:
             for answer in answers:
                 if isinstance(answer, NoAuthError):
                     _good(answer, path)
-            return False
-        if not isinstance(last, NodeExistsError):
-            _good(last, path)
-        return True
+            return None
+        return path if isinstance(last, NodeExistsError) else str(_good(last, path))
 
     async def _ask(self, calls: Sequence[Callable[[], Any]]) -> list[Any]:
         """The answer to each call, or the KazooException that it failed with."""

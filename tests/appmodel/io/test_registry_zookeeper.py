@@ -20,7 +20,7 @@ from appmodel.core.cluster import ClusterView, Node, Role, State
 from appmodel.core.znodes import Roots, Wish, encode_node
 from appmodel.errors import BadInput, ConfigError, Forbidden, Unavailable
 from appmodel.io.registry_zookeeper import ZooKeeperRegistry, open_zookeeper
-from appmodel.io.watched_tree import MAX_NODES
+from appmodel.io.watched_tree import MAX_NODES, MAX_PROCESSES
 from tests.contract.registry import COMET, PATIENCE, until
 from tests.shared_zookeeper import SESSION, new_roots, options, shared_server
 from tools.servers.daemon import Missing, free_port
@@ -526,3 +526,24 @@ async def test_what_is_asked_while_zookeeper_is_away_happens_when_it_is_back(
             await trio.to_thread.run_sync(server.daemon.start)
 
             await until(ours, lambda view: view.nodes == (SECOND,))
+
+
+def crowd(stranger: Stranger, home: str, size: int) -> None:
+    """Entries that look like older processes, by somebody who stays."""
+    for number in range(size):
+        stranger.puts(f"{home}/{number:010}", b"{}", ephemeral=True)
+
+
+async def test_a_crowd_in_our_place_makes_us_register_once(
+    roots: Roots, stranger: Stranger, ours: ZooKeeperRegistry
+) -> None:
+    """An entry of ours that lies behind all that is looked at is still known to be there."""
+    await trio.to_thread.run_sync(crowd, stranger, "c1", MAX_PROCESSES + 4)
+
+    await ours.register(C1)
+
+    await trio.to_thread.run_sync(stranger.puts, "c2", b"")
+    await ours.register(msgspec.structs.replace(C1, weight=2))
+    names = await trio.to_thread.run_sync(stranger.lists, "/c1")
+    assert len(names) == MAX_PROCESSES + 5
+    assert [node.weight for node in ours.view.nodes if node.rpc == C1.rpc] == [2]
