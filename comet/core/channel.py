@@ -152,9 +152,8 @@ class Channel:
         """The store has ids up to `mark`: whether that opens a hole that nobody is filling yet."""
         if self.cursor is None or self.cursor >= mark:
             return False
-        self.missed = max(
-            self.missed, mark
-        )  # also while a hole is being filled: it is the next one
+        # also while a hole is being filled: it is the next one
+        self.missed = max(self.missed, mark)
         return self._open_hole()
 
     def _open_hole(self) -> bool:

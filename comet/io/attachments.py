@@ -110,11 +110,11 @@ class Attachments:
 class _Link:
     """One owner, and the task that reports to it."""
 
-    def __init__(self, all_: Attachments, owner: Node) -> None:
+    def __init__(self, attachments: Attachments, owner: Node) -> None:
         self.owner = owner
         self.books = Books(self._wake)
         self.ahead = 0.0  # seconds by which the owner's clock is ahead of ours
-        self._all = all_
+        self._attachments = attachments
         self._wanted = trio.Event()
         self._hurry = trio.Event()
         self._reported = trio.Event()  # replaced after each report
@@ -148,7 +148,7 @@ class _Link:
     async def _wait_due(self) -> None:
         """Until there is something to report, or the lease is to be renewed."""
         if not self.books.is_due or self.books.is_empty:
-            renew = math.inf if self.books.is_empty else self._all.config.lease / 3
+            renew = math.inf if self.books.is_empty else self._attachments.config.lease / 3
             with trio.move_on_after(renew):
                 await self._wanted.wait()
         if not self._hurry.is_set() and not self._failed:
@@ -158,20 +158,20 @@ class _Link:
 
     async def _report(self) -> bool:
         """One report; whether the owner is in step with us now."""
-        everything = self._all
-        entries, restart = self.books.take(everything.hub.look, ENTRIES)
+        attachments = self._attachments
+        entries, restart = self.books.take(attachments.hub.look, ENTRIES)
         report = Report(
-            everything.me(),
+            attachments.me(),
             tuple(entries),
             restart,
             len(self.books),
             self.books.digest,
-            everything.clock.last,
-            everything.now(),
+            attachments.clock.last,
+            attachments.now(),
         )
         try:
-            caller = everything.caller(self.owner)
-            answer = await caller.call(ATTACH, report, timeout=everything.config.lease / 3)
+            caller = attachments.caller(self.owner)
+            answer = await caller.call(ATTACH, report, timeout=attachments.config.lease / 3)
         except PushError as error:
             self._note_failure(error)
             self.books.lose(entries)
@@ -183,9 +183,9 @@ class _Link:
         return self._take(answer)
 
     def _take(self, answer: Answer) -> bool:
-        now = self._all.now()
+        now = self._attachments.now()
         self.ahead = answer.now - now
-        self._all.clock.observe_claim(answer.clock, int(now * 1e6))
+        self._attachments.clock.observe_claim(answer.clock, int(now * 1e6))
         if answer.in_step:
             self.books.settle()
         else:

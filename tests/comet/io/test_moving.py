@@ -1,5 +1,7 @@
 """Clients are moved at a rate, and those who stay cost nobody anything."""
 
+import socket
+
 import msgspec
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -53,8 +55,10 @@ async def test_a_drain_counts_who_did_not_take_the_last_words() -> None:
         a = cluster.worlds["a"]
         keys = [key for key in map(str, range(99)) if cluster.owner(key) is a][:3]
         deaf, *others = [await a.subscriber(key) for key in keys]
-        while not a.member(keys[0]).owed:
-            await a.push(keys[0], body=b'"%b"' % (b"x" * 100_000))
+        assert isinstance(deaf.stream, trio.SocketStream)
+        deaf.stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else it grows by itself
+        while len(a.member(keys[0]).owed) < 2**22:
+            await a.push(keys[0], body=b'"%b"' % (b"x" * 2**20))
 
         await cluster.change("a", state=State.DRAINING)
         await a.comet.membership.left_ring()
@@ -66,7 +70,6 @@ async def test_a_drain_counts_who_did_not_take_the_last_words() -> None:
         handover = a.comet.status.handover
         assert handover is not None
         assert (handover.moved, handover.left, handover.lost) == (3, 0, 1)
-        assert deaf in a.clients
 
 
 async def test_a_drain_that_is_taken_back_leaves_everybody_where_they_are(
@@ -90,6 +93,7 @@ async def test_a_drain_that_is_taken_back_leaves_everybody_where_they_are(
 
         await cluster.registry.register(a.comet.node)
         await settled(cluster)
+        await wait_all_tasks_blocked()
         stayed = a.comet.live.hub.subscribers
         await pass_time(mock_clock, 10)
 
