@@ -41,19 +41,10 @@ Outcome = Delivery | PushError
 class _Job:
     """A push in the queue, and where its outcome goes."""
 
-    __slots__ = ("_call", "_index", "push")
+    __slots__ = ("call", "index", "push")
 
     def __init__(self, push: Push, call: "_Call", index: int) -> None:
-        self.push, self._call, self._index = push, call, index
-
-    def answer(self, outcome: Outcome) -> trio.Event | None:
-        """Tell the caller, once; the event of a caller that has all its outcomes with this one."""
-        call = self._call
-        if call.outcomes[self._index] is not None:
-            return None
-        call.outcomes[self._index] = outcome
-        call.missing -= 1
-        return None if call.missing else call.done
+        self.push, self.call, self.index = push, call, index
 
 
 class _Call:
@@ -254,8 +245,13 @@ class OwnerPusher:
             before.add(message, key, prev)
 
     def _answer(self, job: _Job, outcome: Outcome) -> None:
-        if (done := job.answer(outcome)) is not None:
-            self._sweeper.wake(done)
+        """Tell the caller, once, and let it go on when it has all its outcomes."""
+        call = job.call
+        if call.outcomes[job.index] is None:
+            call.outcomes[job.index] = outcome
+            call.missing -= 1
+            if not call.missing:
+                self._sweeper.wake(call.done)
 
     def _release(self, job: _Job) -> None:
         """Nothing of this push is on its way any more."""

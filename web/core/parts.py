@@ -28,16 +28,13 @@ from web.core.orders import Outcome
 
 @dataclass(slots=True, eq=False)
 class Part:
-    """Some keys of a push. Made, it is under way; with a verdict it is not any more."""
+    """Some keys of a push. It is under way until it has a verdict."""
 
     number: int  # of its push in the call: pushes to one key stay in their order
     outcome: Outcome
     push: Push  # with the keys of this part only
     under_way: set["Part"]  # all of the call
     trouble: PushError | None = None  # why it is not done yet
-
-    def __post_init__(self) -> None:
-        self.under_way.add(self)
 
     @property
     def is_under_way(self) -> bool:
@@ -75,7 +72,7 @@ class Part:
         """Parts of these keys instead of this one."""
         self.under_way.discard(self)
         push = self.push
-        return [
+        parts = [
             Part(
                 self.number,
                 self.outcome,
@@ -85,6 +82,8 @@ class Part:
             )
             for keys in groups
         ]
+        self.under_way.update(parts)
+        return parts
 
     def _may_be_repeated(self, error: PushError) -> bool:
         if isinstance(error, OutcomeUnknown):

@@ -102,6 +102,7 @@ class Pushing:
         outcomes = [Outcome(push) for push in pushes]
         under_way: set[Part] = set()
         parts = [Part(n, each, each.push, under_way) for n, each in enumerate(outcomes)]
+        under_way.update(parts)
         began = trio.current_time()
         stored = any(push.expires_at for push in pushes)
         patience = self._fallback_after if stored else self._timeout
