@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Annotated, Literal
 
 import msgspec
@@ -32,6 +33,7 @@ from appmodel.errors import BadInput
 
 MAX_DATA = 4096  # bytes of one node's data
 MAX_WEIGHT = 100  # 25,500 points on the ring, 30 ms: a slip of the finger must not stop a process
+MAX_RING = 2000  # weight of all comets: half a million points, a second
 MAX_ADDRESSES = 16  # of one kind
 MAX_NUMBER = 2**62  # of an incarnation or a capacity
 
@@ -132,7 +134,8 @@ def read_tree(tree: Tree, roots: Roots = DEFAULT_ROOTS) -> Reading:
             entries.append(read)
         elif read is not None:
             wishes[path.rpartition("/")[2]] = read
-    return Reading(tuple(entries), wishes, nonsense)
+    kept = _on_ring(entries, wishes, nonsense)
+    return Reading(tuple(kept), wishes, nonsense)
 
 
 def encode_node(node: Node) -> bytes:
@@ -212,6 +215,27 @@ def _overlaid(nodes: list[Node], wish: Wish) -> list[Node]:
     if wish.is_draining:
         wished["state"] = State.DRAINING
     return [msgspec.structs.replace(node, **wished) for node in nodes] if wished else nodes
+
+
+def _on_ring(
+    entries: list[Entry], wishes: Mapping[str, Wish], nonsense: dict[str, str]
+) -> list[Entry]:
+    """Without the comets, last by name, whose weight would make the ring too large to compute."""
+    weights: dict[str, int] = {}
+    for entry in entries:
+        node = entry.node
+        if node.role is Role.COMET:
+            wished = wishes.get(node.name, Wish()).weight
+            weight = node.weight if wished is None else wished
+            weights[node.name] = max(weight, weights.get(node.name, 0))
+    sums = dict(zip(weights, accumulate(weights.values()), strict=True))
+    kept: list[Entry] = []
+    for entry in entries:
+        if entry.node.role is Role.COMET and sums[entry.node.name] > MAX_RING:
+            nonsense[entry.path] = f"weight: all comets have more than {MAX_RING} with this one"
+        else:
+            kept.append(entry)
+    return kept
 
 
 def _read_znode(path: str, znode: Znode, roots: Roots) -> Entry | Wish | None:

@@ -9,6 +9,7 @@ from appmodel.core.cluster import Node, Role, State
 from appmodel.core.znodes import (
     DEFAULT_ROOTS,
     MAX_DATA,
+    MAX_RING,
     MAX_WEIGHT,
     Wish,
     Znode,
@@ -161,6 +162,23 @@ def test_nonsense_is_left_out_with_a_reason(path: str, data: bytes, why: str) ->
 
     assert [node.name for node in reading.nodes] == ["c1"]
     assert why in reading.nonsense[f"{COMETS}/{path}"]
+
+
+@pytest.mark.parametrize("wish", [b"", b'{"wish": {"weight": 100}}'])
+def test_comets_too_heavy_for_a_ring_are_left_out(wish: bytes) -> None:
+    """A ring of thousands of comets would be computed for minutes; the first by name are on it."""
+    data = OURS.replace(b'"weight":2', b'"weight":1' if wish else b'"weight":100')
+    tree = {f"{COMETS}/c{number:04}": Znode(wish) for number in range(1000)}
+    tree |= {
+        f"{COMETS}/c{number:04}/0000000000": process(data.replace(b"c1", b"c%04d" % number))
+        for number in range(1000)
+    }
+
+    reading = read_tree(tree)
+
+    assert [node.name for node in reading.nodes] == [f"c{number:04}" for number in range(20)]
+    assert sum(node.weight for node in reading.nodes) == MAX_RING
+    assert str(MAX_RING) in reading.nonsense[f"{COMETS}/c0020/0000000000"]
 
 
 def test_a_node_that_would_never_die_is_none() -> None:
