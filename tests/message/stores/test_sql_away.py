@@ -20,7 +20,7 @@ from appmodel.errors import NotStored, OutcomeUnknown, PushError, Unavailable
 from message.config import MessageConfig
 from message.stores.sql import SqlStore, open_sql
 from message.stores.sql_rounds import Turn
-from message.stores.sql_session import Session
+from message.stores.sql_session import PatientConnection, Session
 from tests.contract.offline_store import NOW, A, Time, ids, push
 from tests.message.stores.cutting_proxy import cutting_proxy
 from tests.message.stores.databases import (
@@ -116,6 +116,33 @@ async def test_a_store_whose_server_is_away_refuses_at_once(
     assert events.count("database does not serve") == 2  # of the writer and the reader
     assert events.count("database is back") == 2
     assert store.notices.failures >= 18
+
+
+async def test_a_server_that_is_away_is_left_alone_for_a_while(
+    server: DatabaseServer, config: MessageConfig
+) -> None:
+    """Until the pause is over nobody tries to connect: calls fail at once, and it can come up."""
+    pause: dict[str, Any] = {"retry_pause": 1000.0, "max_retry_pause": 1000.0}
+    async with open_sql(sql_config(server, **pause), Time()) as store:
+        await store.save([push(1)])
+        async with stopped(server):
+            with pytest.raises(NotStored):
+                await store.save([push(2)])
+
+        with pytest.raises(NotStored):
+            await store.save([push(2)])
+
+
+async def test_each_transaction_has_its_own_deadline(store: SqlStore) -> None:
+    """That of the one before has passed, and says nothing."""
+    await store.save([push(1)])
+    connection = store._write_link._connection
+    assert connection is not None
+    driver = connection.connection.driver_connection
+    if isinstance(driver, PatientConnection):
+        driver.until = 0.0
+
+    assert await store.save([push(2)]) == [Saved((NOW + 1,), (NOW,))]
 
 
 async def test_a_restart_between_two_saves_is_not_seen(

@@ -1,17 +1,24 @@
 """Several message nodes on one database: two stores that know nothing of each other."""
 
+import math
 import random
+import threading
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 import trio
 
 from appmodel.core.message import Saved
 from appmodel.core.names import Key
+from message.stores import sql_changes
 from message.stores.sql import SqlStore, open_sql
+from message.stores.sql_rounds import Turn
+from message.stores.sql_session import Session
 from tests.contract.offline_store import NOW, START, A, B, Time, ids, push
-from tests.message.stores.databases import KINDS, a_server, open_database, sql_config
+from tests.message.stores.databases import DATABASE, KINDS, a_server, open_database, sql_config
 
+LATER = int(START) + 60
 KEYS = [Key("", f"u{number}", "user") for number in range(8)]
 
 
@@ -170,6 +177,26 @@ async def test_two_nodes_sweep_side_by_side(pair: list[SqlStore], time: Time) ->
 
     assert sum(freed) == 20 * len(KEYS) + 20  # messages and bodies
     assert all(freed)
+
+
+async def test_a_sweep_passes_by_what_another_holds(kind: str, pair: list[SqlStore]) -> None:
+    """It frees the next rows instead, and does not wait for the other's commit."""
+    await pair[0].save([push(n, at=NOW + n, expires_at=START + n) for n in range(1, 6)])
+    holds, goes_on = threading.Event(), threading.Event()
+
+    def sweep_and_wait(session: Session) -> None:
+        sql_changes.sweep(session, LATER, 2)
+        holds.set()
+        goes_on.wait(60)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(pair[0].writer.ask, Turn(sweep_and_wait, math.inf))
+        await trio.to_thread.run_sync(holds.wait)
+        await pair[1].writer.ask(Turn(partial(sql_changes.sweep, second=LATER, limit=2), math.inf))
+        left = a_server(kind).execute("SELECT mid FROM private_msg ORDER BY mid", DATABASE)
+        goes_on.set()
+
+    assert [mid - NOW for (mid,) in left] == [1, 2, 5]
 
 
 async def test_a_clock_that_ran_away_is_measured_by_all_marks(pair: list[SqlStore]) -> None:
