@@ -11,6 +11,8 @@ clock passes the last id. We count on instead: never blocks, and may run 1 µs a
 MAX_ID = 2**53 - 1
 MAX_LEAD_US = 60_000_000  # 1 min: how far ahead of our time a client's cursor is believed; well
 # below the 5 min at which a store takes an id for that of a clock that ran away
+MAX_MARK_LEAD_US = 7_200_000_000  # 2 h: how far ahead of our time a store's mark is believed; clocks
+# that were wrong by a time zone and were put right go on from it, what is above somebody else wrote
 
 
 class MessageClock:
@@ -36,6 +38,16 @@ class MessageClock:
         """Never give this id or one below it: it came from a store or another node."""
         if self._last < message_id <= MAX_ID:
             self._last = message_id
+
+    def observe_mark(self, mark: int, now_us: int) -> bool:
+        """The same for what a store says; False if it is too far ahead to be an id of ours.
+
+        One foreign row must not carry all keys with it: the store would refuse what we propose then.
+        """
+        is_ours = mark <= max(now_us + MAX_MARK_LEAD_US, self._last)
+        if is_ours:
+            self.observe(mark)
+        return is_ours
 
     def observe_claim(self, message_id: int, now_us: int) -> bool:
         """The same for an id that a client claims to have seen; False if that cannot be true.

@@ -104,6 +104,7 @@ class Comet:
             store=store,
             config=config.replay,
             on_hole=self._mend,
+            now=now,
         )
         self._join_cluster(registry, others, store)
         self.reception = Reception(

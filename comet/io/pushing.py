@@ -207,7 +207,7 @@ class OwnerPusher:
             if message is None:
                 message = messages[message_id] = Message(message_id, body, stored=True)
             online.append(self._send(key, message, prev))  # also of a retry: they have had it
-        self._clock.observe(max(saved.ids, default=0))
+        self._clock.observe_mark(max(saved.ids, default=0), int(self._now() * 1e6))
         self._answer(job, Delivery(saved.ids, tuple(online), stored=True))
 
     def _deliver_unsaved(self, job: _Job) -> None:

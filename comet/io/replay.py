@@ -62,10 +62,12 @@ class Reading:
         store: OfflineStore,
         config: ReplayConfig,
         on_hole: Callable[[Channel], None],
+        now: Callable[[], float],
     ) -> None:
         self._hub, self._sweeper, self._counts = hub, sweeper, counts
         self._clock, self._store, self._config = clock, store, config
-        self._on_hole = on_hole
+        self._on_hole, self._now = on_hole, now
+        self._saw_future = False  # a mark so far ahead that somebody else must have written it
         self._questions: list[_Question] = []
         self._asked = trio.Event()
         self._places = trio.CapacityLimiter(config.at_once)
@@ -112,7 +114,7 @@ class Reading:
             self._note_failure(error)
             return [None] * len(keys)
         self.store_failed = False
-        self._clock.observe(max(marks, default=0))
+        self._observe(max(marks, default=0))
         return marks
 
     async def replay(self, subscriber: Subscriber, after: int) -> None:
@@ -188,7 +190,7 @@ class Reading:
             with trio.fail_after(self._config.fetch_timeout):
                 page = await self._store.fetch(key, after, limit=self._config.page, until=until)
         if page.messages:
-            self._clock.observe(page.messages[-1].id)
+            self._observe(page.messages[-1].id)
         self.store_failed = False
         return page
 
@@ -218,7 +220,7 @@ class Reading:
                     self.give_up(channel, SLOW)
                     return
                 self._hub.fill(channel, hole.until, messages)
-                self._clock.observe(hole.until)
+                self._observe(hole.until)
                 self._sweeper.wake()
             else:
                 return
@@ -284,7 +286,7 @@ class Reading:
         while True:
             with trio.fail_after(self._config.fetch_timeout):
                 feed = await self._store.feed(position, limit=FEED)
-            self._clock.observe(max((mark for _, mark in feed.marks), default=0))
+            self._observe(max((mark for _, mark in feed.marks), default=0))
             behind.update((key, mark) for key, mark in feed.marks if self._is_behind(key, mark))
             if feed.position == position or position < 0:
                 return feed.position, behind
@@ -313,6 +315,12 @@ class Reading:
     def _is_behind(self, key: Key, mark: int) -> bool:
         channel = self._hub.get(key)
         return channel is not None and channel.cursor is not None and channel.cursor < mark
+
+    def _observe(self, mark: int) -> None:
+        """Give no id at or below it; unless it cannot be one of ours."""
+        if not self._clock.observe_mark(mark, int(self._now() * 1e6)) and not self._saw_future:
+            self._saw_future = True
+            log.warning("store has ids of the future", id=mark, then="our clock does not follow")
 
     def _note_failure(self, error: Exception) -> None:
         if not self.store_failed:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appmodel.core.clock import MAX_ID, MAX_LEAD_US, MessageClock
+from appmodel.core.clock import MAX_ID, MAX_LEAD_US, MAX_MARK_LEAD_US, MessageClock
 
 times = st.integers(min_value=0, max_value=2**51)
 steps = st.lists(st.tuples(st.sampled_from(["next", "observe", "claim"]), times), max_size=50)
@@ -69,6 +69,17 @@ def test_a_claim_of_what_was_given_is_always_true() -> None:
 
     assert clock.observe_claim(now + 10 * MAX_LEAD_US, now)
     assert not clock.observe_claim(now + 10 * MAX_LEAD_US + 1, now)
+
+
+def test_a_foreign_row_cannot_carry_the_clock_away() -> None:
+    """A store is followed as far as clocks can be wrong, and no further."""
+    clock = MessageClock()
+    now = 1_700_000_000_000_000
+
+    assert clock.observe_mark(now + MAX_MARK_LEAD_US, now)
+    assert not clock.observe_mark(now + MAX_MARK_LEAD_US + 1, now)
+    assert clock.observe_mark(now + MAX_MARK_LEAD_US + 1, now + 1)
+    assert clock.next_id(now) == now + MAX_MARK_LEAD_US + 2
 
 
 def test_what_cannot_be_an_id_is_not_observed() -> None:

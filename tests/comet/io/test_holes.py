@@ -1,11 +1,14 @@
 """A hole in a key's messages is seen, fetched once, and filled in order; or its clients come anew."""
 
+import time
 from functools import partial
 
 import pytest
+import structlog
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from appmodel.core.clock import MAX_ID
 from appmodel.core.message import Feed, Save
 from appmodel.core.names import parse_key
 from appmodel.core.units import Duration
@@ -15,6 +18,7 @@ from comet.core.channel import MAX_ASIDE, Hole, Verdict
 from comet.core.message import Message
 from comet.io.replay import LONG_PAUSE, MAX_HOLE, TRIES
 from comet.protocol.native import SLOW
+from message.stores.memory import KeyLog
 from tests.comet.stores import GatedStore
 from tests.comet.world import World, changed, open_comet
 
@@ -312,3 +316,21 @@ async def test_a_hole_is_read_by_no_more_than_may_read_at_once() -> None:
 
 def stored(message_id: int) -> Message:
     return Message(message_id, b"{}", stored=True)
+
+
+async def test_a_foreign_mark_carries_no_other_key_with_it() -> None:
+    """Somebody else wrote the highest id there is into the store: one key has it, and it is logged once."""
+    store = GatedStore()
+    store._keys[parse_key("k")] = KeyLog(mark=MAX_ID - 1000)
+    with structlog.testing.capture_logs() as logs:
+        async with open_comet(UNCHECKED, store=store) as world:
+            for _ in range(2):
+                await world.subscriber("k")
+            other = await world.subscriber("other")
+            await world.push("k", ttl=60)
+
+            stored = await world.push("other", ttl=60)
+
+            assert await other.read_ids(1) == list(stored.ids)
+            assert stored.ids[0] < (time.time() + 60) * 1e6
+    assert [line["event"] for line in logs].count("store has ids of the future") == 1
