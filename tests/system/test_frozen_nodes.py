@@ -53,7 +53,7 @@ def static_cluster(folder: Path, store: str) -> Iterator[Cluster]:
         yield cluster
         assert not cluster.bugs()
     except BaseException:
-        cluster.show_logs()
+        print(cluster.tails())  # noqa: T201  pytest shows it with the failure
         raise
     finally:
         for node in cluster.nodes.values():
