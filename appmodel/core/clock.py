@@ -11,8 +11,8 @@ clock passes the last id. We count on instead: never blocks, and may run 1 µs a
 MAX_ID = 2**53 - 1
 MAX_LEAD_US = 60_000_000  # 1 min: how far ahead of our time a client's cursor is believed; well
 # below the 5 min at which a store takes an id for that of a clock that ran away
-MAX_MARK_LEAD_US = 7_200_000_000  # 2 h: how far ahead of our time a store's mark is believed; clocks
-# that were wrong by a time zone and were put right go on from it, what is above somebody else wrote
+MAX_MARK_LEAD_US = 7_200_000_000  # 2 h: how far ahead of our time a store's mark is believed;
+# clocks that were wrong by a time zone and were put right go on from it, above is somebody else's
 
 
 class MessageClock:
