@@ -1,4 +1,4 @@
-"""`appmsg ring` and `appmsg token issue`: what follows from the settings alone."""
+"""`appmsg ring` and `appmsg token issue`: who owns a key, and credentials for it."""
 
 import enum
 import sys
@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated
 
+import trio
 import typer
 
 from appmodel.core.cluster import ClusterView, Node, RingKind, Role
@@ -14,6 +15,7 @@ from appmodel.core.names import parse_key
 from appmodel.core.units import Duration
 from appmodel.errors import BadInput, ConfigError, NoNode
 from appmodel.runtime.cli_config import Files, Overrides, load
+from appmodel.runtime.cli_nodes import Cluster, in_cluster
 from appmodel.runtime.config import load_secret
 from appmodel.runtime.service import credentials_secret
 from appmodel.runtime.settings import Settings
@@ -37,7 +39,9 @@ def ring(
     nodes: Annotated[
         list[str],
         typer.Option(
-            "--node", metavar="NAME[=WEIGHT]", help="A comet. Else those of the settings."
+            "--node",
+            metavar="NAME[=WEIGHT]",
+            help="A comet. Else those in ZooKeeper, or those of the settings.",
         ),
     ] = [],
     kind: Annotated[
@@ -49,22 +53,32 @@ def ring(
 ) -> None:
     """Print the comet that owns each key.
 
-    Example: `appmsg ring u1@user u2@user --node n1 --node n2=2 --ring sha`
+    With registry.kind = "zookeeper" the comets that share the keys now are asked for there.
+
+    Examples: `appmsg ring u1@user u2@user --node n1 --node n2=2 --ring sha` and
+    `appmsg ring u1@user --config conf/cluster/common.toml`
     """
     _, settings = load(files, overrides)
-    comets = [_comet(text) for text in nodes] or _configured_comets(settings)
+    comets = [_comet(text) for text in nodes] or _comets_of(settings)
     view = ClusterView(0, tuple(comets), kind or settings.registry.ring)
     for text in keys:
         owner = view.owner(parse_key(text, realm))
         if owner is None:
-            raise NoNode(f"{text}: no comet has a weight")
+            raise NoNode(f"{text}: no comet is ready and has a weight")
         print(owner.name if len(keys) == 1 else f"{text}\t{owner.name}")
 
 
-def _configured_comets(settings: Settings) -> list[Node]:
-    """The comets of [[registry.nodes]]; without any, the one of this node."""
+def _comets_of(settings: Settings) -> list[Node]:
+    """Those in ZooKeeper; else the comets of [[registry.nodes]]; without any, the one of this node."""
+    if settings.registry.kind == "zookeeper":
+        return in_cluster(_registered_comets, settings)
     comets = [node.node() for node in settings.registry.nodes if node.role is Role.COMET]
     return comets or [Node(Role.COMET, settings.node.name)]
+
+
+async def _registered_comets(cluster: Cluster) -> list[Node]:
+    await trio.lowlevel.checkpoint()
+    return list(cluster.registry.view.comets.values())
 
 
 def _comet(text: str) -> Node:

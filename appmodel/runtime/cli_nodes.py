@@ -32,6 +32,7 @@ from appmodel.runtime.cli_config import Files, Overrides, load
 from appmodel.runtime.config import load_secret
 from appmodel.runtime.logs import configure_logs
 from appmodel.runtime.registries import open_shared_registry
+from appmodel.runtime.settings import Settings
 
 ASK = 2.0  # seconds for a comet's answer
 ASK_AT_ONCE = 50  # comets
@@ -61,7 +62,7 @@ def list_nodes(
         statuses = await cluster.ask(nodes)
         return [Row.of(*pair) for pair in zip(nodes, statuses, strict=True)]
 
-    rows = _in_cluster(look, files, overrides)
+    rows = in_cluster(look, load(files, overrides)[1])
     if as_json:
         print(json.dumps([asdict(row) for row in rows], ensure_ascii=False))
     else:
@@ -89,7 +90,7 @@ def drain(
         await cluster.change(name, state="draining")
         return await _watch_drain(cluster, name, seconds) if wait else "draining"
 
-    print(f"{name}: {_in_cluster(ask, files, overrides)}")
+    print(f"{name}: {in_cluster(ask, load(files, overrides)[1])}")
 
 
 @app.command()
@@ -98,7 +99,7 @@ def undrain(name: Name, files: Files = [], overrides: Overrides = []) -> None:
 
     Example: `appmsg node undrain comet1`
     """
-    _in_cluster(lambda cluster: cluster.change(name, state=None), files, overrides)
+    in_cluster(lambda cluster: cluster.change(name, state=None), load(files, overrides)[1])
     print(f"{name}: not draining")
 
 
@@ -113,7 +114,7 @@ def weight(
 
     Example: `appmsg node weight comet1 3`
     """
-    _in_cluster(lambda cluster: cluster.change(name, weight=share), files, overrides)
+    in_cluster(lambda cluster: cluster.change(name, weight=share), load(files, overrides)[1])
     print(f"{name}: weight {share}")
 
 
@@ -127,7 +128,7 @@ def watch(
 
     Example: `appmsg node watch`
     """
-    _in_cluster(lambda cluster: _print_news(cluster.registry, count), files, overrides)
+    in_cluster(lambda cluster: _print_news(cluster.registry, count), load(files, overrides)[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +210,13 @@ class Cluster:
         await self.registry.wish(name, msgspec.structs.replace(wish, **wished))
 
 
-def _in_cluster(work: Callable[[Cluster], Awaitable[T]], files: Files, overrides: Overrides) -> T:
-    """Run `work` with the cluster that the settings name. Ctrl-C ends it."""
-    _, settings = load(files, overrides)
+def in_cluster(work: Callable[[Cluster], Awaitable[T]], settings: Settings) -> T:
+    """Run `work` with the cluster that the settings name. Ctrl-C ends it.
+
+    Raises:
+        ConfigError: the settings name no ZooKeeper, or no right one.
+        Unavailable: it did not answer within node.start_timeout.
+    """
     configure_logs(msgspec.structs.replace(settings.log, level="warning"))
     secret = load_secret("rpc", settings.rpc.secret, settings.rpc.secret_file).encode() or None
     limits = RpcLimits(connect_timeout=settings.rpc.connect_timeout)

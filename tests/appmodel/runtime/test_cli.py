@@ -164,7 +164,7 @@ def test_ring_reads_the_comets_of_the_settings(run: Run) -> None:
     ("arguments", "message"),
     [
         (["ring", "x", "--node", "a=b"], "--node: got 'a=b', expected a name, or a name and its weight"),
-        (["ring", "x", "--node", "a=0"], "x: no comet has a weight"),
+        (["ring", "x", "--node", "a=0"], "x: no comet is ready and has a weight"),
         (["ring", ""], "key: got ''"),
         (["push", "u1@user", "hello"], "JSON: got 'hello', expected JSON text"),
         (["push", "u1@user", "1", "--url", "http://127.0.0.1:9"], "127.0.0.1:9"),

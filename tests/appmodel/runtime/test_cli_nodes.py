@@ -1,4 +1,4 @@
-"""`appmsg node` against a real ZooKeeper: what operators see and wish."""
+"""`appmsg node` and `appmsg ring` against a real ZooKeeper: what operators see and wish."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ import pytest
 import trio
 from kazoo.client import KazooClient
 
-from appmodel.core.cluster import Handover, Node, Role, Status
+from appmodel.core.cluster import Handover, Node, Role, State, Status
 from appmodel.core.znodes import Roots, encode_node
 from appmodel.io.calls import STATUS
 from appmodel.runtime import cli
@@ -70,7 +70,7 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """`appmsg node ...` with the settings of this cluster."""
+    """`appmsg node ...`, or another command, with the settings of this cluster."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").mkdir()
     (tmp_path / "conf" / "appmsg.toml").write_text(
@@ -84,8 +84,8 @@ def run(
         """
     )
 
-    def run_command(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["appmsg", "node", *arguments])
+    def run_command(*arguments: str, command: str = "node") -> Done:
+        monkeypatch.setattr(sys, "argv", ["appmsg", command, *arguments])
         code: object = 0
         try:
             cli.main()
@@ -265,7 +265,7 @@ def test_events_are_lines(run: Run, tree: Tree) -> None:
     assert lines == [
         ["node joined", "comet", "c1", "it registered as ready"],
         ["node joined", "web", "w1", "it registered as ready"],
-        ["node left", "comet", "c1", "its session is over, or it withdrew"],
+        ["node left", "comet", "c1", "it stopped, or its session is over"],
     ]
 
 
@@ -275,7 +275,7 @@ def test_events_are_lines(run: Run, tree: Tree) -> None:
         (["drain", "c9"], 1, "appmsg: node: got 'c9', expected a comet that is registered: c1"),
         (["weight", "c9", "1"], 1, "appmsg: node: got 'c9'"),
         (["drain", "c1", "--timeout", "soon"], 1, "--timeout: got 'soon', expected a duration"),
-        (["list", "--set", "registry.kind=embedded"], 2, 'registry.kind = \'embedded\': "zookeeper"'),
+        (["list", "--set", "registry.kind=embedded"], 2, 'registry.kind = \'embedded\': expected "zookeeper"'),
         (
             ["list", "--set", 'registry.zookeeper.hosts=["127.0.0.1:9"]', "--set", "node.start_timeout=300ms"],
             1,
@@ -295,6 +295,27 @@ def test_what_cannot_be_done_is_said(
     assert (done.code, done.out) == (code, "")
     assert message in done.err.splitlines()[-1]
     assert "Traceback" not in done.err
+
+
+def test_ring_asks_the_registry(run: Run, tree: Tree) -> None:
+    """The comets that share the keys now, with the weights that operators wished; not our own name."""
+    tree.add(comet("c1"))
+    tree.add(comet("c2", state=State.DRAINING))
+    assert run("u1@user", command="ring").out == "c1\n"
+
+    tree.add(comet("c3"))
+    assert run("weight", "c1", "0").code == 0
+
+    assert run("u1@user", "u2@user", command="ring").out == "u1@user\tc3\nu2@user\tc3\n"
+    assert run("u1@user", "--node", "n7", command="ring").out == "n7\n"
+
+
+def test_without_a_comet_no_key_has_an_owner(run: Run) -> None:
+    """A registry that is empty is no reason to answer our own name."""
+    done = run("u1@user", command="ring")
+
+    assert (done.code, done.out) == (1, "")
+    assert "u1@user: no comet is ready and has a weight" in done.err
 
 
 @pytest.mark.parametrize("command", ["list", "drain", "undrain", "weight", "watch"])
