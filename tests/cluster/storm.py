@@ -146,6 +146,11 @@ class Load:
         ended = (event for event in self.history if isinstance(event, Ended))
         return [e.why for e in ended if e.connection in native and e.why != HUNG_UP]
 
+    def hush(self) -> None:
+        """Callers end what they are at, and no more: now no later message betrays a lost one."""
+        for caller in self.callers:
+            caller.stopping = True
+
     async def until_arrived(self) -> None:
         """Until everything that was accepted has come, or had the time to: the checker judges."""
         with trio.move_on_after(PATIENCE):
@@ -203,8 +208,7 @@ async def storm(cluster: Cluster, seed: int, size: Size = Size()) -> AsyncIterat
             async with trio.open_nursery() as callers:
                 _start_callers(load, http, callers)
                 yield load
-                for caller in load.callers:
-                    caller.stopping = True
+                load.hush()
             await load.until_arrived()
             load.history.add(Settled())
             clients.cancel_scope.cancel()
