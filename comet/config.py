@@ -88,6 +88,7 @@ class ClusterConfig(Section, frozen=True):
     skew: Duration = Duration(2)  # by which the clocks of comets may differ
     lease: Duration = Duration(10)  # a comet that is silent for so long is forgotten by owners
     attach_timeout: Duration = Duration(2)  # a client is welcomed after that, attached or not
+    attached_keys: Count = 1_000_000  # of ours that other comets may hold; what is above is refused
     forward_queue: Size = Size(16 * 1024**2)  # that may wait for one comet; above it, it is dropped
     drain_timeout: Duration = Duration(60)  # to move everybody when an operator drains this node
     join_timeout: Duration = Duration(10)  # to reach the store before this comet takes keys

@@ -21,6 +21,7 @@ import trio
 from appmodel.errors import (
     BadInput,
     ConfigError,
+    LimitReached,
     OutcomeUnknown,
     PushError,
     TooLarge,
@@ -198,6 +199,9 @@ class _Connection:
                 return rpc.Answer(call.id, msgspec.Raw(await handler(call.argument)))
         except BadInput as error:
             return self._refuse(call, error)
+        except LimitReached as error:
+            self._strangers.refuse(self._peer.host, "limit", f"{call.method}: {error}", what="call")
+            return _refusal(call, error)
         except PushError as error:
             return _refusal(call, error)
         except Exception:  # a bug of ours is no reason to fail the other calls of the connection

@@ -8,6 +8,7 @@
     silence      did not prove itself in time                  the same, or could not be reached in time
     address      one more of an address with too many
     full         one more than there are places for
+    limit        asked for more than there is room for
     nonsense     asked what no node of ours would ask, and was refused that
     accept       refused by the system: no descriptors or memory left
     bug          our own; the log has it

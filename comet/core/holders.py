@@ -13,6 +13,7 @@ import msgspec
 from appmodel.core.cluster import Node
 from appmodel.core.message import MessageId
 from appmodel.core.names import Key
+from appmodel.errors import LimitReached
 from comet.core.attaching import GONE, Report, digest_of
 from comet.core.message import Message
 
@@ -144,9 +145,10 @@ class Remote:
 class Holders:
     """All of them, and all keys that they hold."""
 
-    def __init__(self, *, limit: int, wake: Callable[[Holder], None]) -> None:
-        """See `Holder`."""
-        self._limit, self._wake = limit, wake
+    def __init__(self, *, limit: int, most_keys: int, wake: Callable[[Holder], None]) -> None:
+        """See `Holder`. `most_keys`: that all of them may hold, as each of them counts."""
+        self._limit, self._most_keys, self._wake = limit, most_keys, wake
+        self._seats = 0  # keys that are held, by holder
         self._holders: dict[tuple[str, int], Holder] = {}
         self._keys: dict[Key, Remote] = {}
         self._dropped = 0  # by holders that are gone
@@ -179,8 +181,12 @@ class Holders:
         """Note what a holder says; whether we are in step with it then.
 
         A report that a newer one has overtaken says nothing: the holder gave it up long ago.
+
+        Raises:
+            LimitReached: there is no room for so many keys; nothing was noted.
         """
         holder = self.at(report.holder)
+        self._check_room(holder, report)
         holder.heard_at = now
         if report.now < holder.said_at:
             return False
@@ -192,6 +198,15 @@ class Holders:
             if entry.online != GONE:
                 self._seat(holder, entry.key, entry.online, entry.acknowledged)
         return len(holder.keys) == report.count and holder.digest == report.digest
+
+    def _check_room(self, holder: Holder, report: Report) -> None:
+        known: set[Key] = set() if report.restart else holder.keys
+        new = sum(entry.online != GONE and entry.key not in known for entry in report.entries)
+        seats = self._seats - (len(holder.keys) if report.restart else 0)
+        if new and seats + new > self._most_keys:
+            raise LimitReached(
+                f"other comets hold {seats} keys, expected {self._most_keys} at most"
+            )
 
     def drop(self, holder: Holder) -> None:
         """It is gone, with all that it held."""
@@ -209,12 +224,14 @@ class Holders:
         if remote is None:
             remote = self._keys[key] = Remote()
         remote.seats.append(Seat(holder, online, acknowledged))
+        self._seats += 1
         holder.keys.add(key)
         holder.digest ^= digest_of(key)
 
     def _unseat(self, holder: Holder, key: Key) -> None:
         if key not in holder.keys:
             return
+        self._seats -= 1
         holder.keys.remove(key)
         holder.digest ^= digest_of(key)
         remote = self._keys[key]

@@ -59,7 +59,9 @@ class Forwarding:
         self._counts, self._clock = counts, clock
         self._caller, self._config, self._now = caller, config, now
         self._nursery: trio.Nursery | None = None
-        self.holders = Holders(limit=config.forward_queue, wake=self._begin)
+        self.holders = Holders(
+            limit=config.forward_queue, most_keys=config.attached_keys, wake=self._begin
+        )
 
     @property
     def handlers(self) -> Handlers:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appmodel.core.cluster import Node, Role
-from appmodel.core.names import Key
+from appmodel.core.names import Key, parse_key
+from appmodel.errors import LimitReached
 from comet.core.attaching import GONE, Books, Entry, Reading, Report, digest_of
 from comet.core.holders import KEY_SIZE, MAX_KEYS, Holder, Holders
 from comet.core.message import Message
@@ -21,10 +22,13 @@ def message(message_id: int = 1, body: bytes = b"{}") -> Message:
     return Message(message_id, body, stored=True)
 
 
+MOST_KEYS = 50
+
+
 def new_holders(limit: int = LIMIT) -> tuple[Holders, list[Holder]]:
     """An owner's books, and the holders that were said to have mail."""
     woken: list[Holder] = []
-    return Holders(limit=limit, wake=woken.append), woken
+    return Holders(limit=limit, most_keys=MOST_KEYS, wake=woken.append), woken
 
 
 @dataclass
@@ -157,6 +161,29 @@ def test_presence_is_the_sum_of_all_holders() -> None:
         holders.drop(holder)
     assert holders.get(KEYS[0]) is None
     assert len(holders) == 0
+
+
+def test_keys_above_the_limit_are_refused_and_nothing_else_is() -> None:
+    """What is attached stays, is told anew and goes; and a holder that begins anew has its own room."""
+    holders, _ = new_holders()
+    keys = [parse_key(str(number)) for number in range(MOST_KEYS + 1)]
+
+    def report(keys: list[Key], online: int = 1, *, restart: bool = False) -> None:
+        entries = tuple(Entry(key, online, 0) for key in keys)
+        holders.apply(Report(HOLDER, entries, restart, 0, 0, clock=0, now=0.0), now=0.0)
+
+    report(keys[:MOST_KEYS])
+    with pytest.raises(LimitReached, match=f"hold {MOST_KEYS} keys"):
+        report(keys[MOST_KEYS:])
+    report(keys[:2], online=2)
+    report(keys[:1], online=GONE)
+    report(keys[MOST_KEYS:])
+    report(keys[1:], restart=True)
+
+    assert len(holders) == MOST_KEYS
+    with pytest.raises(LimitReached):
+        report(keys, restart=True)
+    assert len(holders) == MOST_KEYS
 
 
 def test_a_report_that_a_newer_one_has_overtaken_says_nothing() -> None:
