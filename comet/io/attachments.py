@@ -189,7 +189,8 @@ class _Link:
         if answer.in_step:
             self.books.settle()
         else:
-            log.warning("attachments told again", owner=self.owner.name)
+            if not self._failed:  # an owner that never agrees is told for ever
+                log.warning("attachments told again", owner=self.owner.name)
             self.books.lose(())
         return answer.in_step
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import structlog
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -14,6 +15,7 @@ from appmodel.core.names import Key, parse_key
 from appmodel.core.units import Duration
 from appmodel.errors import NotOwner, Unavailable
 from appmodel.io.calls import Call, Caller
+from comet.core.attaching import Answer
 from comet.core.message import Message
 from comet.core.standing import Standing
 from comet.io.sweeper import STEP
@@ -98,6 +100,29 @@ async def test_a_key_that_is_never_at_rest_keeps_nobody_waiting() -> None:
         key = next(key for key in map(str, range(99)) if cluster.owner(key) is cluster.owner("k"))
 
         await stranger.subscriber(key)
+
+
+async def test_an_owner_that_never_agrees_costs_a_line() -> None:
+    """Its holder tells it everything again and again, welcomes its clients, and does not fill the log."""
+    reports: list[Any] = []
+
+    class Contrary:
+        async def call(self, call: Call[Any, Any], argument: Any, *, timeout: float) -> Any:  # noqa: ASYNC109
+            await trio.lowlevel.checkpoint()
+            reports.append(argument)
+            return Answer(False, clock=2**53 - 1, now=1e11)
+
+    config = changed(FAST, "cluster", attach_timeout=Duration(0.1))
+    with structlog.testing.capture_logs() as logs:
+        async with open_cluster("a", "b", config=config) as cluster:
+            stranger = cluster.stranger("k")
+            stranger.comet.attachments.caller = lambda _: Contrary()
+
+            await stranger.subscriber("k")
+
+            await stranger.until(lambda: len(reports) > 3)
+            assert stranger.comet.live.clock.last < reports[0].now * 1e6 + 60e6
+    assert [line["event"] for line in logs].count("attachments told again") == 1
 
 
 async def test_a_push_to_a_comet_that_is_not_the_owner_is_passed_on_once() -> None:
