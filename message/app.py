@@ -21,6 +21,7 @@ from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.listener import bound_to, open_sockets
 from appmodel.runtime.config import require_safe
 from appmodel.runtime.ops import ops_routes
+from appmodel.runtime.registries import announce_stop
 from appmodel.runtime.service import Address, Context, NodePart
 from message.config import MessageConfig
 from message.io.alone import register_alone
@@ -71,7 +72,8 @@ async def serve(
             await register_alone(context.registry, announced, config.store)
             task_status.started(addresses)
             await stop.wait()
-            await context.registry.withdraw(announced)
+            await announce_stop(context.registry, announced)
+        await context.registry.withdraw(announced)
         nursery.cancel_scope.cancel()
 
 

@@ -31,6 +31,7 @@ from appmodel.io.revoking import poll_revocations
 from appmodel.protocol.http import RenderError, Request, Response, Route
 from appmodel.runtime.config import open_tls, require_safe
 from appmodel.runtime.ops import ops_routes
+from appmodel.runtime.registries import announce_stop
 from appmodel.runtime.service import Address, Context, NodePart
 from web.api.external import External
 from web.api.internal import Internal, Limits
@@ -132,6 +133,8 @@ async def serve(
                     run = partial(listener.door.serve, stop=stop, tls=listener.tls)
                     doors.start_soon(run, listener.sockets)
                 task_status.started([Address(f"web.{each.name}", each.url) for each in listeners])
+                await stop.wait()
+                await announce_stop(context.registry, me)
         await context.registry.withdraw(me)
         nursery.cancel_scope.cancel()
 

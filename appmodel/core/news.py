@@ -1,7 +1,7 @@
 """What happened between two views, in words: one line per node and change, with its cause.
 
 node joined     a process registered                     node took over   a standby leads now
-node left       its session is over, or it withdrew      node standby     an older process leads
+node left       it stopped, or its session is over       node standby     an older process leads
 node ready      it takes its share of the keys           node weight      its share changed
 node draining   it hands its clients over                node moved       it announces other addresses
 """
@@ -47,7 +47,7 @@ def _by_identity(view: ClusterView) -> dict[Identity, Node]:
 def _left(node: Node) -> News:
     drained = node.state is State.DRAINING
     return News(
-        "node left", node, "it was draining" if drained else "its session is over, or it withdrew"
+        "node left", node, "it was draining" if drained else "it stopped, or its session is over"
     )
 
 

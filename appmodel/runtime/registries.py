@@ -10,10 +10,11 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import msgspec
 import structlog
 import trio
 
-from appmodel.core.cluster import ClusterView
+from appmodel.core.cluster import ClusterView, Node, State
 from appmodel.core.interfaces import Registry
 from appmodel.core.news import News, news
 from appmodel.core.znodes import Roots
@@ -26,6 +27,8 @@ from appmodel.runtime.metrics import Metrics
 from appmodel.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+GOODBYE = 2.0  # seconds in which the registry should hear that a node stops
 
 
 @asynccontextmanager
@@ -54,7 +57,9 @@ async def open_shared_registry(settings: Settings) -> AsyncIterator[ZooKeeperReg
         ConfigError: there is none: kind = "embedded". Otherwise as `open_registry`.
     """
     if settings.registry.kind == "embedded":
-        expected = '"zookeeper": an embedded registry knows only its own process'
+        expected = (
+            'expected "zookeeper" (see --config): an embedded one is known to its process only'
+        )
         raise ConfigError("registry.kind", settings.registry.kind, expected)
     async with open_zookeeper(
         zookeeper_options(settings.registry.zookeeper),
@@ -64,6 +69,12 @@ async def open_shared_registry(settings: Settings) -> AsyncIterator[ZooKeeperReg
         start_timeout=settings.node.start_timeout,
     ) as registry:
         yield registry
+
+
+async def announce_stop(registry: Registry, node: Node) -> None:
+    """Let others see that `node` stops: it gets no new calls. A registry that is away does not keep us."""
+    with trio.move_on_after(GOODBYE):
+        await registry.register(msgspec.structs.replace(node, state=State.DRAINING))
 
 
 def zookeeper_options(config: ZooKeeperConfig) -> ZooKeeperOptions:

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from appmodel.core.cluster import Role
+from appmodel.core.cluster import Role, State
 from appmodel.core.message import Saved
 from appmodel.core.units import Duration
 from appmodel.errors import ConfigError, NotStored, Unavailable
@@ -22,6 +22,7 @@ from message.stores.memory import MemoryStore
 from message.stores.sqlite import SqliteStore
 from tests.contract.offline_store import A, push
 from tests.message.stores.opening import limit_pages
+from tests.registry_views import note_states
 
 FAR = 4e9  # Unix seconds: never expires here
 
@@ -59,6 +60,16 @@ async def test_all_in_one_has_the_store_in_memory(tmp_path: Path) -> None:
         assert [(n.role, n.rpc) for n in context.registry.view.messages] == [(Role.MESSAGE, "")]
 
     assert context.registry.view.messages == ()
+
+
+async def test_others_see_that_it_stops(tmp_path: Path) -> None:
+    """It is asked no more before it has gone."""
+    seen: list[list[State]] = []
+    running = run_node(settings(tmp_path / "m.db"), {"message"})
+    async with trio.open_nursery() as nursery, running as (context, _):
+        nursery.start_soon(note_states, context.registry, Role.MESSAGE, seen)
+
+    assert seen[-2:] == [[State.DRAINING], []]
 
 
 async def test_a_node_of_its_own_answers_calls(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from appmodel.core.cluster import Node, Role
+from appmodel.core.cluster import Node, Role, State
 from appmodel.core.message import Delivery, Push
 from appmodel.errors import ConfigError, PushError, Unavailable
 from appmodel.runtime.config import TlsConfig
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
+from tests.registry_views import note_states
 from tests.web.world import LIMIT, HonestComet, World, open_world, parse_answer, web_config
 from web.config import AdminConfig, ApiConfig, PublicConfig
 from web.services.watching import INTERVAL, StoreWatch
@@ -42,12 +43,14 @@ async def test_it_does_not_start_unsafe(changes: dict[str, object], key: str) ->
 
 
 async def test_it_is_registered_while_it_serves() -> None:
-    """Others see a web node in the view, and see it leave."""
-    async with open_world() as world:
+    """Others see a web node in the view, see that it stops, and that it has gone."""
+    seen: list[list[State]] = []
+    async with trio.open_nursery() as nursery, open_world() as world:
         registry = world.context.registry
         assert [n.name for n in registry.view.nodes if n.role is Role.WEB] == ["node1"]
+        nursery.start_soon(note_states, registry, Role.WEB, seen)
 
-    assert not [n for n in registry.view.nodes if n.role is Role.WEB]
+    assert seen[-2:] == [[State.DRAINING], []]
 
 
 class SlowComet(HonestComet):

@@ -26,7 +26,7 @@ def changed(**fields: object) -> Node:
 def test_coming_and_going() -> None:
     """Why it is gone can be told from its last words."""
     assert told(None, C1) == [("node joined", "it registered as ready")]
-    assert told(C1, None) == [("node left", "its session is over, or it withdrew")]
+    assert told(C1, None) == [("node left", "it stopped, or its session is over")]
     assert told(changed(state=State.DRAINING), None) == [("node left", "it was draining")]
 
 

@@ -59,7 +59,7 @@ async def test_without_a_server_a_registry_knows_its_own_process() -> None:
         assert isinstance(registry, EmbeddedRegistry)
         assert registry.trouble is None
 
-    with pytest.raises(ConfigError, match=r'registry\.kind = .embedded.: "zookeeper"'):
+    with pytest.raises(ConfigError, match=r'registry\.kind = .embedded.: expected "zookeeper"'):
         async with open_shared_registry(Settings.of()):
             pass
 
