@@ -45,7 +45,7 @@ def prepare(session: Session, config: SqlConfig, notices: Notices) -> None:
         if missing := _missing(session):
             if not config.create_tables:
                 raise ConfigError(CREATE, False, _wanted(session.where, missing))
-            session.rollback()  # what was looked at must not stay locked
+            session.rollback()  # who stands still in a transaction is cut
             _make_patiently(config, notices)
             if missing := _missing(session):
                 raise ConfigError(URL, session.where, f"it has no {', '.join(missing)}")

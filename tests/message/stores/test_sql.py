@@ -9,8 +9,10 @@ from structlog.testing import capture_logs
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import DEDUPE_WINDOW, Save, Saved
 from appmodel.core.names import Key
-from appmodel.errors import BadInput
+from appmodel.errors import BadInput, NotStored, Unavailable
 from message.stores.sql import SqlStore, open_sql
+from message.stores.sql_rounds import Turn
+from message.stores.sql_session import Session
 from tests.contract.offline_store import NOW, START, A, B, C, Time, ids, push
 from tests.message.stores.databases import (
     DATABASE,
@@ -200,6 +202,19 @@ async def test_odd_numbers_are_harmless(store: SqlStore) -> None:
     assert await store.delete(A, [2**64 - 1, -1, 2**70, 1]) == 1
     assert (await store.feed(2**64 - 1, limit=1)).marks == ()
     assert await store.revocations(2**64 - 1) == []
+
+
+async def test_who_has_waited_too_long_is_refused(store: SqlStore) -> None:
+    """There is no time left to answer him in, so it is not begun."""
+    done: list[Session] = []
+    late = Turn(done.append, latest=0.0)
+
+    with pytest.raises(NotStored, match="too slow"):
+        await store.writer.ask(late)
+    with pytest.raises(Unavailable, match="too slow"):
+        await store.readers[0].ask(late)
+
+    assert done == []
 
 
 async def test_a_strangers_rows_are_skipped_and_counted(
