@@ -20,7 +20,7 @@ know the ring only from a web node (C6), and a change of data is never seen.
 
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,7 +43,8 @@ from appmodel.errors import BadInput, ConfigError, Forbidden, OutcomeUnknown, Un
 from appmodel.io.watched_tree import WatchedTree
 from appmodel.io.zookeeper import Link, ZooKeeperClient, ZooKeeperOptions, open_client
 
-MAX_LINES = 10  # of the log about nonsense in one reading; all of it is counted
+MAX_LINES = 10  # of the log about nonsense in LINES_PAUSE; all of it is counted
+LINES_PAUSE = 60.0  # seconds: a stranger who writes all day must not fill our disk
 WAITING = 5.0  # seconds between two log lines while ZooKeeper is awaited at the start
 GLANCE = 0.5  # seconds between two looks at the clock while ZooKeeper is away
 PAUSE = 0.1  # seconds before the first new try; doubles
@@ -85,6 +86,7 @@ class ZooKeeperRegistry:
         self._session: int | None = None  # in which they were found
         self._ours: set[str] = set()  # paths of what we have made, and not seen gone
         self.opened = trio.Event()  # there is a view, or a problem
+        self._lines, self._lines_until = MAX_LINES, 0.0  # left for the log; until trio's time
         self.nonsense = 0  # entries that could not be understood, ever
 
     @property
@@ -254,10 +256,7 @@ class ZooKeeperRegistry:
         told = self._reading.nonsense
         new = [(path, why) for path, why in reading.nonsense.items() if told.get(path) != why]
         self.nonsense += len(new)
-        for path, why in new[:MAX_LINES]:
-            log.warning("nonsense in the registry", path=path, why=why)
-        if len(new) > MAX_LINES:
-            log.warning("more nonsense in the registry", count=len(new) - MAX_LINES)
+        self._complain(new)
         self._reading = reading
         nodes = reading.nodes
         if trio.current_time() < self._patient_until:
@@ -267,6 +266,19 @@ class ZooKeeperRegistry:
             version, ring = self._view.version + 1, self._view.ring_kind
             self._view = ClusterView(version, nodes, ring)
             self._tell()
+
+    def _complain(self, nonsense: Sequence[tuple[str, str]]) -> None:
+        """A few lines now and then."""
+        now = trio.current_time()
+        if now >= self._lines_until:
+            self._lines, self._lines_until = MAX_LINES, now + LINES_PAUSE
+        told = nonsense[: max(self._lines, 0)]
+        for path, why in told:
+            log.warning("nonsense in the registry", path=path, why=why)
+        if len(nonsense) > len(told) and self._lines >= 0:
+            log.warning("more nonsense in the registry", count=len(nonsense) - len(told))
+            self._lines = -1  # enough is said
+        self._lines -= len(told)
 
     def _be_settled(self, asked: int, session: int) -> None:
         """All that was announced is in place, and the view is that of now."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from kazoo.security import ACL, ANYONE_ID_UNSAFE, READ_ACL_UNSAFE, Permissions
 from appmodel.core.cluster import ClusterView, Node, Role, State
 from appmodel.core.znodes import Roots, Wish, encode_node
 from appmodel.errors import BadInput, ConfigError, Forbidden, Unavailable
-from appmodel.io.registry_zookeeper import ZooKeeperRegistry, open_zookeeper
+from appmodel.io.registry_zookeeper import MAX_LINES, ZooKeeperRegistry, open_zookeeper
 from appmodel.io.watched_tree import MAX_NODES, MAX_PROCESSES
 from tests.contract.registry import COMET, PATIENCE, until
 from tests.shared_zookeeper import SESSION, new_roots, options, shared_server
@@ -291,6 +292,24 @@ async def test_a_heap_of_nonsense_is_bounded(roots: Roots, stranger: Stranger) -
             assert registry.view.nodes == (C1,)
             assert registry.nonsense == MAX_NODES + 1
     assert len([line for line in logs if "nonsense" in line["event"]]) < 20
+
+
+async def test_nonsense_that_changes_all_day_does_not_fill_the_log(
+    ours: ZooKeeperRegistry, stranger: Stranger
+) -> None:
+    """Each is counted; the log has a few lines, and says that there is more."""
+    path = await trio.to_thread.run_sync(
+        partial(stranger.puts, "c9/0000000001", b"0", ephemeral=True)
+    )
+    with structlog.testing.capture_logs() as logs:
+        for number in range(1, 3 * MAX_LINES):
+            seen = ours.nonsense
+            await trio.to_thread.run_sync(stranger.zk.set, path, b"%d" % number)
+            await eventually(lambda seen=seen: ours.nonsense > seen)  # type: ignore[misc]  # mypy: a default in a lambda
+
+    lines = [line["event"] for line in logs if "nonsense" in line["event"]]
+    assert len(lines) <= MAX_LINES + 1
+    assert lines[-1] == "more nonsense in the registry"
 
 
 async def test_what_strangers_do_to_our_entry_is_mended(
