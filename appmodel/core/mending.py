@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from appmodel.core.cluster import Node, Role
-from appmodel.core.znodes import DEFAULT_ROOTS, Reading, Roots, Tree, encode_node
+from appmodel.core.znodes import DEFAULT_ROOTS, Entry, Reading, Roots, Tree, encode_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,18 @@ def plan(
     steps += [Delete(path) for path in sorted(left)]
     empty = (path for path in _deserted(tree, roots) if path not in homes)
     return Plan(tuple(steps), tuple(Delete(path) for path in empty))
+
+
+def doubles(reading: Reading, announced: Iterable[Node]) -> Iterator[Entry]:
+    """Processes that live at an address of ours: an operator has given it to two of them.
+
+    Ask when all is as announced: until then, who was here before may still be in the tree.
+    """
+    ours = {(node.role, node.rpc): node for node in announced if node.rpc}
+    for entry in reading.entries:
+        node = ours.get((entry.node.role, entry.node.rpc))
+        if node is not None and not entry.node.is_same_process(node):
+            yield entry
 
 
 def _is_entry_of(node: Node, home: str, path: str, said: Node | None) -> bool:

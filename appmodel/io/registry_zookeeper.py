@@ -29,7 +29,7 @@ import structlog
 import trio
 
 from appmodel.core.cluster import ClusterView, Node, RingKind, Role, with_absent
-from appmodel.core.mending import Create, Delete, Plan, Rewrite, Step, plan
+from appmodel.core.mending import Create, Delete, Plan, Rewrite, Step, doubles, plan
 from appmodel.core.znodes import (
     DEFAULT_ROOTS,
     Reading,
@@ -83,6 +83,7 @@ class ZooKeeperRegistry:
         self._wake = trio.Event()
         self._changed = trio.Event()  # of the view, or of what is settled
         self._asked = self._settled = 0  # announcements: made, and found in place
+        self._doubles: set[str] = set()  # paths of others at our addresses
         self._session: int | None = None  # in which they were found
         self._ours: set[str] = set()  # paths of what we have made, and not seen gone
         self.opened = trio.Event()  # there is a view, or a problem
@@ -224,6 +225,7 @@ class ZooKeeperRegistry:
         steps = plan(reading, tree, self._announced.values(), session, self._roots)
         await self._carry_out(client, steps)
         if not steps.announce:
+            self._tell_doubles(reading)
             self._be_settled(asked, session)
 
     async def _carry_out(self, client: ZooKeeperClient, steps: Plan) -> None:
@@ -266,6 +268,13 @@ class ZooKeeperRegistry:
             version, ring = self._view.version + 1, self._view.ring_kind
             self._view = ClusterView(version, nodes, ring)
             self._tell()
+
+    def _tell_doubles(self, reading: Reading) -> None:
+        found = {entry.path: entry.node for entry in doubles(reading, self._announced.values())}
+        for path in found.keys() - self._doubles:
+            address = found[path].rpc
+            log.error("our address is announced by another process", address=address, path=path)
+        self._doubles = set(found)
 
     def _complain(self, nonsense: Sequence[tuple[str, str]]) -> None:
         """A few lines now and then."""

@@ -165,6 +165,25 @@ async def test_an_entry_that_claims_our_address_is_of_a_dead_process(
         assert registry.view.nodes == (C1,)
 
 
+async def test_two_processes_with_one_address_are_told_of_it(
+    ours: ZooKeeperRegistry, theirs: ZooKeeperRegistry
+) -> None:
+    """Once, in the log of both; after it nothing changes any more."""
+    with structlog.testing.capture_logs() as logs:
+        await ours.register(C1)
+        await theirs.register(msgspec.structs.replace(SECOND, rpc=C1.rpc))
+        told = "our address is announced by another process"
+        await eventually(lambda: len([line for line in logs if line["event"] == told]) == 2)
+        version = ours.view.version
+        await ours.register(msgspec.structs.replace(C1, weight=2))
+
+    lines = [line for line in logs if line["event"] == told]
+    assert len(lines) == 2
+    assert {line["address"] for line in lines} == {C1.rpc}
+    assert len({line["path"] for line in lines}) == 2
+    assert ours.view.version == version + 1
+
+
 async def test_a_process_that_is_killed_leaves_after_its_session(
     roots: Roots, ours: ZooKeeperRegistry
 ) -> None:
