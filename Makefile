@@ -37,8 +37,12 @@ cluster-stop: install
 cluster-status: install
 	@$(BIN)/python -m tools.cluster status
 
+# Most tests wait for a server or a process, so more of them run than there are cores. The tests of a
+# file stay together: they share their servers.
+JOBS ?= 3
+
 test: install-dev system-packages
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 ROUNDS ?= 10
 SEED ?= $(shell date +%s)
