@@ -177,7 +177,7 @@ def _row(nodes: Nodes, comets: int, ttl: int, scale: Scale) -> list[str]:
 def _connected(
     nodes: Nodes, owner: str, names: Sequence[str]
 ) -> AbstractContextManager[Subscribers]:
-    port = nodes[owner].ports["websocket"]
+    port = nodes[owner].port("websocket")
     dialogue = subscription(port)
     return Subscribers.connect(port, (dialogue(name, LONG) for name in names for _ in range(EACH)))
 
@@ -192,7 +192,7 @@ def _run(
 ) -> Run:
     for each in listeners:
         each.keep()
-    with closing(Callers(nodes["w1"].ports["admin"], CALLERS)) as callers:
+    with closing(Callers(nodes["w1"].port("admin"), CALLERS)) as callers:
         load = Load(names, listeners, callers, ttl)
         began, before = time.monotonic(), nodes.cpu()
         load.run(seconds, rate)

@@ -38,7 +38,7 @@ class Side:
 
     def play(self, nodes: Nodes, ttl: int, pushes: int) -> None:
         """One round."""
-        with closing(OrderEntry(nodes["w1"].ports["api"], self.names, ttl)) as caller:
+        with closing(OrderEntry(nodes["w1"].port("api"), self.names, ttl)) as caller:
             caller.push(body(0))
             caller.confirm()  # first: a refusal tells more than silence
             size = self.clients.receive_alike()
@@ -103,7 +103,7 @@ def _play(nodes: Nodes, keys: int, each: int, scale: Scale) -> tuple[Side, Side]
 
 
 def _connected(comet: Node, names: Sequence[str], each: int) -> AbstractContextManager[Subscribers]:
-    port = comet.ports["websocket"]
+    port = comet.port("websocket")
     dialogue = subscription(port)
     return Subscribers.connect(port, (dialogue(name, LONG) for name in names for _ in range(each)))
 

@@ -88,7 +88,7 @@ def moving(bench: Bench) -> Report:
     settings = {"APPMSG_NODE__DRAIN_TIMEOUT": str(DRAIN)}
     try:
         with cluster(bench.cores, comets=1, settings=settings) as nodes:
-            c1, web = nodes["c1"].ports["websocket"], nodes["w1"].ports["admin"]
+            c1, web = nodes["c1"].port("websocket"), nodes["w1"].port("admin")
             with Nomads.connect(names, c1) as nomads, closing(Callers(web, CALLERS)) as callers:
                 crowd = Crowd(nomads, callers)
                 join = _join(nodes, crowd)
@@ -133,7 +133,7 @@ def _wait_moved(
     what: str, nodes: Nodes, crowd: Crowd, target: Node, before: Mapping[str, float]
 ) -> Move:
     """Return when everybody is welcome at `target`. Raises LoadFailed if they stay away."""
-    nomads, port = crowd.nomads, target.ports["websocket"]
+    nomads, port = crowd.nomads, target.port("websocket")
     used = dict(before)
     began = time.monotonic()
     while nomads.at.get(port, 0) < len(nomads.clients):

@@ -19,26 +19,22 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from appmodel.core.cluster import Role
 from appmodel.core.names import parse_key
 from appmodel.core.ring import ShaRing
 from bench.machine import Cores, cpu_seconds, running_on
 from bench.servers import beside_python
-from tools.servers.daemon import Daemon, free_port
+from tools.servers.daemon import Daemon
 from tools.servers.redis import redis_server
 from tools.servers.zookeeper import zookeeper
 
-PORTS = {
-    Role.COMET: ("websocket", "tcp", "stat", "rpc"),
-    Role.MESSAGE: ("rpc", "ops"),
-    Role.WEB: ("public", "admin", "api"),
+LISTENERS = {  # the first one has /metrics
+    Role.COMET: ("stat", "websocket", "tcp", "rpc"),
+    Role.MESSAGE: ("ops", "rpc"),
+    Role.WEB: ("api", "public", "admin"),
 }
-STATUS = {
-    Role.COMET: "stat",
-    Role.MESSAGE: "ops",
-    Role.WEB: "api",
-}  # where /readyz and /metrics are
 EVERYWHERE = {"APPMSG_LOG__FORMAT": "json", "APPMSG_NODE__HOME": "false"}
 NO_FLOODS = {  # these protect from floods, and we are one
     "APPMSG_COMET__LIMITS__PER_KEY": "100000",
@@ -62,12 +58,8 @@ class Node:
         cores: frozenset[int],
     ) -> None:
         self.role, self.name, self._cores = role, name, cores
-        self.ports = {port: free_port() for port in PORTS[role]}
-        listeners = {
-            f"APPMSG_{role.upper()}__{port.upper()}__PORT": str(number)
-            for port, number in self.ports.items()
-        }
         self._log = folder / f"{name}.log"
+        self._log.touch()
         self.daemon = Daemon(
             [beside_python("appmsg"), role],
             log=self._log,
@@ -76,7 +68,7 @@ class Node:
                 **EVERYWHERE,
                 "APPMSG_NODE__NAME": name,
                 "APPMSG_MESSAGE__SQLITE__PATH": str(folder / "messages.db"),
-                **listeners,
+                **_any_ports(role),
                 **settings,
             },
         )
@@ -99,15 +91,25 @@ class Node:
     @property
     def is_ready(self) -> bool:
         """Whether it says so."""
-        return self.get("/readyz") is not None
+        return self.said("ready") is not None
 
-    def get(self, target: str) -> str | None:
-        """The answer of its listener for operators; None if it is not 200."""
-        return get(self.ports[STATUS[self.role]], target)
+    def port(self, listener: str) -> int:
+        """Where it listens, once it is ready: port("websocket") of a comet."""
+        ready = self.said("ready")
+        assert ready is not None, f"{self.name} is not ready"
+        url: str = ready["addresses"][f"{self.role}.{listener}"]
+        port = urlsplit(url).port
+        assert port is not None
+        return port
+
+    def metrics(self) -> str:
+        """Its /metrics; "" if it does not answer."""
+        return _get(self.port(LISTENERS[self.role][0]), "/metrics")
 
     def said(self, event: str) -> dict[str, Any] | None:
-        """The last line of its log with that event."""
-        lines = [line for line in self._log.read_text().splitlines() if f'"{event}"' in line]
+        """The last line of its log with that event, if there is one."""
+        wanted = f'"event":"{event}"'
+        lines = [line for line in self._log.read_text().splitlines() if wanted in line]
         return json.loads(lines[-1]) if lines else None
 
 
@@ -215,20 +217,22 @@ def names_of(owner: str, comets: int, count: int) -> list[str]:
     return names
 
 
-def get(port: int, target: str) -> str | None:
-    """The body of a GET on loopback; None if it is not answered with 200."""
+def _any_ports(role: Role) -> dict[str, str]:
+    """Each listener takes what the system gives it: no port can be taken before it is bound."""
+    return {f"APPMSG_{role}__{listener}__PORT".upper(): "0" for listener in LISTENERS[role]}
+
+
+def _get(port: int, target: str) -> str:
     connection = HTTPConnection("127.0.0.1", port, timeout=5)
     try:
         connection.request("GET", target)
-        answer = connection.getresponse()
-        text = answer.read().decode()
+        return connection.getresponse().read().decode()
     except (OSError, HTTPException):
-        return None
+        return ""
     finally:
         connection.close()
-    return text if answer.status == 200 else None
 
 
 def _known(node: Node) -> int:
-    found = _COMETS.search(node.get("/metrics") or "")
+    found = _COMETS.search(node.metrics())
     return int(found[1]) if found else 0
