@@ -200,7 +200,9 @@ class _Connection:
         except BadInput as error:
             return self._refuse(call, error)
         except LimitReached as error:
-            self._strangers.refuse(self._peer.host, "limit", f"{call.method}: {error}", what="call")
+            self._strangers.refuse(
+                self._peer.host, "limit", f"{call.method}: {error}", event="rpc call refused"
+            )
             return _refusal(call, error)
         except PushError as error:
             return _refusal(call, error)
@@ -213,7 +215,7 @@ class _Connection:
     def _refuse(self, call: rpc.Call, error: BadInput) -> rpc.Error:
         """What none of our nodes would ask."""
         why = f"{call.method[:MAX_METHOD]}: {error}"
-        self._strangers.refuse(self._peer.host, "nonsense", why, what="call")
+        self._strangers.refuse(self._peer.host, "nonsense", why, event="rpc call refused")
         return _refusal(call, error)
 
     def _answer(self, call: rpc.Call, answer: rpc.Answer | rpc.Error) -> None:

@@ -69,7 +69,9 @@ class Strangers:
         """One more, of which the log says enough."""
         self._counts.refused[reason] += 1
 
-    def refuse(self, host: str, reason: str, why: str, *, what: str = "connection") -> None:
+    def refuse(
+        self, host: str, reason: str, why: str, *, event: str = "rpc connection refused"
+    ) -> None:
         """Count a peer that was refused, or a call of it, and perhaps log it."""
         self.count(reason)
         now = trio.current_time()
@@ -78,4 +80,4 @@ class Strangers:
         if len(self._quiet_until) >= LOGGED:
             self._quiet_until.clear()
         self._quiet_until[host, reason] = now + LOG_PAUSE
-        log.warning(f"rpc {what} refused", peer=host, reason=reason, why=why[:MAX_WHY])
+        log.warning(event, peer=host, reason=reason, why=why[:MAX_WHY])
