@@ -100,7 +100,8 @@ def _serve(names: tuple[str, ...], files: Files, overrides: Overrides) -> None:
 
     def greet(addresses: Sequence[Address], seconds: float) -> None:
         if settings.node.home:
-            print(tour(addresses, seconds, appmsg=_own_name()), flush=True)
+            auth = settings.auth.mode == "on"
+            print(tour(addresses, seconds, appmsg=_own_name(), auth=auth), flush=True)
 
     chosen = [part for name, part in parts.items() if name in names]
     crew = find_crew(chosen, settings)

@@ -17,20 +17,26 @@ API = "web.api"  # the address with the demo page at its root and /v2/push below
 EXAMPLE = '{"to":"u1@user","msg":{"text":"hello"},"ttl":"10m"}'
 
 
-def tour(addresses: Sequence[Address], seconds: float, *, appmsg: str = "appmsg") -> str:
+def tour(
+    addresses: Sequence[Address], seconds: float, *, appmsg: str = "appmsg", auth: bool = False
+) -> str:
     """The text. Without a web node in this process only the addresses and the time.
 
     Args:
         appmsg: how this command is called from where the reader is.
+        auth: clients need a ticket, and callers a token.
     """
     lines = [(address.name, address.url) for address in addresses]
     api = next((address.url for address in addresses if address.name == API), None)
+    issue = f"APPMSG_AUTH__MODE=on {appmsg} token issue"
+    ticket = f" --token $({issue} --key u1@user)" if auth else ""
+    token = f'-H "Authorization: Bearer $({issue} --scope push)" ' if auth else ""
     if api is not None:
         lines += [
             ("", ""),
             ("See it", f"{api}/"),
-            ("Listen", f"{appmsg} listen u1@user"),
-            ("Push", f"curl -d '{EXAMPLE}' {api}/v2/push"),
+            ("Listen", f"{appmsg} listen u1@user{ticket}"),
+            ("Push", f"curl {token}-d '{EXAMPLE}' {api}/v2/push"),
         ]
     width = max((len(name) for name, _ in lines), default=0)
     shown = [f"{name:<{width}}  {text}".rstrip() for name, text in lines]

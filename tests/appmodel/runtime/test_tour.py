@@ -22,6 +22,15 @@ def test_the_tour_names_all_addresses_and_a_push_to_paste() -> None:
     ]
 
 
+def test_where_credentials_are_asked_for_the_tour_gets_them() -> None:
+    """What is pasted works there too."""
+    text = tour([Address("web.api", "https://h:2")], 1, appmsg="bin/appmsg", auth=True)
+
+    issue = "$(APPMSG_AUTH__MODE=on bin/appmsg token issue"
+    assert f"bin/appmsg listen u1@user --token {issue} --key u1@user)\n" in text
+    assert f'curl -H "Authorization: Bearer {issue} --scope push)" -d ' in text
+
+
 def test_without_web_there_is_nothing_to_paste() -> None:
     """A comet alone takes no pushes by REST."""
     assert "curl" not in tour([Address("comet.tcp", "tcp://h:1")], 1)
