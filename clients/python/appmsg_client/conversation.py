@@ -84,7 +84,7 @@ class Conversation:
                 ending = await self._converse(nursery, mid)
                 nursery.cancel_scope.cancel()
         except* (OSError, UnicodeError, trio.BrokenResourceError, HandshakeError) as failures:
-            ending = Ending(LOST, f"cannot connect: {_why(failures)}")
+            ending = Ending(LOST, f"cannot connect to {self._server}: {_why(failures)}")
         except* trio.TooSlowError:
             ending = Ending(LOST, f"no connection within {self._terms.within:g} s")
         finally:
@@ -219,4 +219,9 @@ def _why(failures: BaseExceptionGroup) -> str:
     error = failures.exceptions[0]
     if isinstance(error, ConnectionRejected):
         return f"the server answered with HTTP status {error.status_code}"
-    return str(error.__cause__ or error) or type(error).__name__
+    cause = error.__cause__ or error
+    if isinstance(
+        cause, BaseExceptionGroup
+    ):  # one for each address: "Error connecting to ...: why"
+        return str(cause.exceptions[0]).rpartition(": ")[2]
+    return str(cause) or type(error).__name__
