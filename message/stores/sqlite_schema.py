@@ -90,7 +90,8 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ConfigError(SETTING, str(path), "another process has this store open") from None
+            expected = "another process has this store open: does a node run already?"
+            raise ConfigError(SETTING, str(path), expected) from None
         yield
 
 
