@@ -80,7 +80,7 @@ def new_database(server: DatabaseServer) -> None:
 
 def clear(kind: str) -> None:
     """Take everything out of the tables of the shared server."""
-    with _engine(kind).begin() as connection:
+    with engine(kind).begin() as connection:
         METADATA.create_all(connection)
         for table in METADATA.sorted_tables:
             if table.name != "msg_end":
@@ -90,8 +90,8 @@ def clear(kind: str) -> None:
 
 
 @cache
-def _engine(kind: str) -> sa.Engine:
-    """For what the tests do beside the store. It keeps one connection until they end."""
+def engine(kind: str) -> sa.Engine:
+    """For what tests do beside the store. It keeps a connection until they end."""
     url = sa.make_url(a_server(kind).url(DATABASE))
     driver = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}[kind]
     engine = sa.create_engine(url.set(drivername=driver), pool_size=1)

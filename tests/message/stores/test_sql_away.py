@@ -143,6 +143,7 @@ async def test_each_transaction_has_its_own_deadline(store: SqlStore) -> None:
         driver.until = 0.0
 
     assert await store.save([push(2)]) == [Saved((NOW + 1,), (NOW,))]
+    assert store._write_link._connection is connection
 
 
 async def test_a_restart_between_two_saves_is_not_seen(
