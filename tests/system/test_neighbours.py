@@ -1,7 +1,7 @@
 """Bad neighbours of real processes, with the secret and without: a line, a counter, and nothing else."""
 
 import re
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,12 @@ async def test_a_cluster_outlives_its_neighbours(tmp_path: Path) -> None:
         message = processes.enter_context(process("message", "m1", tmp_path))
         comet = processes.enter_context(process("comet", "c1", tmp_path))
         web = processes.enter_context(process("web", "w1", tmp_path))
-        async with (
-            httpx.AsyncClient(trust_env=False) as http,
-            appmsg_client.subscribe("k", web=web["web.public"]) as messages,
-        ):
-            first = await push(http, web["web.api"], 0)
-            assert (await anext(messages)).mid == first
+        async with httpx.AsyncClient(trust_env=False) as http, AsyncExitStack() as clients:
+            seen = await push(http, web["web.api"], 0)
+            subscription = appmsg_client.subscribe("k", web=web["web.public"], mid=seen)
+            messages = await clients.enter_async_context(subscription)
+            before = await push(http, web["web.api"], 1)
+            assert (await anext(messages)).mid == before
 
             for port, nonsense in (
                 (ports["comet_rpc"], OF_COMETS),
@@ -48,8 +48,8 @@ async def test_a_cluster_outlives_its_neighbours(tmp_path: Path) -> None:
                 for garbage in GARBAGE:
                     await knock(port, garbage)
 
-            second = await push(http, web["web.api"], 1)
-            assert (await anext(messages)).mid == second
+            after = await push(http, web["web.api"], 2)
+            assert (await anext(messages)).mid == after
             for ops, asked in (
                 (comet["comet.stat"], OF_COMETS),
                 (message["message.ops"], NONSENSE_OF_STORES),
