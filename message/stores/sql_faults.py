@@ -47,6 +47,8 @@ def fault_of(error: sqlalchemy.exc.DBAPIError) -> Fault:
 def refuses_login(error: sqlalchemy.exc.DBAPIError) -> bool:
     """Whether a server answered and will not let us in: waiting does not help."""
     cause = error.orig
+    if isinstance(cause, psycopg.ProgrammingError):  # an option that there is not
+        return True
     if isinstance(cause, psycopg.Error):  # libpq tells no SQLSTATE of a connection that failed
         text = str(cause)
         return "FATAL:" in text and not any(word in text for word in POSTGRES_NOT_NOW)

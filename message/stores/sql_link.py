@@ -188,5 +188,5 @@ def connected(server: Server, *, reads: bool = False) -> sa.Connection:
         if refuses_login(error):
             raise ConfigError(SETTING, server.where, fault.text) from None
         raise Fault(Kind.AWAY, fault.text) from None
-    except InvalidRequestError as error:  # a MySQL that is no MariaDB
+    except (InvalidRequestError, TypeError, ValueError) as error:  # a MySQL; a wrong ?option=
         raise ConfigError(SETTING, server.where, str(error)) from None

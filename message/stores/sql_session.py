@@ -1,7 +1,7 @@
 """Statements on one connection to a database, until a deadline; and how connections are made.
 
-    engine = open_engine(config)         knows where the database is; connects to nothing yet
-    Session(connection, dialect, until).rows("SELECT ... WHERE skey = %b", skey)
+    server = Server(config, limit)       knows where the database is; connects to nothing yet
+    Session(server.connect(), server, until).rows("SELECT ... WHERE skey = %b", skey)
 
 A server that hangs is given up by the clock here: psycopg waits as long as it is told, PyMySQL for each
 answer. The server gives up a statement of ours after the same time, so that no lock outlives its use.
@@ -30,6 +30,7 @@ DIALECTS: Mapping[str, Dialect] = {
     "mariadb": MariaDb(),
     "mysql": MariaDb(),
 }
+MAX_PORT = 65535
 IDLE = 1.0  # seconds that a transaction of ours may stand still: others wait for its rows
 
 
@@ -46,10 +47,10 @@ class Server:
     def __init__(self, config: SqlConfig, limit: float) -> None:
         try:
             url = sa.make_url(str(config.url))
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise ConfigError(SETTING, config.url, EXPECTED) from None
         dialect = DIALECTS.get(url.get_backend_name())
-        if dialect is None or not url.database:
+        if dialect is None or not url.database or (url.port or 0) > MAX_PORT:
             raise ConfigError(SETTING, config.url, EXPECTED)
         self.dialect = dialect
         self.limit = limit

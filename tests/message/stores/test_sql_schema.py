@@ -252,6 +252,14 @@ async def test_who_is_not_let_in_hears_why(server: DatabaseServer, database: str
     assert "nowhere" in await refusal(sql_config(server, url=missing))
 
 
+async def test_a_wrong_option_is_refused(server: DatabaseServer, database: str) -> None:
+    """By its name; the driver's own error does not get out."""
+    url = server.url(database)
+    url += "&nonsense=1" if "?" in url else "?nonsense=1"
+
+    assert "nonsense" in await refusal(sql_config(server, url=url))
+
+
 async def test_a_user_who_may_not_make_tables_hears_it(
     kind: str, server: DatabaseServer, database: str
 ) -> None:
@@ -281,7 +289,16 @@ async def test_a_server_that_is_too_old_is_refused(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "sqlite:///file", "oracle://u:secret@host/db", "postgresql://host"]
+    "url",
+    [
+        "",
+        "nonsense",
+        "sqlite:///file",
+        "oracle://u:secret@host/db",
+        "postgresql://host",
+        "postgresql://u:secret@host:five/db",
+        "mariadb://u:secret@host:99999/db",
+    ],
 )
 async def test_a_url_of_something_else_is_refused(url: str) -> None:
     """With what is expected, and without the URL: it may hold a password."""
