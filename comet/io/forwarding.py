@@ -160,6 +160,9 @@ class Forwarding:
             try:
                 caller = self._caller(holder.node)
                 await caller.call(FORWARD, items, timeout=self._config.lease / 3)
+            except BadInput as error:  # it would say so again
+                log.warning("holder refuses", holder=holder.node.name, error=str(error))
+                return False
             except PushError as error:
                 if not attempt:
                     log.warning("holder away", holder=holder.node.name, error=str(error))
