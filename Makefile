@@ -26,10 +26,8 @@ help:
 run: install
 	@$(BIN)/appmsg up
 
-STORE ?= redis
-
 cluster: install cluster-packages
-	@$(BIN)/python -m tools.cluster start --store $(STORE)
+	@$(BIN)/python -m tools.cluster start $(if $(STORE),--store $(STORE))
 
 cluster-stop: install
 	@$(BIN)/python -m tools.cluster stop

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code: 0 done, 1 failed."""
     parser = argparse.ArgumentParser(prog="python -m tools.cluster")
     parser.add_argument("action", choices=["start", "stop", "status"])
-    parser.add_argument("--store", choices=["redis", "sql"], default="redis")
+    parser.add_argument("--store", choices=["redis", "sql"], help="else that of who runs, or redis")
     asked = parser.parse_args(arguments)
     enter()
     try:
@@ -69,18 +69,16 @@ def alone() -> Iterator[None]:
         yield
 
 
-def start(store: str) -> None:
-    """Start whoever does not run.
+def start(asked: str | None) -> None:
+    """Start whoever does not run, with its messages in the store `asked` for.
 
     Raises:
         Failed: somebody did not start, and why. Who runs by then goes on.
     """
+    store = chosen_store(asked)
     cluster = topology(store)
     members = [member for stage in cluster.starting for member in stage]
     running = [member for member in members if member.kept.pid is not None]
-    known = STORE.read_text() if running and STORE.exists() else store
-    if known != store:
-        raise Failed(f"it runs with its messages in {known}: first `make cluster-stop`")
     if len(running) == len(members):
         print("The cluster runs already.")
     else:
@@ -91,6 +89,21 @@ def start(store: str) -> None:
             start_together([each for each in stage if each.kept.pid is None], cluster.needed)
         print(f"The cluster is up after {time.monotonic() - began:.1f} s.")
     print(tour())
+
+
+def chosen_store(asked: str | None) -> str:
+    """While somebody runs, where the messages are; else what is asked for, or Redis.
+
+    Raises:
+        Failed: they are elsewhere.
+    """
+    members = [member for stage in topology("redis").starting for member in stage]
+    if not STORE.exists() or all(member.kept.pid is None for member in members):
+        return asked or "redis"
+    known = STORE.read_text()
+    if asked not in (None, known):
+        raise Failed(f"it runs with its messages in {known}: first `make cluster-stop`")
+    return known
 
 
 def refuse_strangers(members: Sequence[Member]) -> None:
