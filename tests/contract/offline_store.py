@@ -447,6 +447,10 @@ class OfflineStoreContract:
     @given(data=st.data())
     async def test_any_history_reads_like_its_model(self, data: st.DataObject) -> None:
         """Saves, retries, deletions, sweeps and passing time in any order, against plain lists."""
+        await self.live_through(data)
+
+    async def live_through(self, data: st.DataObject) -> None:
+        """One random history."""
         time = Time()
         async with self.open_store(time, depth=4) as store:
             await _replay(data, store, time, depth=4)

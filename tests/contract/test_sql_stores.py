@@ -17,8 +17,7 @@ class SqlStoreContract(OfflineStoreContract):
     @given(data=st.data())
     async def test_any_history_reads_like_its_model(self, data: st.DataObject) -> None:
         """Saves, retries, deletions, sweeps and passing time in any order, against plain lists."""
-        history = OfflineStoreContract.test_any_history_reads_like_its_model
-        await history.hypothesis.inner_test(self, data)  # type: ignore[attr-defined]  # of @given
+        await self.live_through(data)
 
 
 class TestPostgresqlStore(SqlStoreContract):
