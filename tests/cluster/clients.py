@@ -244,6 +244,7 @@ class Library:
         def note(event: Connected | Disconnected) -> None:
             self.connection = number if isinstance(event, Connected) else 0
             self.welcomed_at = time.monotonic()
+            self.history.touch()
 
         key = self.key.stored
         self.history.add(Welcomed(connection=number, client=self.name, key=key, cursor=0))

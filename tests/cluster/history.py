@@ -169,10 +169,14 @@ class History:
     def add(self, event: AnyEvent) -> None:
         """It happened."""
         self._events.append(event)
+        self.touch()
+
+    def touch(self) -> None:
+        """Something changed that is no event of its own."""
         self._grown.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until that is so; it is asked again after each event. Cancelling is safe."""
+        """Wait until that is so; it is asked again after each change. Cancelling is safe."""
         while not holds():
             self._grown = trio.Event()
             await self._grown.wait()
