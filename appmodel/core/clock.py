@@ -28,10 +28,10 @@ class MessageClock:
         """The highest id given or seen."""
         return self._last
 
-    def next_id(self, now_us: int) -> int:
-        """A new id, above all before it. `now_us` is Unix time in microseconds."""
+    def next_id(self, now_us: int, step: int = 1) -> int:
+        """A new id, above all before it by `step` if the time is not. `now_us`: Unix microseconds."""
         last = self._last
-        self._last = last = now_us if now_us > last else last + 1
+        self._last = last = now_us if now_us > last else last + step
         return last
 
     def observe(self, message_id: int) -> None:

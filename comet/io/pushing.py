@@ -33,6 +33,10 @@ from comet.io.sweeper import STEP, Sweeper
 log = structlog.get_logger("comet")
 
 KEY_SIZE = 288  # bytes of a key on its way to the store, at most: MAX_KEY and its framing
+UNSAVED_STEP = (
+    16  # between unsaved ids while the clock is ahead of the time: the store counts on by 1
+)
+# from marks that others may have raised meanwhile, and should not come to the same id
 DOUBT_TRIES = 3  # of finding out what became of a save, before the next batch is begun anyway
 
 Outcome = Delivery | PushError
@@ -211,7 +215,7 @@ class OwnerPusher:
         self._answer(job, Delivery(saved.ids, tuple(online), stored=True))
 
     def _deliver_unsaved(self, job: _Job) -> None:
-        message_id = self._clock.next_id(int(self._now() * 1e6))
+        message_id = self._clock.next_id(int(self._now() * 1e6), UNSAVED_STEP)
         message = Message(message_id, job.push.body, stored=False)
         online = [self._send(key, message, None) for key in job.push.keys]
         ids = (message_id,) * len(online)

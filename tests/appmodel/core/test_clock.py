@@ -89,3 +89,10 @@ def test_what_cannot_be_an_id_is_not_observed() -> None:
     clock.observe(MAX_ID + 1)
 
     assert clock.next_id(5) == 5
+
+
+def test_a_step_keeps_a_distance_only_while_the_clock_is_ahead() -> None:
+    """Ids that no store arbitrates stay away from those that it counts on from its marks."""
+    clock = MessageClock(last=1000)
+
+    assert [clock.next_id(now, 16) for now in (900, 1000, 2000, 2001)] == [1016, 1032, 2000, 2001]
