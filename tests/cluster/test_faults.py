@@ -66,7 +66,9 @@ async def test_a_node_is_frozen_and_comes_back(cluster: Cluster, seed: int, name
         await load.until_accepted(SOME)
 
     told = load.refusals(stored=True, lines=False)
-    if name.startswith("w"):  # what it had in hand is past its caller's deadline: "unknown" is the truth
+    if name.startswith(
+        "w"
+    ):  # what it had in hand is past its caller's deadline: "unknown" is the truth
         told = [text for text in told if not text.endswith("did not answer in time")]
     assert told == []
 
