@@ -65,12 +65,7 @@ async def test_a_node_is_frozen_and_comes_back(cluster: Cluster, seed: int, name
             cluster[name].thaw()
         await load.until_accepted(SOME)
 
-    told = load.refusals(stored=True, lines=False)
-    if name.startswith(
-        "w"
-    ):  # what it had in hand is past its caller's deadline: "unknown" is the truth
-        told = [text for text in told if not text.endswith("did not answer in time")]
-    assert told == []
+    assert load.refusals(stored=True, lines=False) == []
 
 
 async def test_the_leader_of_zookeeper_is_killed(

@@ -109,7 +109,8 @@ class Pushing:
         with trio.CancelScope(deadline=began + patience):
             await self._ask_owners(parts)
         if stored and under_way:
-            with trio.CancelScope(deadline=began + self._timeout):
+            # not began + timeout: if this process stood still, there would be no time left to save
+            with trio.move_on_after(self._timeout - self._fallback_after):
                 await self._fall_back(under_way)
         for part in in_order(under_way) if under_way else ():
             unknown = OutcomeUnknown(f"no answer within {self._timeout:g} s")
