@@ -3,9 +3,20 @@
 One accepted push travels as `Push` from web to the owner of its keys, from there as `Save` to the
 store, and comes back as `Saved` and `Delivery`. All of them are msgpack arrays between nodes,
 and what lies outside of the bounds given here is refused where it arrives.
+
+A message to many people is nearly the same for all of them. What differs is the tail of its key, so
+that the body is kept and sent once:
+
+    body    {"content":"hi","fromUserName":"g7@qun"}
+    tail    "toUserName":"u1@user","activeSessions":[]                       of key u1@user
+    copy    {"content":"hi","fromUserName":"g7@qun","toUserKey":"u1@user","toUserName":"u1@user","activeSessions":[]}
+
+The inbox of a user is stored; copies for the user's sessions differ in `toUserKey` alone, have the id
+of the inbox's message, and are not stored.
 """
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Self
 
 import msgspec
 from msgspec import Meta
@@ -24,14 +35,45 @@ Instant = Annotated[float, Meta(ge=0, le=MAX_INSTANT)]  # Unix seconds
 PushId = Annotated[bytes, Meta(min_length=PUSH_ID, max_length=PUSH_ID)]
 Online = Annotated[int, Meta(ge=0, lt=2**32)]  # subscribers
 
+_encode = msgspec.json.Encoder().encode
+
+
+class Sessions(msgspec.Struct, frozen=True, array_like=True):
+    """Which sessions of an inbox get a copy, beside the inbox itself."""
+
+    only: frozenset[str] | None = None  # these session ids; None = all
+    without: Annotated[str, Meta(max_length=255)] = ""  # not those whose id ends so: who sent it
+
+    def include(self, session: Key) -> bool:
+        """Whether this session key gets a copy."""
+        if self.without and session.id.endswith(self.without):
+            return False
+        return self.only is None or session.id in self.only
+
+
+ALL_SESSIONS = Sessions()
+
 
 class Push(msgspec.Struct, frozen=True, array_like=True):
-    """One message for many keys of one owner."""
+    """One message for many keys of one owner. Pushes of one call with one push id share their ids."""
 
     push_id: PushId  # names this push on every retry
     keys: tuple[Key, ...]  # no key twice
     body: bytes  # valid JSON text, as the caller wrote it
     expires_at: Instant = 0.0  # 0 = not stored, for whoever is online
+    tails: tuple[bytes, ...] = ()  # of each key; () = all get the body as it is
+    sessions: Sessions | None = None  # None = the keys alone
+
+    def __post_init__(self) -> None:
+        check_tails(self.keys, self.body, self.tails)
+
+    def part(self, keys: Sequence[Key]) -> Self:
+        """The same for some of its keys, in their order."""
+        if not self.tails:
+            return msgspec.structs.replace(self, keys=tuple(keys))
+        tail_of = dict(zip(self.keys, self.tails, strict=True))
+        tails = tuple(tail_of[key] for key in keys)
+        return msgspec.structs.replace(self, keys=tuple(keys), tails=tails)
 
 
 class Delivery(msgspec.Struct, frozen=True, array_like=True):
@@ -50,6 +92,10 @@ class Save(msgspec.Struct, frozen=True, array_like=True):
     keys: tuple[Key, ...]
     body: bytes
     expires_at: Instant
+    tails: tuple[bytes, ...] = ()  # of each key; () = none. Whoever fetches gets whole copies
+
+    def __post_init__(self) -> None:
+        check_tails(self.keys, self.body, self.tails)
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True):
@@ -95,3 +141,20 @@ class Revocation(msgspec.Struct, frozen=True, array_like=True):
     subject: str  # "key:<stored key>" or "token:<id>"
     issued_before: float  # Unix seconds
     kept_until: float  # Unix seconds; by then every such credential has expired by itself
+
+
+def check_tails(keys: Sequence[Key], body: bytes, tails: Sequence[bytes]) -> None:
+    """Whether `personal` can make copies of these.
+
+    Raises:
+        ValueError: there are tails, and not one for each key, or the body is not an object with members.
+    """
+    if tails and not (
+        len(tails) == len(keys) and all(tails) and len(body) > 4 and body[-1:] == b"}"
+    ):
+        raise ValueError("tails: expected one for each key, and a body that ends with a member")
+
+
+def personal(body: bytes, tail: bytes, key: Key) -> bytes:
+    """The copy of `body` for `key`: the same JSON object, with its key and the members of `tail`."""
+    return b'%b,"toUserKey":%b,%b}' % (body[:-1], _encode(str(key)), tail)

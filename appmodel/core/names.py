@@ -45,11 +45,17 @@ class Key(NamedTuple):
     @property
     def routed(self) -> str:
         """The text that the ring hashes: a session goes where its user's inbox goes."""
+        inbox = self.inbox
+        return self.stored if inbox is None else inbox.stored
+
+    @property
+    def inbox(self) -> "Key | None":
+        """Of a session's key: the key of its user. None if it is no session's."""
         if self.suffix == "user" and "_" in self.id:
             owner = self.id.partition("_")[0]
             if owner:
-                return Key(self.realm, owner, self.suffix).stored
-        return self.stored
+                return Key(self.realm, owner, self.suffix)
+        return None
 
     @classmethod
     def from_stored(cls, text: str) -> "Key":

@@ -38,8 +38,7 @@ class _Task:
 
     def part(self, keys: Sequence[Key]) -> Push:
         """The push for some of its keys."""
-        push = self.push
-        return Push(push.push_id, tuple(keys), push.body, push.expires_at)
+        return self.push.part(keys)
 
     def note(self, keys: Sequence[Key], outcome: Outcome) -> None:
         """What an owner has answered for `keys`."""

@@ -172,7 +172,7 @@ class OwnerPusher:
         proposed = self._clock.next_id
         now_us = int(self._now() * 1e6)
         saves = [
-            Save(p.push_id, proposed(now_us), p.keys, p.body, p.expires_at)
+            Save(p.push_id, proposed(now_us), p.keys, p.body, p.expires_at, p.tails)
             for p in (job.push for job in jobs)
         ]
         verdict = await self._save(saves)

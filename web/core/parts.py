@@ -71,15 +71,8 @@ class Part:
     def take_apart(self, groups: Iterable[list[Key]]) -> list["Part"]:
         """Parts of these keys instead of this one."""
         self.under_way.discard(self)
-        push = self.push
         parts = [
-            Part(
-                self.number,
-                self.outcome,
-                Push(push.push_id, tuple(keys), push.body, push.expires_at),
-                self.under_way,
-                self.trouble,
-            )
+            Part(self.number, self.outcome, self.push.part(keys), self.under_way, self.trouble)
             for keys in groups
         ]
         self.under_way.update(parts)

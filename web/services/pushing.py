@@ -191,7 +191,7 @@ class Pushing:
 
     def _save_of(self, push: Push) -> Save:
         proposed = self._clock.next_id(int((self._now() + AHEAD) * 1e6))
-        return Save(push.push_id, proposed, push.keys, push.body, push.expires_at)
+        return Save(push.push_id, proposed, push.keys, push.body, push.expires_at, push.tails)
 
     async def _newer_view(self, view: ClusterView, attempt: int) -> ClusterView:
         """The next view as soon as there is one, else the same after a pause."""
