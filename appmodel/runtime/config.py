@@ -5,6 +5,7 @@
     [auth]      whether callers and clients must prove who they are
     [registry]  who the other nodes are
     [rpc]       how nodes talk to one another
+    [database]  where people, groups and applications are kept
 
 Each part adds its own root section ([comet] [message] [web]) in its own config.py. A section is a
 frozen msgspec Struct; the comment at a field is its line in docs/configuration.md. How values are
@@ -25,6 +26,7 @@ from appmodel.core.cluster import Node, RingKind, Role
 from appmodel.core.units import Duration, Size
 from appmodel.core.znodes import MAX_WEIGHT
 from appmodel.errors import ConfigError
+from appmodel.io.engines import DatabaseLimits
 from appmodel.io.listener import tls_context
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -190,6 +192,29 @@ class RpcConfig(Section, frozen=True):
     max_call_time: Duration = Duration(60)  # of a call, whatever its caller asks for
     retry_pause: Duration = Duration(0.1)  # before the first redial, at most; doubles
     max_retry_pause: Duration = Duration(5)  # up to here
+
+
+class DatabaseConfig(Section, frozen=True):
+    """[database]. People, groups, organisations, applications: the same on all comet and web nodes."""
+
+    url: Password = Password(
+        "sqlite:///var/app.db"
+    )  # sqlite:///path, postgresql://user:password@host:port/database, or mariadb://...
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2  # and connections; more are slower
+    timeout: Duration = Duration(5)  # to wait for a thread, and for one statement
+    connect_timeout: Duration = Duration(2)
+    staleness: Duration = Duration(1)  # nothing that a cache answers is older than this
+    migrate: bool = True  # a SQLite file is brought up to date at start; others by `appmsg migrate`
+
+    @property
+    def limits(self) -> DatabaseLimits:
+        """What the engine wants to know."""
+        return DatabaseLimits(
+            url=str(self.url),
+            threads=self.threads,
+            timeout=self.timeout,
+            connect_timeout=self.connect_timeout,
+        )
 
 
 def require_safe(listener: str, host: str, auth: AuthConfig) -> None:

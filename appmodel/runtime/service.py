@@ -32,6 +32,7 @@ from appmodel.core.credentials import Credentials
 from appmodel.core.interfaces import Registry
 from appmodel.core.revocations import Revocations
 from appmodel.errors import ConfigError, PushError, Unavailable
+from appmodel.io.database import Database
 from appmodel.io.peers import Peers
 from appmodel.io.rpc_link import RpcLimits
 from appmodel.io.rpc_strangers import RpcCounts
@@ -78,6 +79,7 @@ class Context:
     parts: frozenset[str]  # all that live in this process, this one included
     registry: Registry
     peers: Peers
+    database: Database  # connects when it is first used
     metrics: Metrics
     health: Health
     credentials: Credentials
@@ -193,15 +195,19 @@ async def open_context(
             me=settings.node.name,
             counts=rpc_counts,
         ) as peers,
+        contextlib.AsyncExitStack() as stack,
     ):
         _observe_rpc(metrics, rpc_counts)
         observe_registry(metrics, registry)
         metrics.counter("log_dropped", "Log lines that nobody read in time.", dropped_lines)
+        database = Database(settings.database.limits)
+        stack.callback(database.close)
         yield Context(
             settings=settings,
             parts=frozenset(parts),
             registry=registry,
             peers=peers,
+            database=database,
             metrics=metrics,
             health=Health(),
             credentials=Credentials(credentials_secret(settings).encode()),

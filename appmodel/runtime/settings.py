@@ -22,7 +22,14 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from appmodel.errors import ConfigError
-from appmodel.runtime.config import AuthConfig, LogConfig, NodeConfig, RegistryConfig, RpcConfig
+from appmodel.runtime.config import (
+    AuthConfig,
+    DatabaseConfig,
+    LogConfig,
+    NodeConfig,
+    RegistryConfig,
+    RpcConfig,
+)
 from appmodel.runtime.schema import Decoder, KeyPath, Raw, dotted
 
 DEFAULT_FILE = Path("conf/appmsg.toml")
@@ -33,6 +40,7 @@ SHARED: Mapping[str, type[msgspec.Struct]] = {
     "auth": AuthConfig,
     "registry": RegistryConfig,
     "rpc": RpcConfig,
+    "database": DatabaseConfig,
 }
 
 SectionT = TypeVar("SectionT", bound=msgspec.Struct)
@@ -85,6 +93,11 @@ class Settings:
     def rpc(self) -> RpcConfig:
         """[rpc]"""
         return self.section(RpcConfig)
+
+    @property
+    def database(self) -> DatabaseConfig:
+        """[database]"""
+        return self.section(DatabaseConfig)
 
 
 def load_settings(

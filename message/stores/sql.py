@@ -35,11 +35,12 @@ from appmodel.core.clock import MAX_ID
 from appmodel.core.message import Feed, Page, Revocation, Save, Saved
 from appmodel.core.names import Key
 from appmodel.errors import BadInput, NotStored
+from appmodel.io.sql_faults import Fault
 from message.config import MessageConfig
+from message.core.retention import size_of
 from message.stores import sql_changes, sql_reading
 from message.stores.notices import Notices
 from message.stores.rounds import Rounds
-from message.stores.sql_faults import Fault
 from message.stores.sql_link import Link
 from message.stores.sql_reading import Ask, Pages
 from message.stores.sql_rounds import Reader, Turn, Work, Writer
@@ -137,7 +138,7 @@ class SqlStore:
     async def save(self, saves: Sequence[Save]) -> list[Saved]:
         for save in saves:
             _check(save)
-        weight = sum(len(save.body) + KEY_WEIGHT * len(save.keys) for save in saves)
+        weight = sum(size_of(save) + KEY_WEIGHT * len(save.keys) for save in saves)
         saved: list[Saved] = await self._write(tuple(saves), weight)
         return saved
 

@@ -22,8 +22,8 @@ import structlog
 from sqlalchemy.exc import DBAPIError, InvalidRequestError
 
 from appmodel.errors import ConfigError
+from appmodel.io.sql_faults import Fault, Kind, fault_of, refuses_login
 from message.config import SqlConfig
-from message.stores.sql_faults import Fault, Kind, fault_of, refuses_login
 from message.stores.sql_session import SETTING, Server, Session
 
 CLASHES = 8  # attempts before we give up for this time

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from appmodel.core.message import Page, Save
 from appmodel.core.names import Key
 from appmodel.errors import NotStored, OutcomeUnknown, PushError, Unavailable
+from appmodel.io.sql_faults import Fault, Kind
 from message.stores.notices import Notices
 from message.stores.rounds import Job
-from message.stores.sql_faults import Fault, Kind
 from message.stores.sql_link import Link
 from message.stores.sql_reading import Ask, Pages
 from message.stores.sql_saving import Draft

@@ -17,10 +17,10 @@ from sqlalchemy.exc import DBAPIError
 
 from appmodel.core.clock import MAX_ID
 from appmodel.errors import ConfigError
+from appmodel.io.sql_faults import Fault, Kind, fault_of
 from message.config import SqlConfig
 from message.stores.notices import Notices
 from message.stores.sql_dialects import MariaDb, PostgreSql
-from message.stores.sql_faults import Fault, Kind, fault_of
 from message.stores.sql_link import connected
 from message.stores.sql_session import Server, Session
 from message.stores.sql_tables import MAX_SKEY, METADATA, MSG_END, MSG_KEY, PRIVATE_MSG

@@ -13,14 +13,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from appmodel.errors import ConfigError
+from appmodel.io.engines import PatientConnection
+from appmodel.io.sql_faults import Fault, Kind, fault_of
 from message.config import SqlConfig
 from message.stores.sql_dialects import Dialect, MariaDb, Parameters, PostgreSql, Query, Rows
-from message.stores.sql_faults import Fault, Kind, fault_of
 
 SETTING = "message.sql.url"
 EXPECTED = "expected postgresql://user:password@host:port/database, or mariadb://..."
@@ -84,17 +84,6 @@ class Server:
         connection = PatientConnection.connect(*args, **settings)
         connection.until = time.monotonic() + self._connect_timeout + self.limit
         return connection
-
-
-class PatientConnection(psycopg.Connection[Any]):
-    """One that waits for the server until a deadline; psycopg's own wait has no end."""
-
-    until = math.inf  # monotonic
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """What psycopg calls for whatever takes a round trip."""
-        left = max(self.until - time.monotonic(), 0.0)
-        return super().wait(gen, interval, left if timeout is None else min(left, timeout))
 
 
 class Session:

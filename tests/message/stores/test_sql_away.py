@@ -17,10 +17,11 @@ from structlog.testing import capture_logs
 from appmodel.core.message import Saved
 from appmodel.core.names import Key
 from appmodel.errors import NotStored, OutcomeUnknown, PushError, Unavailable
+from appmodel.io.engines import PatientConnection
 from message.config import MessageConfig
 from message.stores.sql import SqlStore, open_sql
 from message.stores.sql_rounds import Turn
-from message.stores.sql_session import PatientConnection, Session
+from message.stores.sql_session import Session
 from tests.contract.offline_store import NOW, A, Time, ids, push
 from tests.message.stores.cutting_proxy import cutting_proxy
 from tests.message.stores.databases import (

@@ -25,7 +25,7 @@ class Kind(Enum):
 
 
 class Fault(Exception):
-    """A database did not do what it was asked. Stays within the store."""
+    """A database did not do what it was asked. Stays within whoever speaks SQL."""
 
     def __init__(self, kind: Kind, text: str) -> None:
         super().__init__(text)

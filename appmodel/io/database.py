@@ -1,0 +1,166 @@
+"""SQL from trio: plain sessions in worker threads, behind one limiter.
+
+    people = await database.read(lambda session: session.scalars(select(User)...).all())
+    await database.write(rename)          rename(session): one transaction, committed when it returns
+
+More threads are slower: the GIL and the hop (120 µs) are what a short statement costs (research/trio.md
+section 3). What a function returns must not need the session any more. A write may be called several times: a
+deadlock or a serialization failure is tried again, so it must not touch anything but its session.
+
+    away, slow, full        Unavailable     nothing was done, or it was rolled back
+    lost in the commit      OutcomeUnknown  it may have happened
+    a unique key            IntegrityError  for the caller, who knows what it means
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+import trio
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from appmodel.errors import OutcomeUnknown, Unavailable
+from appmodel.io.engines import DatabaseLimits, is_clash, make_engine, parse_url, place_of
+from appmodel.orm.changes import CHANGED
+
+T = TypeVar("T")
+Work = Callable[[Session], T]
+
+CLASHES = 5  # tries of a write that others got in the way of
+CLASH_PAUSE = 0.01  # seconds before the second try, at most; doubles
+
+log = structlog.get_logger(__name__)
+
+
+class Database:
+    """One database and its threads. `close` it in the end."""
+
+    def __init__(self, limits: DatabaseLimits) -> None:
+        """Connects when it is first used.
+
+        Raises:
+            ConfigError: the URL names no database that we speak to.
+        """
+        self.where = place_of(parse_url(limits.url))  # for people: without user and password
+        self.trouble: str | None = None  # why the last call did not get through
+        self.statements = 0  # that were sent, also in vain
+        self.engine = make_engine(limits)
+        sa.event.listen(self.engine, "before_cursor_execute", self._count)
+        self._writer = self.engine.execution_options(writes=True)
+        self._limiter = trio.CapacityLimiter(limits.threads)
+        self._timeout = limits.timeout
+        self._hear: list[Callable[[Iterable[str]], None]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for a thread."""
+        return self._limiter.statistics().tasks_waiting
+
+    def on_change(self, hear: Callable[[Iterable[str]], None]) -> None:
+        """`hear(subjects)` after each commit that noted changes; see appmodel/orm/changes.py."""
+        self._hear.append(hear)
+
+    async def read(self, work: Work[T]) -> T:
+        """What `work` finds. Nothing is committed. Cancelling waits for a statement that runs.
+
+        Raises:
+            Unavailable: the database is away, or had no time within `database.timeout`.
+        """
+        return await self._run(partial(self._read, work))
+
+    async def write(self, work: Work[T]) -> T:
+        """What `work` returns, once it is committed. If `work` raises, nothing has happened.
+
+        Raises:
+            Unavailable: nothing was done.
+            OutcomeUnknown: the connection was lost while it was being committed.
+            IntegrityError: a unique key; from `work` or from the commit.
+        """
+        answer, changed = await self._run(partial(self._write, work))
+        if changed:
+            for hear in self._hear:
+                hear(changed)
+        return answer
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.engine.dispose()
+
+    async def _run(self, call: Callable[[], T]) -> T:
+        timeout = self._timeout
+        try:
+            with trio.fail_after(timeout):
+                await self._limiter.acquire_on_behalf_of(call)
+        except trio.TooSlowError:
+            raise Unavailable(f"the database had no time within {timeout:g} s") from None
+        try:
+            answer = await trio.to_thread.run_sync(call, limiter=trio.CapacityLimiter(1))
+        except (Unavailable, OutcomeUnknown) as error:
+            self._say(str(error))
+            raise
+        finally:
+            self._limiter.release_on_behalf_of(call)
+        self._say(None)
+        return answer
+
+    def _read(self, work: Work[T]) -> T:
+        try:
+            with Session(self.engine) as session:
+                return work(session)
+        except SQLAlchemyError as error:
+            raise self._refusal(error) from None
+
+    def _write(self, work: Work[T]) -> tuple[T, set[str]]:
+        for attempt in range(CLASHES):
+            try:
+                return self._transaction(work)
+            except DBAPIError as error:
+                if isinstance(error, IntegrityError) or attempt == CLASHES - 1:
+                    raise self._refusal(error) from None
+                if not is_clash(error):
+                    raise self._refusal(error) from None
+            except SQLAlchemyError as error:
+                raise self._refusal(error) from None
+            time.sleep(random.uniform(0, CLASH_PAUSE * 2**attempt))  # noqa: S311  jitter
+        raise AssertionError("unreachable")
+
+    def _transaction(self, work: Work[T]) -> tuple[T, set[str]]:
+        with Session(self._writer, expire_on_commit=False) as session:
+            answer = work(session)
+            session.flush()
+            try:
+                session.commit()
+            except DBAPIError as error:
+                if error.connection_invalidated and not is_clash(error):
+                    raise OutcomeUnknown("the database was lost in a commit") from None
+                raise
+            return answer, session.info.get(CHANGED, set())
+
+    def _refusal(self, error: SQLAlchemyError) -> Exception:
+        """What the caller is told. A database that is away is no bug; anything else is, or is its business."""
+        if isinstance(error, IntegrityError):
+            return error
+        if isinstance(error, sa.exc.TimeoutError | sa.exc.OperationalError | sa.exc.InterfaceError):
+            log.warning("database", where=self.where, error=_first_line(error))
+            return Unavailable("the database is away or too slow")
+        return error
+
+    def _say(self, trouble: str | None) -> None:
+        if (trouble is None) != (self.trouble is None):
+            state = "serves again" if trouble is None else "does not serve"
+            log.warning("database", where=self.where, state=state)
+        self.trouble = trouble
+
+    def _count(self, *_: Any) -> None:
+        self.statements += 1
+
+
+def _first_line(error: BaseException) -> str:
+    origin = getattr(error, "orig", None) or error
+    text = str(origin).strip()
+    return text.partition("\n")[0][:200]
