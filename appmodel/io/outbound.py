@@ -1,0 +1,239 @@
+"""HTTP calls to addresses that others chose: a phone's push service, an object store, a back end.
+
+    async with Outbound(OutboundLimits(allowed=("10.1.0.0/16",))) as outbound:
+        answer = await outbound.call("POST", url, headers=[("TTL", "60")], content=body, within=5)
+
+Whoever may name a URL must not reach what only this machine can reach. So a name is looked up once, all
+its addresses are judged by `Outward`, and the connection goes to one of exactly these: a name that points
+elsewhere a moment later (DNS rebinding) changes nothing. Redirects are answers like any other, proxies and
+cookies do not exist, and an answer has a limit in bytes and in seconds.
+
+Built on httpcore, the pool inside of httpx: there the place where a connection is opened is public, and
+everything that httpx would have to be told not to do is not there.
+"""
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import httpcore
+import msgspec
+import trio
+
+from appmodel.core.outward import Destination, Outward, parse_url
+from appmodel.core.units import Duration, Size
+from appmodel.errors import OutcomeUnknown, TooLarge, Unavailable
+
+LOOKUPS = 8  # names looked up at once
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""The addresses of a name, in the order in which they are to be tried. Raises OSError."""
+
+# Nothing was sent. All else that httpcore raises may come after the request has arrived.
+_NOT_SENT = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout)
+_WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
+_BROKEN = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    httpcore.ConnectionNotAvailable,
+)
+
+
+class OutboundLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What may be called, and for how long. A section of a node's configuration."""
+
+    allowed: tuple[str, ...] = ()  # hosts, "http://host:port" or networks that need not be public
+    ca_file: str = ""  # PEM file of the authorities to trust; empty = the system's
+    timeout: Duration = Duration(10)  # of a call from the first step to the last byte
+    connect_timeout: Duration = Duration(3)  # of one address of a name
+    max_answer: Size = Size(1024**2)  # of one body
+    max_connections: int = 100  # at once; above it calls wait, within their time-out
+    idle_timeout: Duration = Duration(60)  # a connection that nobody uses is closed
+
+    def __post_init__(self) -> None:
+        Outward(self.allowed)
+        if self.max_connections < 1 or not all((self.timeout, self.connect_timeout)):
+            raise ValueError("max_connections, timeout, connect_timeout: expected > 0")
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back, whatever its status."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]  # names in lower case
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header; `name` in lower case."""
+        return next((value for each, value in self.headers if each == name), None)
+
+
+class SystemResolver:
+    """Asks the system. It may think for long, so it has threads of its own: nobody else waits for them."""
+
+    def __init__(self) -> None:
+        self._limiter = trio.CapacityLimiter(LOOKUPS)
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """See `Resolve`. Who is cancelled leaves the thread behind until the system has answered."""
+        found = await trio.to_thread.run_sync(
+            partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM),
+            abandon_on_cancel=True,
+            limiter=self._limiter,
+        )
+        return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+class Outbound:
+    """Connections to others, kept for the next call. Calls are independent; cancelling one is safe."""
+
+    def __init__(
+        self,
+        limits: OutboundLimits,
+        *,
+        tls: ssl.SSLContext | None = None,
+        resolve: Resolve | None = None,
+    ) -> None:
+        """
+        Args:
+            tls: instead of the one that `limits.ca_file` makes; belongs to this object from now on.
+            resolve: instead of the system's resolver.
+
+        Raises:
+            OSError: `ca_file` cannot be read.
+        """
+        self._limits = limits
+        self._outward = Outward(limits.allowed)
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls or ssl.create_default_context(cafile=limits.ca_file or None),
+            max_connections=limits.max_connections,
+            keepalive_expiry=limits.idle_timeout,
+            http2=True,
+            network_backend=_Guard(
+                self._outward, resolve or SystemResolver(), limits.connect_timeout
+            ),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._pool.aclose()
+
+    def check(self, url: str, field: str = "url") -> None:
+        """Whether `url` may be called as it is written; for whoever stores it to call it later.
+
+        Raises:
+            BadInput: naming `field`, and no more of the URL than its origin.
+        """
+        self._outward.check(parse_url(url, field), field)
+
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        content: bytes = b"",
+        within: float | None = None,
+        max_answer: int | None = None,
+    ) -> Answer:
+        """The answer to one request; a redirect or an error status is one too.
+
+        Args:
+            headers: beside Host and Content-Length.
+            within: seconds for all of it. It and `max_answer`, in bytes, default to the limits.
+
+        Raises:
+            BadInput: the URL may not be called.
+            Unavailable: nobody was reached: nothing was done.
+            OutcomeUnknown: the deadline passed, or the connection broke, before the answer was complete.
+            TooLarge: the answer is over its limit, which says nothing about what was done.
+        """
+        destination = parse_url(url)
+        self._outward.check(destination)
+        seconds = self._limits.timeout if within is None else within
+        limit = self._limits.max_answer if max_answer is None else max_answer
+        # A time-out of its own makes httpcore give up the connection; a call that is cancelled does not.
+        timeouts = dict.fromkeys(("pool", "connect", "read", "write"), seconds)
+        request = self._pool.stream(
+            method,
+            url,
+            headers=[(name.encode(), value.encode()) for name, value in headers],
+            content=content if content or method in _WITH_CONTENT else None,  # None: no length
+            extensions={"timeout": timeouts},
+        )
+        try:
+            with trio.fail_after(seconds):
+                async with request as response:
+                    return await _read(response, limit, destination)
+        except _NOT_SENT as error:
+            raise Unavailable(f"{destination.origin} was not reached: {_reason(error)}") from None
+        except (*_BROKEN, trio.TooSlowError) as error:
+            raise OutcomeUnknown(f"no answer of {destination.origin}: {_reason(error)}") from None
+
+
+async def _read(response: httpcore.Response, limit: int, destination: Destination) -> Answer:
+    body = bytearray()
+    with trio.CancelScope() as scope:
+        async for piece in response.aiter_stream():
+            body += piece
+            if len(body) > limit:
+                scope.cancel()  # not `break`: that would leave httpcore's generators to the collector
+    if len(body) > limit:
+        raise TooLarge(f"the answer of {destination.origin} has more than {limit} bytes")
+    headers = tuple(
+        (name.decode("latin-1").lower(), value.decode("latin-1"))
+        for name, value in response.headers
+    )
+    return Answer(response.status, headers, bytes(body))
+
+
+def _reason(error: BaseException) -> str:
+    while (
+        not str(error) and error.__cause__ is not None
+    ):  # httpcore and trio say nothing themselves
+        error = error.__cause__
+    return str(error) or type(error).__name__
+
+
+class _Guard(httpcore.AsyncNetworkBackend):
+    """Opens connections for the pool: to addresses that were judged, and to no others."""
+
+    def __init__(self, outward: Outward, resolve: Resolve, timeout: float) -> None:
+        self._outward = outward
+        self._resolve = resolve
+        self._timeout = timeout  # seconds for one address
+        self._tcp = httpcore.TrioBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # the pool's interface
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """The first address of `host` that answers."""
+        try:
+            addresses = await self._resolve(host, port)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a label over 63 characters
+            raise httpcore.ConnectError(f"its name is unknown: {error}") from None
+        self._outward.admit(host, port, map(ipaddress.ip_address, addresses))
+        failure: Exception = httpcore.ConnectError("its name has no address")
+        for address in addresses:
+            try:
+                return await self._tcp.connect_tcp(address, port, self._timeout)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
