@@ -200,10 +200,8 @@ async def _read(response: httpcore.Response, limit: int, destination: Destinatio
 
 
 def _reason(error: BaseException) -> str:
-    while (
-        not str(error) and error.__cause__ is not None
-    ):  # httpcore and trio say nothing themselves
-        error = error.__cause__
+    while not str(error) and error.__context__ is not None:  # httpcore and trio add no words
+        error = error.__context__
     return str(error) or type(error).__name__
 
 
