@@ -78,7 +78,9 @@ class OfflineStore(Protocol):
         its first (id, prev) again, also after its message has expired or was deleted. Otherwise
         id = max(proposed, mark + 1), prev = the old mark, mark = id. So every caller may retry, and
         ids rise in commit order. The same body under two push ids is two messages. A body is
-        kept once, however many keys it goes to. Above the per-key depth the oldest go.
+        kept once, however many keys it goes to, and beside it the tail of each key; whoever fetches
+        gets whole copies (`personal`). A push id may bring another body for further keys: each key
+        has what it was first saved with. Above the per-key depth the oldest go.
 
         Raises:
             NotStored: nothing was kept: the store is away or full, or a proposed id is more than
@@ -86,7 +88,10 @@ class OfflineStore(Protocol):
         """
 
     async def fetch(self, key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
-        """Unexpired messages with after < id (<= until), ids ascending, at most `limit`."""
+        """Unexpired messages with after < id (<= until), ids ascending, at most `limit`.
+
+        A page is bounded in bytes too, in which whole copies count.
+        """
 
     async def marks(self, keys: Sequence[Key]) -> list[int]:
         """The mark of each key, 0 if nothing was ever stored for it."""

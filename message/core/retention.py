@@ -1,7 +1,7 @@
 """What a store remembers and for how long: the decisions that all stores share.
 
     mark      of a key            for ever
-    message   (key, id) -> body   until it expires, is deleted, or `depth` newer ones of its key live
+    message   (key, id) -> copy   until it expires, is deleted, or `depth` newer ones of its key live
     receipt   (push id, key)      answers retries with the first (id, prev), for 24 h or the ttl if longer
 
 Nothing here waits or looks at a clock. Source: cluster.md section 2; the originals kept 20 messages
@@ -11,7 +11,8 @@ a key, forgot ids with their messages, and had no receipts (spec/gopush.md secti
 from collections.abc import Iterable
 
 from appmodel.core.clock import MAX_ID
-from appmodel.core.message import DEDUPE_WINDOW, Page, Stored
+from appmodel.core.message import DEDUPE_WINDOW, Page, Save, Stored, personal
+from appmodel.core.names import Key
 
 MAX_AHEAD_US = 300_000_000  # 5 min; appmodel/core/clock.py believes a client a fifth of it
 
@@ -24,6 +25,21 @@ def message_id(proposed: int, mark: int) -> int:
 def kept_until(now: float, expires_at: float) -> float:
     """How long the receipts of a push saved at `now` are kept. Unix seconds, as all times here."""
     return max(now + DEDUPE_WINDOW, expires_at)
+
+
+def copy_for(key: Key, body: bytes, tail: bytes) -> bytes:
+    """The message as `key` gets it; b"" is no tail."""
+    return personal(body, tail, key) if tail else body
+
+
+def tails_of(save: Save) -> dict[Key, bytes]:
+    """The tail of each key; empty if there are none."""
+    return dict(zip(save.keys, save.tails, strict=True)) if save.tails else {}
+
+
+def size_of(save: Save) -> int:
+    """Bytes of the body and the tails: what a save carries, beside its keys."""
+    return len(save.body) + sum(map(len, save.tails))
 
 
 def runs_away(proposed: int, *, now: float, highest: int) -> bool:

@@ -19,7 +19,15 @@ from appmodel.core.message import Feed, Page, Revocation, Save, Saved, Stored
 from appmodel.core.names import Key
 from appmodel.errors import NotStored
 from message.config import MessageConfig
-from message.core.retention import kept_until, message_id, runs_away, take_page
+from message.core.retention import (
+    copy_for,
+    kept_until,
+    message_id,
+    runs_away,
+    size_of,
+    tails_of,
+    take_page,
+)
 from message.stores.notices import Notices
 
 KEY_SIZE = 400  # bytes that a key and its mark take, about
@@ -32,6 +40,8 @@ class StoredPush:
 
     push_id: bytes
     body: bytes
+    tails: dict[Key, bytes]
+    size: int  # bytes of the body and the tails; they go together, with the last message
     expires_at: float
     kept_until: float
     live: int = 0  # messages that share the body
@@ -71,7 +81,7 @@ class MemoryStore:
     async def save(self, saves: Sequence[Save]) -> list[Saved]:
         await trio.lowlevel.checkpoint()
         now = self._now()
-        size = sum(len(s.body) + (RECEIPT_SIZE + KEY_SIZE) * len(s.keys) for s in saves)
+        size = sum(size_of(s) + (RECEIPT_SIZE + KEY_SIZE) * len(s.keys) for s in saves)
         if self._size + size > self._config.memory_limit:
             raise NotStored(f"memory store: full at {self._config.memory_limit} bytes")
         for save in saves:  # before anything is changed
@@ -88,7 +98,7 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         now, log = self._now(), self._keys.get(key, KeyLog())
         found = (
-            Stored(mid, push.body, push.expires_at)
+            Stored(mid, copy_for(key, push.body, push.tails.get(key, b"")), push.expires_at)
             for mid, push in log.messages.items()
             if after < mid and (until is None or mid <= until) and push.expires_at > now
         )
@@ -166,7 +176,12 @@ class MemoryStore:
 
     def _save(self, save: Save, now: float) -> Saved:
         push = StoredPush(
-            save.push_id, save.body, save.expires_at, kept_until(now, save.expires_at)
+            save.push_id,
+            save.body,
+            tails_of(save),
+            size_of(save),
+            save.expires_at,
+            kept_until(now, save.expires_at),
         )
         answers = []
         for key in save.keys:
@@ -185,7 +200,7 @@ class MemoryStore:
         prev, mid = log.mark, message_id(proposed, log.mark)
         log.mark = mid
         if not push.receipts:
-            self._size += len(push.body)
+            self._size += push.size
         log.messages[mid] = push
         push.live += 1
         push.receipts[key] = (mid, prev)
@@ -212,8 +227,8 @@ class MemoryStore:
         push = log.messages.pop(mid)
         push.live -= 1
         if not push.live:
-            self._size -= len(push.body)
-            push.body = b""
+            self._size -= push.size
+            push.body, push.tails = b"", {}
         return push
 
     def _sweep_push(self, push: StoredPush, now: float, limit: int) -> int:

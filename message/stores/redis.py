@@ -136,7 +136,7 @@ class RedisStore:
             commands += original.page_commands(name, max(after, 0), last)
 
         def parse(replies: list[Any]) -> Page:
-            messages, unreadable = page_of(checked(replies[:1])[0])
+            messages, unreadable = page_of(key, checked(replies[:1])[0])
             self._note_foreign(place, unreadable)
             if self._original:
                 found, unreadable = original.messages_of(replies[1:], self._now())

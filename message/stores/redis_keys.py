@@ -2,7 +2,7 @@
 
     {appmsg:0}:marks            hash         key -> its mark, for ever
     {appmsg:0}:highest          string       the highest of them
-    {appmsg:0}:key:u1@user      sorted set   the messages of a key: score = id, member = "<expires_at> <push> <keys>"
+    {appmsg:0}:key:u1@user      sorted set   the messages of a key: score = id, member = "<expires_at> <push> <keys>[ <tail>]"
     {appmsg:0}:body:<push>      string       the body, once per bucket; expires with its messages
     {appmsg:0}:live:<push>      string       how many of its messages are left, if it had several
     {appmsg:0}:push:<push id>   string       receipts, in msgpack: [kept_until, key, id, prev, key, id, prev, ...]

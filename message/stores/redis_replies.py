@@ -6,6 +6,8 @@ from typing import Any
 
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import Revocation, Stored
+from appmodel.core.names import Key
+from message.core.retention import copy_for
 
 
 def checked(replies: Sequence[Any]) -> list[Any]:
@@ -37,11 +39,15 @@ def whole(text: bytes | None) -> int:
     return int(found) if 0 < found <= MAX_ID else 0
 
 
-def page_of(reply: Sequence[Any]) -> tuple[list[Stored], int]:
-    """The messages that FETCH found, and how many members or bodies are not to be read."""
+def page_of(key: Key, reply: Sequence[Any]) -> tuple[list[Stored], int]:
+    """The messages that FETCH found for `key`, and how many members or bodies are not to be read."""
     *flat, unreadable, lost = reply
-    rows = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-    return [Stored(whole(mid), body, number(until)) for mid, until, body in rows], unreadable + lost
+    rows = zip(flat[::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
+    messages = [
+        Stored(whole(mid), copy_for(key, body, tail), number(until))
+        for mid, until, body, tail in rows
+    ]
+    return messages, unreadable + lost
 
 
 def fact(revocation: Revocation) -> bytes:

@@ -2,7 +2,7 @@
 
 calls  [Save(push 1, keys a b), Save(push 2, key a)]  [Save(push 3, key c)]
 one    EVALSHA save KEYS marks feed highest  push:1 key:a key:b  push:2 key:a  push:3 key:c
-               ARGV ...              proposed expires_at life kept_until life body 2   ...
+               ARGV ...              proposed expires_at life kept_until life body 2   ...  tails, if any
 reply  [[id, prev, id, prev, ...], [key, trimmed, ...], new messages]
 """
 
@@ -14,7 +14,7 @@ from itertools import islice
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import Save, Saved
 from message.config import MessageConfig
-from message.core.retention import MAX_AHEAD_US, kept_until
+from message.core.retention import MAX_AHEAD_US, kept_until, size_of, tails_of
 from message.stores.redis_keys import Bucket, lifetime, number_of
 from message.stores.redis_scripts import SAVE, Argument, Command
 
@@ -34,7 +34,7 @@ class Part:
     @property
     def weight(self) -> int:
         """Bytes that it takes on its way, about."""
-        return sum(len(save.body) + KEY_WEIGHT * len(names) for save, names in self.saves)
+        return sum(size_of(save) + KEY_WEIGHT * len(names) for save, names in self.saves)
 
     @property
     def rows(self) -> int:
@@ -68,8 +68,10 @@ def save_command(
     skip = len(bucket.key(b""))
     keys: list[bytes] = [bucket.marks, bucket.feed, bucket.highest]
     head: list[Argument] = [now, ceiling, config.depth, config.redis.feed_limit]
-    head += [int(only_check), bucket.base, skip]
+    has_tails = any(save.tails for part in parts for save, _ in part.saves)
+    head += [int(only_check), bucket.base, skip, int(has_tails)]
     arguments: list[Argument] = []
+    tails: list[Argument] = []
     lowest: list[Argument] = []
     for part in parts:
         for save, names in part.saves:
@@ -85,9 +87,16 @@ def save_command(
             )
             keys.append(bucket.push(save.push_id))
             keys += map(bucket.key, names)
+            if has_tails:
+                tails += (b"", *_tails_in_order(save, names))
             if floors is not None:
                 lowest += (0, *(floors.get(name, 0) for name in names))
-    return SAVE.call(keys, *head, *arguments, *lowest)
+    return SAVE.call(keys, *head, *arguments, *tails, *lowest)
+
+
+def _tails_in_order(save: Save, names: Sequence[bytes]) -> list[bytes]:
+    tail_of = {key.stored.encode(): tail for key, tail in tails_of(save).items()}
+    return [tail_of.get(name, b"") for name in names]
 
 
 def pairs_of(parts: Sequence[Part], answers: Sequence[int]) -> list[list[Pair]]:

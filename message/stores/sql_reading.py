@@ -13,11 +13,13 @@ import msgspec
 
 from appmodel.core.message import Feed, Page, Revocation, Stored
 from appmodel.core.names import Key
-from message.core.retention import take_page
+from message.core.retention import copy_for, take_page
 from message.stores.notices import Notices
 from message.stores.sql_session import Session
 
-Row = tuple[Any, ...]  # number of its ask, mid, ttl, body, and how many rows there were for the ask
+Row = tuple[
+    Any, ...
+]  # number of its ask, mid, ttl, msg, body, and how many rows there were for the ask
 
 _is_json = msgspec.json.Decoder(msgspec.Raw).decode
 
@@ -53,13 +55,15 @@ class Pages:
         self, session: Session, ask: Ask, rows: list[Row], second: int
     ) -> Iterator[Stored]:
         """Those that are whole; more is read if strangers' rows have taken their places."""
+        key = Key.from_stored(ask.skey)
         while rows:
-            for _, mid, ttl, body, _ in rows:
-                if _is_whole(body):
-                    yield Stored(mid, body, float(ttl))
+            for _, mid, ttl, msg, body, _ in rows:
+                copy = msg if body is None else copy_for(key, body, msg)
+                if _is_whole(copy):
+                    yield Stored(mid, copy, float(ttl))
                 else:
                     self._notices.foreign_data(f"private_msg {ask.skey} {mid}")
-            if len(rows) == rows[0][4] <= ask.limit:  # all that there was
+            if len(rows) == rows[0][5] <= ask.limit:  # all that there was
                 return
             ask = ask._replace(after=rows[-1][1])
             [rows] = self._rows(session, [ask], second)
@@ -120,12 +124,13 @@ def _is_whole(body: bytes) -> bool:
 # `total` counts the bytes before each row, so the last row is the first that is too much. Bodies join
 # at the end: with them in its window MariaDB makes a file for each page, and 300 pages/s instead of 1,500
 FETCH = """
-    SELECT asked.ask AS ask, page.mid, page.ttl, coalesce(msg_body.msg, own.msg), page.found
+    SELECT asked.ask AS ask, page.mid, page.ttl, own.msg, msg_body.msg AS body, page.found
     FROM (
         SELECT id, mid, ttl, count(*) OVER () AS found,
             sum(size) OVER (ORDER BY mid ROWS UNBOUNDED PRECEDING) - size AS total
         FROM (
-            SELECT own.id, own.mid, own.ttl, octet_length(coalesce(msg_body.msg, own.msg)) AS size
+            SELECT own.id, own.mid, own.ttl,
+                octet_length(own.msg) + coalesce(octet_length(msg_body.msg), 0) AS size
             FROM private_msg AS own LEFT JOIN msg_body ON msg_body.id = own.body
             WHERE own.skey = asked.skey AND own.mid > asked.after AND own.mid <= asked.until
                 AND own.ttl > %b

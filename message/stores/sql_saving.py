@@ -22,7 +22,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appmodel.core.message import Save, Saved
-from message.core.retention import kept_until, message_id, runs_away
+from appmodel.core.names import Key
+from message.core.retention import copy_for, kept_until, message_id, runs_away, tails_of
 from message.stores.sql_depth import Fullness, trim
 from message.stores.sql_session import Session
 
@@ -56,7 +57,9 @@ class Draft:
         self._claims: dict[str, Claim] = {}
         self._saves: list[Save] = []  # one per message, as all lists here
         self._skeys: list[str] = []
-        self._bodies: list[tuple[bytes, int | None]] = []  # the body, or empty and the id of it
+        self._bodies: list[
+            tuple[bytes, int | None]
+        ] = []  # the copy; or the tail, and where the body is
         self._shared: list[tuple[int, int, bytes]] = []  # rows of msg_body
         self._answers: list[Pair] = []
 
@@ -110,7 +113,8 @@ class Draft:
 
     def _add(self, save: Save) -> list[Place]:
         places: list[Place] = []
-        begin, ttl = len(self._skeys), _second_after(save.expires_at)
+        new: list[Key] = []
+        ttl = _second_after(save.expires_at)
         for key in save.keys:
             name = (save.push_id, key.stored)
             place = self._places.get(name)
@@ -118,17 +122,23 @@ class Draft:
                 place = self._places[name] = len(self._skeys)
                 self._skeys.append(name[1])
                 self._claim(name[1], save.proposed_id, ttl)
+                new.append(key)
             places.append(place)
-        count = len(self._skeys) - begin
-        if count == 1:
-            self._bodies.append((save.body, None))
-        elif count:
-            body = time.time_ns() + len(self._shared)
-            self._shared.append((body, ttl, save.body))
-            self._bodies += [(b"", body)] * count
-        self._saves += [save] * count
-        self.highest = max(self.highest, save.proposed_id) if count else self.highest
+        if new:
+            self._add_bodies(save, new, ttl)
+            self._saves += [save] * len(new)
+            self.highest = max(self.highest, save.proposed_id)
         return places
+
+    def _add_bodies(self, save: Save, keys: Sequence[Key], ttl: int) -> None:
+        tails = tails_of(save)
+        if len(keys) == 1:
+            [key] = keys
+            self._bodies.append((copy_for(key, save.body, tails.get(key, b"")), None))
+            return
+        body = time.time_ns() + len(self._shared)
+        self._shared.append((body, ttl, save.body))
+        self._bodies += [(tails.get(key, b""), body) for key in keys]
 
     def _claim(self, skey: str, proposed: int, ttl: int) -> None:
         claim = self._claims.get(skey)

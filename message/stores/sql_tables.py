@@ -1,7 +1,8 @@
 """The tables in PostgreSQL or MariaDB.
 
     private_msg      the live messages: skey, mid -> msg; expired, trimmed and deleted ones simply go
-    msg_body         a body that several of them share; private_msg.body names it, until its ttl
+    msg_body         a body that several of them share, until its ttl; private_msg.body names it, and msg then
+                     holds the tail of the copy for this key, if there is one
     msg_key          the mark of each key, for ever; and how many messages it has at most
     msg_receipt      one row per push and key: answers retries, and the feed, whose position it has
     msg_end          one row: where the feed and the revocations end, and the highest mark of all
@@ -11,7 +12,8 @@
 Times are whole seconds, as in the original: what expires within a second does so at its end. A key is
 `Key.stored`, compared byte by byte (MariaDB's other collations take "a " for "a").
 
-Source: private_msg is the original's (spec/gopush.md section 6.2), with `body` added.
+Source: private_msg is the original's (spec/gopush.md section 6.2), with `body` added. A message for one
+key lies there whole, as the original would have it.
 """
 
 from typing import Any
@@ -59,7 +61,7 @@ PRIVATE_MSG = sa.Table(
     _required("skey", KEY),
     _required("mid", sa.BigInteger()),
     _required("ttl", sa.BigInteger()),  # Unix seconds of death
-    _required("msg", BYTES),  # empty if `body` names one
+    _required("msg", BYTES),  # if `body` names one, the tail to it, mostly empty
     _stamp("ctime"),
     _stamp("mtime"),
     sa.Column("body", sa.BigInteger),

@@ -25,7 +25,7 @@ from appmodel.core.message import Feed, Page, Revocation, Save, Saved, Stored
 from appmodel.core.names import Key
 from appmodel.errors import NotStored, OutcomeUnknown, PushError, Unavailable
 from message.config import MessageConfig
-from message.core.retention import runs_away, take_page
+from message.core.retention import copy_for, runs_away, size_of, take_page
 from message.stores.notices import Notices
 from message.stores.rounds import Job, Rounds
 from message.stores.sqlite_saving import Draft, Memory, release
@@ -118,7 +118,7 @@ class SqliteStore:
         return self.writer.waiting
 
     async def save(self, saves: Sequence[Save]) -> list[Saved]:
-        weight = sum(len(save.body) + KEY_WEIGHT * len(save.keys) for save in saves)
+        weight = sum(size_of(save) + KEY_WEIGHT * len(save.keys) for save in saves)
         saved: list[Saved] = await self.writer.ask(saves, CALL_WEIGHT + weight)
         return saved
 
@@ -128,7 +128,10 @@ class SqliteStore:
 
         def read(database: sqlite3.Connection) -> Page:
             with contextlib.closing(database.execute(FETCH, arguments)) as rows:
-                messages = (Stored(*row) for row in rows)
+                messages = (
+                    Stored(mid, copy_for(key, body, tail or b""), expires_at)
+                    for mid, body, tail, expires_at in rows
+                )
                 return take_page(messages, limit=limit, max_bytes=self._config.page_limit)
 
         return await self._read(read)
@@ -320,7 +323,7 @@ def _listed(values: Iterable[str | int]) -> str:
 
 
 FETCH = """
-    SELECT mid, body, expires_at FROM message JOIN push ON push.id = message.push
+    SELECT mid, body, tail, expires_at FROM message JOIN push ON push.id = message.push
     WHERE key_id = (SELECT id FROM key WHERE name = ?) AND mid > ? AND mid <= ? AND expires_at > ?
     ORDER BY mid LIMIT ?"""
 MARKS = "SELECT name, mark FROM key WHERE name IN (SELECT value FROM json_each(?))"

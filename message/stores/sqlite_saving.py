@@ -22,7 +22,7 @@ import msgspec
 
 from appmodel.core.message import Save, Saved
 from appmodel.core.names import Key
-from message.core.retention import kept_until, message_id, runs_away
+from message.core.retention import kept_until, message_id, runs_away, tails_of
 from message.stores.notices import Notices
 
 Pairs = dict[Key, tuple[int, int]]
@@ -100,7 +100,8 @@ class ManyRows:
 
 ADD_PUSHES = ManyRows("INSERT INTO push", 9)
 ADD_RECEIPTS = ManyRows("INSERT INTO receipt", 4)
-ADD_MESSAGES = ManyRows("INSERT INTO message", 3)
+ADD_MESSAGES = ManyRows("INSERT INTO message (key_id, mid, push)", 3)
+ADD_WITH_TAILS = ManyRows("INSERT INTO message (key_id, mid, push, tail)", 4)
 ADD_KEYS = ManyRows("INSERT INTO key", 3)
 RAISE_MARKS = ManyRows(
     "UPDATE key SET mark = new.column2 FROM (", 2, ") AS new WHERE key.id = new.column1"
@@ -155,6 +156,7 @@ class Draft:
         self._pushes: list[Any] = []  # rows, flat
         self._receipts: list[Any] = []
         self._messages: list[Any] = []
+        self._with_tails: list[Any] = []
         self._trims: list[tuple[Key, int]] = []
 
     def prepare(self, saves: Sequence[Save]) -> None:
@@ -195,6 +197,7 @@ class Draft:
         ADD_PUSHES.run(self._database, self._pushes)
         ADD_RECEIPTS.run(self._database, self._receipts)
         ADD_MESSAGES.run(self._database, self._messages)
+        ADD_WITH_TAILS.run(self._database, self._with_tails)
         born: list[Any] = []
         raised: list[Any] = []
         for key, state in self._after.items():
@@ -247,7 +250,7 @@ class Draft:
     def _assign(self, save: Save, keys: Sequence[Key]) -> Saved:
         """Ids for `keys`, none of which has this push yet, and the rows that say so."""
         before, after, expires_at = self._before, self._after, save.expires_at
-        push = self._last_receipt + 1
+        push, tails = self._last_receipt + 1, tails_of(save)
         ids: list[int] = []
         prevs: list[int] = []
         for receipt, key in enumerate(keys, push):
@@ -259,7 +262,10 @@ class Draft:
             mid = message_id(save.proposed_id, prev)
             after[key] = KeyState(key_id, mid, rows + 1, min(soonest, expires_at))
             self._receipts += (receipt, key_id, mid, prev)
-            self._messages += (key_id, mid, push)
+            if tails:
+                self._with_tails += (key_id, mid, push, tails[key])
+            else:
+                self._messages += (key_id, mid, push)
             ids.append(mid)
             prevs.append(prev)
         self._last_receipt += len(keys)

@@ -2,7 +2,7 @@
 
     push        one row per save: the body once, however many keys it goes to
     receipt     one row per push and key, numbered in commit order: answers retries and the feed
-    message     the live ones: (key, id) -> push; expired, trimmed and deleted ones simply go
+    message     the live ones: (key, id) -> push, and what only this key gets; expired, trimmed and deleted ones simply go
     key         the mark of each key, for ever
     answer      what the ledger remembers
     revocation  whose credentials are void
@@ -26,7 +26,7 @@ from appmodel.errors import ConfigError
 
 SETTING = "message.sqlite.path"
 APPLICATION_ID = 0x61706D73  # "apms": tells our files from other programs'
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE push (
@@ -52,6 +52,7 @@ CREATE TABLE message (
     key_id INTEGER NOT NULL,
     mid INTEGER NOT NULL,
     push INTEGER NOT NULL,
+    tail BLOB,                     -- of the copy for this key
     PRIMARY KEY (key_id, mid)
 ) WITHOUT ROWID;
 CREATE TABLE key (
@@ -72,6 +73,7 @@ CREATE TABLE revocation (
     kept_until REAL NOT NULL
 );
 """
+CHANGES = {0: SCHEMA, 1: "ALTER TABLE message ADD COLUMN tail BLOB"}  # of an older file
 
 
 @contextlib.contextmanager
@@ -116,9 +118,9 @@ def open_writer(path: Path, *, synchronous: str, cache: int) -> sqlite3.Connecti
         database.execute(
             "PRAGMA secure_delete = off"
         )  # Debian's default fills what goes with zeros
-        if _pragma(database, "user_version") == 0:
+        if (change := CHANGES.get(_pragma(database, "user_version"))) is not None:
             database.executescript(
-                f"BEGIN; {SCHEMA} PRAGMA application_id = {APPLICATION_ID};"
+                f"BEGIN; {change}; PRAGMA application_id = {APPLICATION_ID};"
                 f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT"
             )
         undo.pop_all()

@@ -41,9 +41,10 @@ def push(
     at: int = NOW,
     body: bytes = b'"body"',
     expires_at: float = START + 60,
+    tails: Iterable[bytes] = (),
 ) -> Save:
     """The save of a push; its push id is `number`, its proposed id `at`."""
-    return Save(number.to_bytes(16, "big"), at, tuple(keys), body, expires_at)
+    return Save(number.to_bytes(16, "big"), at, tuple(keys), body, expires_at, tuple(tails))
 
 
 def ids(page: Page) -> list[int]:
