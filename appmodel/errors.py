@@ -4,11 +4,17 @@
       ConfigError                         a setting is unknown or wrong; the process does not start
       BadInput                65534  422  a field of a request is missing or wrong; nothing was changed
       TooLarge                65534  413  a body, frame or list is over its limit
+        TooManyNames          65532  413  a push to more names than one call may have
+      NotFound                65531  404  there is nothing of that name, or not for this caller
       RemoteProtocolError     65534  400  a peer broke its protocol; its connection cannot be saved
       Unauthorized            65533  401  no credential, or one that is wrong, expired or revoked
+        LoginRefused          65539  401  a login name or password that is wrong
       Forbidden               65533  403  a good credential that does not allow this
-      Conflict                65534  409  the idempotency key was used for another push
+        NotMember             65538  403  a message to a group from somebody who is not in it
+      Conflict                65534  409  a name that is taken, an idempotency key used for another push
       LimitReached            65535  429  a limit of connections or of calls
+        CallQuota             65536  429  the tenant has no calls left
+        PushQuota             65537  429  the tenant has no pushes left
       NoNode                   1001  503  no live node for this key
       NotOwner                 1001  503  another node owns the key: look it up again
       Unavailable             65535  503  a node or store is away; nothing was done
@@ -88,6 +94,23 @@ class TooLarge(PushError):
     title = "Too large"
 
 
+class TooManyNames(TooLarge):
+    """A push to more names than one call may have."""
+
+    ret = 65532
+    code = "too_many_names"
+    title = "Too many names"
+
+
+class NotFound(PushError):
+    """There is nothing of that name, or not for this caller: nobody learns which."""
+
+    ret = 65531
+    status = 404
+    code = "not_found"
+    title = "Not found"
+
+
 class RemoteProtocolError(PushError):
     """The peer broke the protocol. Its connection cannot be saved; the node is fine."""
 
@@ -106,6 +129,14 @@ class Unauthorized(PushError):
     title = "Unauthorized"
 
 
+class LoginRefused(Unauthorized):
+    """A login name or password that is wrong: nobody learns which."""
+
+    ret = 65539
+    code = "login"
+    title = "Login refused"
+
+
 class Forbidden(PushError):
     """The credential is good and does not allow this."""
 
@@ -115,8 +146,16 @@ class Forbidden(PushError):
     title = "Forbidden"
 
 
+class NotMember(Forbidden):
+    """A message to a group from somebody who is not in it."""
+
+    ret = 65538
+    code = "not_member"
+    title = "Not a member"
+
+
 class Conflict(PushError):
-    """An idempotency key was used before, for something else."""
+    """What is asked for contradicts what there is: a name that is taken, an idempotency key used before."""
 
     ret = 65534
     status = 409
@@ -130,6 +169,22 @@ class LimitReached(PushError):
     status = 429
     code = "limit"
     title = "Limit reached"
+
+
+class CallQuota(LimitReached):
+    """The tenant has no calls of this kind left."""
+
+    ret = 65536
+    code = "call_quota"
+    title = "Call quota used up"
+
+
+class PushQuota(LimitReached):
+    """The tenant has no pushes left."""
+
+    ret = 65537
+    code = "push_quota"
+    title = "Push quota used up"
 
 
 class NoNode(PushError):

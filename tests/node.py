@@ -32,6 +32,7 @@ LISTENERS = {  # how the ready line names them, and where their port is set
     "message.ops": "APPMSG_MESSAGE__OPS__PORT",
     "web.public": "APPMSG_WEB__PUBLIC__PORT",
     "web.admin": "APPMSG_WEB__ADMIN__PORT",
+    "web.app": "APPMSG_WEB__APP__PORT",
     "web.api": "APPMSG_WEB__API__PORT",
 }
 

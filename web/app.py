@@ -1,9 +1,10 @@
-"""The web node: three listeners over one set of services.
+"""The web node: four listeners over one set of services.
 
     8090 web.public   External                        front door
     8091 web.admin    Internal                        front door
+    8093 web.app      the application layer           front door
     8094 web.api      PushApi, lookups, pages, ops    front door
-                      V2                              Quart on Hypercorn, behind the front door
+                      V2 and its parts                Quart on Hypercorn, behind the front door
 
 Web keeps nothing: any number of these nodes serve the same cluster.
 """
@@ -37,11 +38,13 @@ from web.api.external import External
 from web.api.internal import Internal, Limits
 from web.api.pages import page_routes
 from web.api.push import PushApi
-from web.api.v2 import V2
+from web.api.v2_frame import V2
+from web.api.v2_messages import HOT, HOT_STRUCTS, MessagesPart
 from web.breadth import Breadth
 from web.config import ListenerConfig, WebConfig
 from web.core.access import Access
 from web.core.problems import render_problem
+from web.layer import ApplicationLayer
 from web.services.ordering import Ordering
 from web.services.pushing import Pushing
 from web.services.reading import Reading
@@ -77,6 +80,7 @@ class Services:
             timeout=config.read_timeout,
         )
         self.tickets = Tickets(context.credentials, context.revocations, peers.ledger, rules)
+        self.layer = ApplicationLayer(context, self.access, self.pushing)
         self.watch = StoreWatch(peers.store, timeout=config.read_timeout)
 
     def origins(self, listener: ListenerConfig) -> Origins:
@@ -119,10 +123,12 @@ async def serve(
     async with trio.open_nursery() as nursery:
         await nursery.start(poll_revocations, context.peers.ledger(), context.revocations)
         await nursery.start(services.watch.run)
+        await nursery.start(services.layer.run)
         with ExitStack() as opened:  # if the last one cannot open, none stays open
             listeners = [
                 _open(opened, context, "public", config.public, _public(services)),
                 _open(opened, context, "admin", config.admin, _admin(services)),
+                _open(opened, context, "app", config.app, _app(services)),
                 _open(opened, context, "api", config.api, hot, fallback=breadth.take),
             ]
             _observe(context, services, listeners)
@@ -160,6 +166,12 @@ def _admin(services: Services) -> Offer:
     return Offer(internal.routes(), internal.render_error)
 
 
+def _app(services: Services) -> Offer:
+    config = services.config.app
+    routes, refuse = services.layer.offer(services.origins(config), services.limits(config))
+    return Offer(routes, refuse)
+
+
 def _hot_routes(context: Context, services: Services) -> Offer:
     """What the front door of 8094 answers itself."""
     config = services.config
@@ -180,14 +192,16 @@ def _hot_routes(context: Context, services: Services) -> Offer:
 
 def _v2(services: Services) -> V2:
     """What Quart answers on 8094."""
-    config = services.config
+    config, limits = services.config, services.limits(services.config.api)
+    messages = MessagesPart(
+        services.access, services.reading, services.tickets, limits, page=config.page
+    )
     return V2(
-        services.access,
+        [messages, *services.layer.parts(limits)],
         services.origins(config.api),
-        services.reading,
-        services.tickets,
-        services.limits(config.api),
-        page=config.page,
+        max_body=limits.body,
+        elsewhere=HOT,
+        structs=HOT_STRUCTS,
     )
 
 

@@ -33,6 +33,12 @@ class AdminConfig(ListenerConfig, frozen=True, kw_only=True):
     port: Port = 8091  # admin.bind of the samples
 
 
+class AppConfig(ListenerConfig, frozen=True, kw_only=True):
+    """[web.app]. appmsgsrv's application API, for devices, browsers and applications."""
+
+    port: Port = 8093  # app.bind of the samples
+
+
 class ApiConfig(ListenerConfig, frozen=True, kw_only=True):
     """[web.api]. The /v2 API, the demo page, metrics and health."""
 
@@ -52,6 +58,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
 
     public: PublicConfig = PublicConfig()
     admin: AdminConfig = AdminConfig()
+    app: AppConfig = AppConfig()
     api: ApiConfig = ApiConfig()
     hosts: tuple[
         str, ...

@@ -80,13 +80,14 @@ depth = 100_000
 [web]
 public.port = {public}
 admin.port = {admin}
+app.port = {app}
 api.port = {api}
 """,
 }
 PORTS = {
     Role.COMET: ("ws", "tcp", "stat", "rpc"),
     Role.MESSAGE: ("rpc", "ops"),
-    Role.WEB: ("public", "admin", "api"),
+    Role.WEB: ("public", "admin", "app", "api"),
 }
 
 

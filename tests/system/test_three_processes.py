@@ -39,6 +39,7 @@ rpc.port = {comet_rpc}
 [web]
 public.port = 0
 admin.port = 0
+app.port = 0
 api.port = 0
 """
 

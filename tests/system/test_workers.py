@@ -52,6 +52,7 @@ limits.per_key = 100_000
 [web]
 public.port = 0
 admin.port = 0
+app.port = 0
 api.port = 0
 """
 

@@ -9,7 +9,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,13 +23,14 @@ from appmodel.core.names import Key, parse_key
 from appmodel.core.units import Size
 from appmodel.errors import PushError
 from appmodel.io.http_limits import HttpLimits
-from appmodel.runtime.config import AuthConfig, Secret
+from appmodel.runtime.config import AuthConfig, DatabaseConfig, Password, Secret
 from appmodel.runtime.service import Address, Context, open_context
 from appmodel.runtime.settings import Settings
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
+from tests.databases import an_empty_database
 from web.app import serve
-from web.config import AdminConfig, ApiConfig, PublicConfig, WebConfig
+from web.config import AdminConfig, ApiConfig, AppConfig, PublicConfig, WebConfig
 
 SECRET = "a secret of the tests, long enough to sign with"
 LIMIT = 5.0  # seconds for one answer: a test that hangs says where
@@ -58,7 +59,7 @@ class HonestComet:
         now_us = time.time_ns() // 1000
         stored = [p for p in pushes if p.expires_at]
         saves = [
-            Save(p.push_id, self._clock.next_id(now_us), p.keys, p.body, p.expires_at)
+            Save(p.push_id, self._clock.next_id(now_us), p.keys, p.body, p.expires_at, p.tails)
             for p in stored
         ]
         saved = iter(await self._store.save(saves))
@@ -166,6 +167,11 @@ class World:
         return self.doors["web.admin"]
 
     @property
+    def app(self) -> Door:
+        """8093"""
+        return self.doors["web.app"]
+
+    @property
     def api(self) -> Door:
         """8094"""
         return self.doors["web.api"]
@@ -205,6 +211,7 @@ def web_config(**changes: Any) -> WebConfig:
     listeners: dict[str, Any] = {
         "public": PublicConfig(port=0),
         "admin": AdminConfig(port=0),
+        "app": AppConfig(port=0),
         "api": ApiConfig(port=0),
     }
     return WebConfig(**(listeners | changes))
@@ -222,10 +229,26 @@ async def open_world(
     config: WebConfig | None = None,
     comets: bool = True,
     tcp: tuple[str, ...] = ("c1.example:6969",),
+    database: str = "",
 ) -> AsyncIterator[World]:
-    """A running node; stopped and drained when the block ends."""
+    """A running node; stopped and drained when the block ends.
+
+    `database`: the URL of one with all tables; empty = a fresh SQLite file.
+    """
     mode = AuthConfig(mode="on" if auth == "on" else "off", secret=Secret(SECRET))
-    settings = Settings.of(web=config or web_config()).replacing(auth=mode)
+    with ExitStack() as stack:
+        url = database or stack.enter_context(an_empty_database("sqlite"))
+        settings = Settings.of(web=config or web_config()).replacing(
+            auth=mode, database=DatabaseConfig(url=Password(url))
+        )
+        async with _running(settings, comets=comets, tcp=tcp) as world:
+            yield world
+
+
+@asynccontextmanager
+async def _running(
+    settings: Settings, *, comets: bool, tcp: tuple[str, ...]
+) -> AsyncIterator[World]:
     async with open_context(settings, ["web"]) as context, trio.open_nursery() as nursery:
         store = MemoryStore(MessageConfig(store="memory"))
         comet = HonestComet(store)

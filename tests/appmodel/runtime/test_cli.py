@@ -29,6 +29,7 @@ FREE_PORTS = [
         "message.ops.port",
         "web.public.port",
         "web.admin.port",
+        "web.app.port",
         "web.api.port",
     )
 ]
