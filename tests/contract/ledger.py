@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from appmodel.core.interfaces import Ledger
-from tests.contract.offline_store import START, Time
+from tests.contract.saves import START, Time
 
 
 class LedgerContract:

@@ -2,75 +2,27 @@
 
 class TestMyStore(OfflineStoreContract):
     def open_store(self, now, **limits): ...
+
+What tails are is a part of it: store_tails.py.
 """
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
-from typing import Any
-
+import msgspec
 import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appmodel.core.interfaces import OfflineStore
-from appmodel.core.message import DEDUPE_WINDOW, Page, Save, Saved
+from appmodel.core.message import DEDUPE_WINDOW, Page, Saved, personal
 from appmodel.core.names import Key
 from appmodel.errors import NotStored
 from message.core.retention import MAX_AHEAD_US
-
-A, B, C = Key("", "a", "user"), Key("", "b", "user"), Key("tenant1", "a", "user")
-START = 1_800_000_000.0  # Unix seconds at which each test begins
-NOW = int(START * 1e6)  # the same as an id
+from tests.contract.saves import NOW, START, A, B, C, Time, ids, push
+from tests.contract.store_tails import TailsContract
 
 
-class Time:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def push(
-    number: int,
-    keys: Iterable[Key] = (A,),
-    *,
-    at: int = NOW,
-    body: bytes = b'"body"',
-    expires_at: float = START + 60,
-    tails: Iterable[bytes] = (),
-) -> Save:
-    """The save of a push; its push id is `number`, its proposed id `at`."""
-    return Save(number.to_bytes(16, "big"), at, tuple(keys), body, expires_at, tuple(tails))
-
-
-def ids(page: Page) -> list[int]:
-    """The ids on a page."""
-    return [message.id for message in page.messages]
-
-
-class OfflineStoreContract:
+class OfflineStoreContract(TailsContract):
     """The suite."""
-
-    def open_store(
-        self, now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
-    ) -> AbstractAsyncContextManager[OfflineStore]:
-        """A new and empty store; `now` is its clock, `page_limit` the bytes of bodies on a page."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def time(self) -> Time:
-        """The store's clock."""
-        return Time()
-
-    @pytest.fixture
-    async def store(self, time: Time) -> Any:
-        """An empty store."""
-        async with self.open_store(time) as store:
-            yield store
 
     async def test_an_id_is_what_was_proposed_or_follows_the_mark(
         self, store: OfflineStore
@@ -460,23 +412,29 @@ class OfflineStoreContract:
 async def _replay(data: st.DataObject, store: OfflineStore, time: Time, depth: int) -> None:
     """Do random steps on the store and on a model, and compare what each shows."""
     marks: dict[Key, int] = {}
-    live: dict[Key, list[tuple[int, float]]] = {}
+    live: dict[Key, list[tuple[int, float, bytes]]] = {}  # id, expires_at, copy
     answers: dict[tuple[int, Key], tuple[int, int]] = {}
-    for _ in range(data.draw(st.integers(1, 12))):
+    for step in range(data.draw(st.integers(1, 12))):
         match data.draw(st.sampled_from(["save", "save", "save", "delete", "pass", "sweep"])):
             case "save":
                 number = data.draw(st.integers(1, 8))
                 keys = data.draw(st.lists(st.sampled_from([A, B, C]), unique=True))
                 at = NOW + data.draw(st.integers(-5, 20))
                 expires_at = time.now + data.draw(st.sampled_from([5, 50, 500]))
-                [saved] = await store.save([push(number, keys, at=at, expires_at=expires_at)])
-                for key in keys:
+                save = push(number, keys, at=at, body=b'{"n":%d}' % step, expires_at=expires_at)
+                if data.draw(st.booleans()):
+                    tails = tuple(b'"t":"%d %d"' % (step, place) for place in range(len(keys)))
+                    save = msgspec.structs.replace(save, tails=tails)
+                [saved] = await store.save([save])
+                for place, key in enumerate(keys):
                     if (number, key) not in answers:
                         prev = marks.get(key, 0)
                         mid = marks[key] = max(at, prev + 1)
                         answers[number, key] = (mid, prev)
                         alive = [m for m in live.get(key, []) if m[1] > time.now]
-                        live[key] = [*alive, (mid, expires_at)][-depth:]
+                        tail = save.tails[place] if save.tails else None
+                        copy = save.body if tail is None else personal(save.body, tail, key)
+                        live[key] = [*alive, (mid, expires_at, copy)][-depth:]
                 expected = [answers[number, key] for key in keys]
                 assert list(zip(saved.ids, saved.prevs, strict=True)) == expected
             case "delete":
@@ -488,8 +446,9 @@ async def _replay(data: st.DataObject, store: OfflineStore, time: Time, depth: i
             case "sweep":
                 await store.sweep(limit=data.draw(st.integers(1, 5)))
         for key in (A, B, C):
-            shown = [mid for mid, expires_at in live.get(key, []) if expires_at > time.now]
-            assert ids(await store.fetch(key, 0, limit=10)) == shown
+            shown = [(mid, copy) for mid, until, copy in live.get(key, []) if until > time.now]
+            page = await store.fetch(key, 0, limit=10)
+            assert [(message.id, message.body) for message in page.messages] == shown
         assert await store.marks([A, B, C]) == [marks.get(key, 0) for key in (A, B, C)]
 
 

@@ -20,7 +20,7 @@ from message.app import NODE
 from message.config import MessageConfig, OpsConfig, RpcConfig, SqliteConfig
 from message.stores.memory import MemoryStore
 from message.stores.sqlite import SqliteStore
-from tests.contract.offline_store import A, push
+from tests.contract.saves import A, push
 from tests.message.stores.opening import limit_pages
 from tests.registry_views import note_states
 

@@ -7,7 +7,7 @@ from appmodel.errors import NotStored
 from message.config import MessageConfig
 from message.io.sweeper import sweep_for_ever
 from message.stores.memory import MemoryStore
-from tests.contract.offline_store import START, A, push
+from tests.contract.saves import START, A, push
 
 
 async def test_all_that_has_expired_is_freed_at_each_look(

@@ -28,9 +28,10 @@ def save(
     keys: Any = (KEY,),
     body: bytes = b"1",
     expires_at: float = LATER,
+    tails: Any = (),
 ) -> list[Any]:
     """The argument of a save; the default is a good one."""
-    return [(push_id, proposed_id, keys, body, expires_at)]
+    return [(push_id, proposed_id, keys, body, expires_at, tails)]
 
 
 BAD_SAVES = [
@@ -45,6 +46,9 @@ BAD_SAVES = [
     save(expires_at=math.inf),
     save(expires_at=-1.0),
     save() + save(bytes(15) + b"1", keys=(ZERO,)),
+    save(body=b'{"a":1}', tails=(b'"b":1', b'"b":2')),
+    save(body=b'{"a":1}', tails=(b"",)),
+    save(body=b"1", tails=(b'"b":1',)),
 ]
 NONSENSE: list[tuple[str, Any]] = [
     *(("store.save", argument) for argument in BAD_SAVES),

@@ -10,7 +10,7 @@ import pytest
 from appmodel.core.units import Duration
 from message.config import MessageConfig, RedisConfig
 from message.stores.redis import RedisStore, open_redis
-from tests.contract.offline_store import Time
+from tests.contract.saves import Time
 from tools.servers.daemon import Missing
 from tools.servers.redis import Server
 

@@ -7,7 +7,7 @@ from appmodel.core.units import Size
 from appmodel.errors import NotStored
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
-from tests.contract.offline_store import NOW, A, B, Time, ids, push
+from tests.contract.saves import NOW, A, B, Time, ids, push
 
 BIG = b"1" * 10_000
 
@@ -42,6 +42,22 @@ async def test_a_push_too_many_is_refused_whole(store: MemoryStore) -> None:
 
     assert await store.marks([A, B]) == before
     assert len(ids(await store.fetch(A, 0, limit=10))) == 2
+
+
+async def test_tails_need_room(store: MemoryStore) -> None:
+    """Each counts, until the last message of the body goes."""
+    tails = [b'"t":"%b"' % BIG] * 2
+    for number in range(2):
+        await store.save([push(number, [A, B], body=b'{"n":1}', tails=tails)])
+    with pytest.raises(NotStored, match="full"):
+        await store.save([push(2, [A, B], body=b'{"n":1}', tails=tails)])
+
+    await store.delete(A)
+    with pytest.raises(NotStored, match="full"):
+        await store.save([push(2, [A, B], body=b'{"n":1}', tails=tails)])
+    await store.delete(B)
+
+    await store.save([push(2, [A, B], body=b'{"n":1}', tails=tails)])
 
 
 @pytest.mark.parametrize("freeing", ["delete", "expiry"])

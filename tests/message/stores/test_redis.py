@@ -14,7 +14,7 @@ from appmodel.errors import ConfigError, NotStored, OutcomeUnknown, Unavailable
 from message.core.retention import MAX_AHEAD_US
 from message.stores.redis import RedisStore
 from message.stores.redis_keys import GRACE
-from tests.contract.offline_store import NOW, START, A, B, C, Time, ids, push
+from tests.contract.saves import NOW, START, A, B, C, Time, ids, push
 from tests.message.stores.redis_opening import new_prefix, open_on, or_skip
 from tools.servers.redis import Server, redis_server
 
@@ -103,8 +103,9 @@ async def test_a_body_is_kept_once_and_as_long_as_it_is_needed(server: Server, p
         return sum(name.startswith("body:") for name in names(server, prefix))
 
     counts = []
+    tails = [b'"t":"1 %d"' % number for number in range(3)]
     async with open_on(server, prefix=prefix, depth=2) as store:
-        await store.save([push(1, [A, B, C])])
+        await store.save([push(1, [A, B, C], body=b'{"n":1}', tails=tails)])
         counts.append(bodies())
         await store.delete(A)
         await store.save([push(2, [B]), push(3, [B])])  # trims the first
@@ -293,6 +294,7 @@ async def test_members_of_others_are_skipped(server: Server, prefix: str) -> Non
             server.cli(
                 "ZADD", base + "key:a@user", NOW + 1, "theirs", NOW + 2, "1 2", NOW + 3, "\xff"
             )
+            server.cli("ZADD", base + "key:a@user", NOW + 4, "5e9 1 1tail")
             server.cli("XADD", base + "feed", "*", "their", "news")
             server.cli("ZADD", base + "revoked", 7, "theirs", 8, "a b c")
             server.cli("SET", base + "answer:name", "theirs")
@@ -306,7 +308,7 @@ async def test_members_of_others_are_skipped(server: Server, prefix: str) -> Non
             assert await store.marks([B]) == [0]
             with pytest.raises(NotStored, match="another program"):
                 await store.save([push(2, [B])])
-            assert store.notices.foreign == 3 + 3 + 1 + 2 + 1
+            assert store.notices.foreign == 4 + 4 + 1 + 2 + 1
     lines = [line["place"] for line in logs if line["event"] == "foreign data in the store"]
     assert len(lines) == len(set(lines)) == 4
 

@@ -7,7 +7,7 @@ from structlog.testing import capture_logs
 
 from appmodel.core.message import Page, Saved
 from appmodel.core.names import Key
-from tests.contract.offline_store import NOW, START, Time, ids, push
+from tests.contract.saves import NOW, START, Time, ids, push
 from tests.message.stores.redis_opening import open_on, or_skip
 from tools.servers.redis import Server, redis_server
 

@@ -14,7 +14,7 @@ from appmodel.errors import ConfigError, NotStored, OutcomeUnknown, Unavailable
 from appmodel.runtime.config import Password
 from message.stores.redis import RedisStore
 from message.stores.redis_keys import number_of
-from tests.contract.offline_store import NOW, A, B, ids, push
+from tests.contract.saves import NOW, A, B, ids, push
 from tests.message.stores.redis_opening import new_prefix, open_on, or_skip
 from tools.servers.redis import Server, Tls, redis_cluster, redis_sentinel, redis_server
 

@@ -13,7 +13,7 @@ from appmodel.errors import BadInput, NotStored, Unavailable
 from message.stores.sql import SqlStore, open_sql
 from message.stores.sql_rounds import Turn
 from message.stores.sql_session import Session
-from tests.contract.offline_store import NOW, START, A, B, C, Time, ids, push
+from tests.contract.saves import NOW, START, A, B, C, Time, ids, push
 from tests.message.stores.databases import (
     DATABASE,
     KINDS,
@@ -116,6 +116,19 @@ async def test_a_body_is_kept_once(server: DatabaseServer, store: SqlStore, time
 
     assert (bytes(body), [bytes(row[0]) for row in own]) == (b'"shared"', [b'"own"'])
     assert [message.body for message in page.messages] == [b'"shared"', b'"own"']
+
+
+async def test_a_body_with_tails_is_kept_once(server: DatabaseServer, store: SqlStore) -> None:
+    """The tail lies where a body of its own would; a copy for one key is whole, as the original's."""
+    tails = [b'"t":1', b'"t":2']
+    await store.save([push(1, [A, B], body=b'{"n":1}', tails=tails)])
+    await store.save([push(2, [A], body=b'{"n":2}', tails=tails[:1])])
+
+    bodies = server.execute("SELECT msg FROM msg_body", DATABASE)
+    own = server.execute("SELECT msg FROM private_msg ORDER BY mid, skey", DATABASE)
+
+    assert [bytes(row[0]) for row in bodies] == [b'{"n":1}']
+    assert [bytes(row[0]) for row in own] == [*tails, b'{"n":2,"toUserKey":"a@user","t":1}']
 
 
 async def test_the_sweep_leaves_only_marks(
@@ -254,11 +267,12 @@ async def test_a_shared_body_that_is_gone_hides_nothing(
     server: DatabaseServer, store: SqlStore
 ) -> None:
     """Somebody took it out of its table: the other messages come all the same."""
-    await store.save([push(1, [A, B]), push(2, [A])])
+    tails = [b'"t":1', b'"t":2']
+    await store.save([push(1, [A, B]), push(2, [A, B], body=b'{"n":1}', tails=tails), push(3, [A])])
     server.execute("DELETE FROM msg_body", DATABASE)
 
-    assert ids(await store.fetch(A, 0, limit=10)) == [NOW + 1]
-    assert store.notices.foreign == 1
+    assert ids(await store.fetch(A, 0, limit=10)) == [NOW + 2]
+    assert store.notices.foreign == 2
 
 
 async def test_the_count_of_a_key_follows_what_is_there(

@@ -22,7 +22,7 @@ from message.config import MessageConfig
 from message.stores.sql import SqlStore, open_sql
 from message.stores.sql_rounds import Turn
 from message.stores.sql_session import Session
-from tests.contract.offline_store import NOW, A, Time, ids, push
+from tests.contract.saves import NOW, A, Time, ids, push
 from tests.message.stores.cutting_proxy import cutting_proxy
 from tests.message.stores.databases import (
     DATABASE,

@@ -16,7 +16,7 @@ from message.stores.sql import open_sql
 from message.stores.sql_dialects import MariaDb, PostgreSql
 from message.stores.sql_schema import VERSION
 from message.stores.sql_tables import METADATA
-from tests.contract.offline_store import NOW, START, A, B, Time, ids, push
+from tests.contract.saves import NOW, START, A, B, Time, ids, push
 from tests.message.stores.databases import KINDS, a_server, sql_config
 from tools.servers.databases import DatabaseServer
 

@@ -16,7 +16,7 @@ from message.stores import sql_changes
 from message.stores.sql import SqlStore, open_sql
 from message.stores.sql_rounds import Turn
 from message.stores.sql_session import Session
-from tests.contract.offline_store import NOW, START, A, B, Time, ids, push
+from tests.contract.saves import NOW, START, A, B, Time, ids, push
 from tests.message.stores.databases import (
     DATABASE,
     KINDS,

@@ -13,7 +13,7 @@ from appmodel.core.names import Key
 from appmodel.errors import NotStored, OutcomeUnknown
 from message.stores.sqlite import SqliteStore, open_sqlite
 from message.stores.sqlite_saving import KeyState, KnownKeys
-from tests.contract.offline_store import NOW, START, A, B, C, Time, ids, push
+from tests.contract.saves import NOW, START, A, B, C, Time, ids, push
 from tests.message.stores.opening import config, limit_pages, query, rows
 
 BIG = b'"' + b"x" * 100_000 + b'"'
@@ -124,6 +124,19 @@ async def test_a_body_is_kept_once_and_as_long_as_it_is_needed(path: Path) -> No
     assert kept == dict.fromkeys(numbers, 1)
     assert freed == dict(zip(numbers, [0, 1, 1], strict=True))
     assert expired == dict.fromkeys(numbers, 0)
+
+
+async def test_a_body_with_tails_is_kept_once(path: Path) -> None:
+    """What differs lies with each message; one without a tail has none."""
+    async with open_sqlite(config(path), Time()) as store:
+        await store.save([push(1, [A, B], body=b'{"n":1}', tails=[b'"t":1', b'"t":2']), push(2)])
+
+    assert query(path, "SELECT body FROM push") == [(b'{"n":1}',), (b'"body"',)]
+    assert query(path, "SELECT tail FROM message ORDER BY push, key_id") == [
+        (b'"t":1',),
+        (b'"t":2',),
+        (None,),
+    ]
 
 
 async def test_the_sweep_leaves_keys_and_the_newest_push(path: Path) -> None:

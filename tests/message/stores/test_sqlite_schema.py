@@ -8,7 +8,7 @@ import pytest
 from appmodel.errors import ConfigError
 from message.stores.sqlite import open_sqlite
 from message.stores.sqlite_schema import SCHEMA_VERSION
-from tests.contract.offline_store import NOW, A, Time, push
+from tests.contract.saves import NOW, A, Time, push
 from tests.message.stores.opening import config, query
 
 
@@ -64,6 +64,24 @@ async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     database.close()
 
     assert f"schema {SCHEMA_VERSION + 1}" in await _refusal(path)
+
+
+async def test_an_older_file_is_changed(tmp_path: Path) -> None:
+    """The first schema had no tails: its messages stay, and new ones may have some."""
+    path = tmp_path / "messages.db"
+    async with open_sqlite(config(path), Time()) as store:
+        await store.save([push(1)])
+    for statement in ("ALTER TABLE message DROP COLUMN tail", "PRAGMA user_version = 1"):
+        query(path, statement)
+
+    for _ in range(2):
+        async with open_sqlite(config(path), Time()) as store:
+            await store.save([push(2, body=b'{"n":1}', tails=[b'"t":1'])])
+            page = await store.fetch(A, 0, limit=10)
+
+    copy = b'{"n":1,"toUserKey":"a@user","t":1}'
+    assert [message.body for message in page.messages] == [b'"body"', copy]
+    assert query(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
 async def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
