@@ -8,12 +8,13 @@ Nothing here waits or looks at a clock. Source: cluster.md section 2; the origin
 a key, forgot ids with their messages, and had no receipts (spec/gopush.md sections 6 and 10.3).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import DEDUPE_WINDOW, Page, Save, Stored, personal
 from appmodel.core.names import Key
 
+NO_TAILS: Mapping[Key, bytes] = {}  # one for all: a memory store has many
 MAX_AHEAD_US = 300_000_000  # 5 min; appmodel/core/clock.py believes a client a fifth of it
 
 
@@ -32,9 +33,9 @@ def copy_for(key: Key, body: bytes, tail: bytes) -> bytes:
     return personal(body, tail, key) if tail else body
 
 
-def tails_of(save: Save) -> dict[Key, bytes]:
+def tails_of(save: Save) -> Mapping[Key, bytes]:
     """The tail of each key; empty if there are none."""
-    return dict(zip(save.keys, save.tails, strict=True)) if save.tails else {}
+    return dict(zip(save.keys, save.tails, strict=True)) if save.tails else NO_TAILS
 
 
 def size_of(save: Save) -> int:

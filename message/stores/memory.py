@@ -10,7 +10,7 @@ import heapq
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -20,6 +20,7 @@ from appmodel.core.names import Key
 from appmodel.errors import NotStored
 from message.config import MessageConfig
 from message.core.retention import (
+    NO_TAILS,
     copy_for,
     kept_until,
     message_id,
@@ -40,7 +41,7 @@ class StoredPush:
 
     push_id: bytes
     body: bytes
-    tails: dict[Key, bytes]
+    tails: Mapping[Key, bytes]
     size: int  # bytes of the body and the tails; they go together, with the last message
     expires_at: float
     kept_until: float
@@ -228,7 +229,7 @@ class MemoryStore:
         push.live -= 1
         if not push.live:
             self._size -= push.size
-            push.body, push.tails = b"", {}
+            push.body, push.tails = b"", NO_TAILS
         return push
 
     def _sweep_push(self, push: StoredPush, now: float, limit: int) -> int:
