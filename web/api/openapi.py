@@ -161,3 +161,10 @@ def query(name: str, text: str, *, required: bool = False, type_: str = "string"
         "description": text,
         "schema": {"type": type_},
     }
+
+
+PAGING = [
+    query("limit", "Rows of a page, 1 to 1000; default 100", type_="integer"),
+    query("after", "The `next` of the page before"),
+]
+"""Parameters of a list; see web/core/paging.py."""

@@ -33,7 +33,7 @@ def test_a_cursor_is_the_position_that_it_was_made_of(values: list[str | int]) -
 @given(st.text(max_size=30) | st.just("x" * (MAX_CURSOR + 1)))
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     """By name, whatever it is."""
-    with pytest.raises(BadInput, match="^after: "):
+    with pytest.raises(BadInput, match=r"^after: "):
         decode_cursor(text, [str])
 
 
