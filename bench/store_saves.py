@@ -33,7 +33,7 @@ from message.stores.sqlite import SqliteStore, open_sqlite
 from tools.servers.databases import DATABASES
 from tools.servers.redis import redis_server
 
-KEYS = [Key("", f"u{number}", "user") for number in range(10_000)]
+KEYS = tuple(Key("", f"u{number}", "user") for number in range(10_000))
 BODY = b'"' + b"x" * 98 + b'"'
 TTL = 60.0  # seconds
 Store = MemoryStore | SqliteStore | RedisStore | SqlStore
@@ -58,6 +58,15 @@ def a_push(*keys: Key) -> Save:
 async def many_keys(store: Store) -> int:
     """One push to 10,000 keys."""
     await store.save([a_push(*KEYS)])
+    return len(KEYS)
+
+
+async def many_tails(store: Store) -> int:
+    """One push to 10,000 members of a group, with a tail for each."""
+    tails = tuple(b'"toUserName":"%b","activeSessions":[]' % str(key).encode() for key in KEYS)
+    save = a_push(*KEYS)
+    body = b'{"content":%b}' % BODY
+    await store.save([Save(save.push_id, save.proposed_id, KEYS, body, save.expires_at, tails)])
     return len(KEYS)
 
 
@@ -155,6 +164,7 @@ async def open_store(kind: str, folder: Path, clock: Clock) -> AsyncIterator[Sto
 LOADS: list[tuple[str, Load]] = [
     ("1 push to 10,000 new keys", many_keys),
     ("1 push to the same 10,000 keys", many_keys),
+    ("1 push to 10,000 keys, a tail for each", many_tails),
     ("16 savers, 1 push to 1 key each, the same key", savers_of_one_key),
     ("256 pushes a call", big_batches),
     ("1 push a call, one saver", one_by_one),
