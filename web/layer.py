@@ -15,6 +15,7 @@ from web.api.internal import Limits
 from web.api.v2_frame import Part
 from web.core.access import Access
 from web.core.principals import AppCaller, UserCaller
+from web.services.caching import Changes
 from web.services.callers import Callers
 from web.services.pushing import Pushing
 
@@ -26,6 +27,8 @@ class ApplicationLayer:
         self._database = context.database
         self._pushing = pushing
         self.callers = Callers(access, self)
+        staleness = context.settings.database.staleness
+        self.changes = Changes(context.database, staleness=staleness)
 
     async def user(self, token: str) -> UserCaller:
         """See Authenticating.user."""
@@ -37,7 +40,8 @@ class ApplicationLayer:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Its loops, until cancelled."""
-        async with trio.open_nursery():
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.changes.run)
             task_status.started()
             await trio.sleep_forever()
 

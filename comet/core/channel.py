@@ -71,6 +71,7 @@ class Channel:
         "cursor",
         "due",
         "home",
+        "inbox",
         "joining",
         "key",
         "listed",
@@ -81,6 +82,7 @@ class Channel:
 
     def __init__(self, key: Key) -> None:
         self.key = key
+        self.inbox = key.inbox  # of a session: its user's key
         self.cursor: int | None = None  # the last stored id delivered; None = unknown
         self.subscribers: list[Subscriber] = []
         self.joining = 0  # handshakes that will join: they keep the channel alive

@@ -5,13 +5,13 @@ registry or falls silent. What is sent to a holder waits in its queue, bounded i
 full is emptied, and nothing but that is lost: the holder sees the hole of what is stored.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
 
 from appmodel.core.cluster import Node
-from appmodel.core.message import MessageId
+from appmodel.core.message import MessageId, Sessions, check_tails
 from appmodel.core.names import Key
 from appmodel.errors import LimitReached
 from comet.core.attaching import GONE, Report, digest_of
@@ -30,28 +30,52 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     keys: tuple[Key, ...]
     prevs: tuple[MessageId, ...]  # in the order of the keys
+    tails: tuple[bytes, ...] = ()  # of each key; () = none
+    sessions: Sessions | None = None  # also to these sessions of the keys
+
+    def __post_init__(self) -> None:
+        check_tails(self.keys, self.body, self.tails)
 
 
 class Parcel:
     """An item while keys are still added to it."""
 
-    __slots__ = ("keys", "message", "prevs")
+    __slots__ = ("keys", "message", "prevs", "sessions", "tails")
 
-    def __init__(self, message: Message) -> None:
-        self.message = message
+    def __init__(self, message: Message, sessions: Sessions | None) -> None:
+        self.message, self.sessions = message, sessions
         self.keys: list[Key] = []
         self.prevs: list[int] = []
+        self.tails: list[bytes] = []
+
+    def fits(self, message: Message, sessions: Sessions | None, tail: bytes) -> bool:
+        """Whether one more key of this message can travel with the others."""
+        return (
+            self.message is message
+            and self.sessions is sessions
+            and len(self.keys) < MAX_KEYS
+            and bool(tail) is bool(self.tails)
+        )
 
     @property
     def size(self) -> int:
         """Bytes on its way, at most."""
-        return len(self.message.body) + ENVELOPE + KEY_SIZE * len(self.keys)
+        tails = sum(map(len, self.tails))
+        return len(self.message.body) + ENVELOPE + KEY_SIZE * len(self.keys) + tails
 
     @property
     def item(self) -> Item:
         """As it travels."""
         message = self.message
-        return Item(message.id, message.stored, message.body, tuple(self.keys), tuple(self.prevs))
+        return Item(
+            message.id,
+            message.stored,
+            message.body,
+            tuple(self.keys),
+            tuple(self.prevs),
+            tuple(self.tails),
+            self.sessions,
+        )
 
 
 class Holder:
@@ -70,18 +94,28 @@ class Holder:
         self._parcels: list[Parcel] = []
         self._size = 0
 
-    def add(self, message: Message, key: Key, prev: int) -> None:
+    def add(
+        self,
+        message: Message,
+        key: Key,
+        prev: int,
+        *,
+        tail: bytes = b"",
+        sessions: Sessions | None = None,
+    ) -> None:
         """Send it `message` of `key`, in this order; keys of one message travel together."""
         parcels = self._parcels
         if not parcels:
             self._wake(self)
-        if not parcels or parcels[-1].message is not message or len(parcels[-1].keys) == MAX_KEYS:
+        if not parcels or not parcels[-1].fits(message, sessions, tail):
             self._size += len(message.body) + ENVELOPE
-            parcels.append(Parcel(message))
+            parcels.append(Parcel(message, sessions))
         parcel = parcels[-1]
         parcel.keys.append(key)
         parcel.prevs.append(prev)
-        self._size += KEY_SIZE
+        if tail:
+            parcel.tails.append(tail)
+        self._size += KEY_SIZE + len(tail)
         if self._size > self._limit:
             self.clear()
 
@@ -136,11 +170,6 @@ class Remote:
         """The highest id that one of them has acknowledged."""
         return max((seat.acknowledged for seat in self.seats), default=0)
 
-    def send(self, message: Message, key: Key, prev: int) -> None:
-        """To every comet that holds it."""
-        for seat in self.seats:
-            seat.holder.add(message, key, prev)
-
 
 class Holders:
     """All of them, and all keys that they hold."""
@@ -151,9 +180,14 @@ class Holders:
         self._seats = 0  # keys that are held, by holder
         self._holders: dict[tuple[str, int], Holder] = {}
         self._keys: dict[Key, Remote] = {}
+        self._sessions: dict[Key, dict[Key, None]] = {}  # by inbox: the keys of its sessions
         self._dropped = 0  # by holders that are gone
         self.get: Callable[[Key], Remote | None] = self._keys.get
         """A key at its holders, if there are any."""
+
+    def sessions(self, inbox: Key) -> Iterable[Key]:
+        """The keys of this user's sessions that others hold."""
+        return self._sessions.get(inbox, ())
 
     @property
     def dropped(self) -> int:
@@ -223,6 +257,8 @@ class Holders:
         remote = self._keys.get(key)
         if remote is None:
             remote = self._keys[key] = Remote()
+            if (inbox := key.inbox) is not None:
+                self._sessions.setdefault(inbox, {})[key] = None
         remote.seats.append(Seat(holder, online, acknowledged))
         self._seats += 1
         holder.keys.add(key)
@@ -238,3 +274,7 @@ class Holders:
         remote.seats = [seat for seat in remote.seats if seat.holder is not holder]
         if not remote.seats:
             del self._keys[key]
+            if (inbox := key.inbox) is not None:
+                del self._sessions[inbox][key]
+                if not self._sessions[inbox]:
+                    del self._sessions[inbox]

@@ -1,6 +1,10 @@
-"""All channels of a comet. A key that nobody subscribes to costs nothing, whatever is pushed to it."""
+"""All channels of a comet. A key that nobody subscribes to costs nothing, whatever is pushed to it.
 
-from collections.abc import Sequence
+The sessions of a user (`u1_Android-d1@user`) are found by his inbox (`u1@user`): what is pushed to him goes to all
+of them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 
 from appmodel.core.names import Key
 from comet.core.attaching import Books, Reading
@@ -13,6 +17,9 @@ class Hub:
 
     def __init__(self) -> None:
         self._channels: dict[Key, Channel] = {}
+        self._sessions: dict[Key, tuple[Channel, ...]] = {}  # by inbox; nearly always one or two
+        # told when a session's first subscriber has come (True), and when its last one has gone
+        self.on_presence: Callable[[Key, bool], None] = lambda session, is_here: None
         self.dirty: list[Channel] = []  # for the next round: what became due since the last one
         self.accessed = 0  # look-ups; /stat shows it, as the original does
         self.created = 0
@@ -36,6 +43,10 @@ class Hub:
         self.accessed += 1
         return self._channels.get(key)
 
+    def sessions(self, inbox: Key) -> Iterable[Channel]:
+        """The channels of this user's sessions."""
+        return self._sessions.get(inbox, ())
+
     def open(self, key: Key) -> Channel:
         """The channel of `key`, made if need be, for a client on its way in.
 
@@ -45,6 +56,8 @@ class Hub:
         if channel is None:
             channel = self._channels[key] = Channel(key)
             self.created += 1
+            if channel.inbox is not None:
+                self._sessions[channel.inbox] = (*self._sessions.get(channel.inbox, ()), channel)
         channel.joining += 1
         return channel
 
@@ -55,6 +68,8 @@ class Hub:
         self.subscribers += 1
         if channel.home is not None:
             channel.home.touch(channel.key)
+        if channel.inbox is not None and len(channel.subscribers) == 1:
+            self.on_presence(channel.key, True)
 
     def abandon(self, channel: Channel) -> None:
         """The client of an `open` did not make it."""
@@ -67,6 +82,8 @@ class Hub:
         self.subscribers -= 1
         if channel.home is not None:
             channel.home.touch(channel.key)
+        if channel.inbox is not None and not channel.subscribers:
+            self.on_presence(channel.key, False)
         self._forget_if_idle(channel)
 
     def acknowledge(self, channel: Channel, message_id: int, highest: int) -> None:
@@ -109,3 +126,12 @@ class Hub:
             self.deleted += 1
             if channel.home is not None:
                 channel.home.touch(channel.key)
+            if channel.inbox is not None:
+                self._forget_session(channel.inbox, channel)
+
+    def _forget_session(self, inbox: Key, channel: Channel) -> None:
+        left = tuple(each for each in self._sessions[inbox] if each is not channel)
+        if left:
+            self._sessions[inbox] = left
+        else:
+            del self._sessions[inbox]

@@ -9,6 +9,7 @@ does not answer costs only itself: its queue is bounded, and after some tries it
 check (cluster.md section 3).
 """
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 
@@ -104,11 +105,12 @@ class Forwarding:
             self._check(item)
         for item in items:
             message = Message(item.id, item.body, stored=item.stored)
-            for key, prev in zip(item.keys, item.prevs, strict=True):
-                channel = self._hub.get(key)
-                if channel is not None:
-                    found += 1
-                    self._delivering.hand_over(channel, message, prev)
+            tails = item.tails or itertools.repeat(b"")
+            for key, prev, tail in zip(item.keys, item.prevs, tails, strict=False):
+                online = self._delivering.deliver(
+                    key, message, prev, tail=tail, sessions=item.sessions
+                )
+                found += online > 0
             looked += len(item.keys)
             if looked >= STEP:
                 looked = 0

@@ -19,11 +19,11 @@ import trio
 
 from appmodel.core.clock import MessageClock
 from appmodel.core.interfaces import OfflineStore
-from appmodel.core.message import Delivery, Presence, Push, Save, Saved
+from appmodel.core.message import Delivery, Presence, Push, Save, Saved, Sessions
 from appmodel.core.names import Key
 from appmodel.errors import LimitReached, NotStored, OutcomeUnknown, PushError
 from comet.config import PushConfig
-from comet.core.holders import Holder, Holders
+from comet.core.holders import Holder, Holders, Remote
 from comet.core.hub import Hub
 from comet.core.message import Message
 from comet.io.delivering import Delivering
@@ -54,9 +54,10 @@ class _Job:
 class _Call:
     """One call of `push`: its outcomes, and how many are still missing."""
 
-    __slots__ = ("done", "missing", "outcomes")
+    __slots__ = ("done", "ids", "missing", "outcomes")
 
     def __init__(self, size: int) -> None:
+        self.ids: dict[bytes, int] = {}  # by push id: pushes of one are one message
         self.outcomes: list[Outcome | None] = [None] * size
         self.missing = size
         self.done = trio.Event()
@@ -109,12 +110,16 @@ class OwnerPusher:
                 await self._serve_batch()
 
     def presence(self, key: Key) -> Presence:
-        """Who is online, here and at the holders of `key`."""
-        channel, remote = self._hub.get(key), self._holders.get(key)
-        online, acknowledged = channel.reading if channel is not None else (0, 0)
-        if remote is None:
-            return Presence(online, acknowledged)
-        return Presence(online + remote.online, max(acknowledged, remote.acknowledged))
+        """Who is online, here and at the holders of `key`; of an inbox, on all its sessions."""
+        here = [self._hub.get(key), *self._hub.sessions(key)]
+        readings = [channel.reading for channel in here if channel is not None]
+        online = sum(reading.online for reading in readings)
+        acknowledged = max((reading.acknowledged for reading in readings), default=0)
+        for name in (key, *self._holders.sessions(key)):
+            if (remote := self._holders.get(name)) is not None:
+                online += remote.online
+                acknowledged = max(acknowledged, remote.acknowledged)
+        return Presence(online, acknowledged)
 
     def _accept(self, job: _Job) -> None:
         push = job.push
@@ -169,12 +174,8 @@ class OwnerPusher:
 
     async def _store_all(self, jobs: list[_Job]) -> list[Saved] | PushError:
         """Save; a doubt is told to the callers at once, and then resolved as far as that goes."""
-        proposed = self._clock.next_id
         now_us = int(self._now() * 1e6)
-        saves = [
-            Save(p.push_id, proposed(now_us), p.keys, p.body, p.expires_at, p.tails)
-            for p in (job.push for job in jobs)
-        ]
+        saves = [self._save_of(job, now_us) for job in jobs]
         verdict = await self._save(saves)
         for attempt in range(DOUBT_TRIES):
             if not isinstance(verdict, OutcomeUnknown):
@@ -184,6 +185,13 @@ class OwnerPusher:
             await trio.sleep(random.uniform(0, 0.5) * attempt)  # noqa: S311  jitter is no secret
             verdict = await self._save(saves)
         return verdict
+
+    def _save_of(self, job: _Job, now_us: int) -> Save:
+        push, ids = job.push, job.call.ids
+        proposed = ids.get(push.push_id)
+        if proposed is None:
+            proposed = ids[push.push_id] = self._clock.next_id(now_us)
+        return Save(push.push_id, proposed, push.keys, push.body, push.expires_at, push.tails)
 
     async def _save(self, saves: list[Save]) -> list[Saved] | PushError:
         try:
@@ -203,50 +211,71 @@ class OwnerPusher:
         """To thousands of keys in steps: nothing else of these keys is delivered before this is settled."""
         messages: dict[int, Message] = {}
         online: list[int] = []
-        body = job.push.body
-        for key, message_id, prev in zip(job.push.keys, saved.ids, saved.prevs, strict=True):
+        push = job.push
+        for at, (key, message_id, prev) in enumerate(
+            zip(push.keys, saved.ids, saved.prevs, strict=True)
+        ):
             if len(online) % STEP == STEP - 1:
                 await trio.lowlevel.checkpoint()
             message = messages.get(message_id)
             if message is None:
-                message = messages[message_id] = Message(message_id, body, stored=True)
-            online.append(self._send(key, message, prev))  # also of a retry: they have had it
+                message = messages[message_id] = Message(message_id, push.body, stored=True)
+            # also of a retry: they have had it
+            online.append(self._send(key, message, prev, push, at))
         self._clock.observe_mark(max(saved.ids, default=0), int(self._now() * 1e6))
         self._answer(job, Delivery(saved.ids, tuple(online), stored=True))
 
     def _deliver_unsaved(self, job: _Job) -> None:
-        message_id = self._clock.next_id(int(self._now() * 1e6), UNSAVED_STEP)
-        message = Message(message_id, job.push.body, stored=False)
-        online = [self._send(key, message, None) for key in job.push.keys]
+        push, known = job.push, job.call.ids
+        message_id = known.get(push.push_id)
+        if message_id is None:
+            message_id = self._clock.next_id(int(self._now() * 1e6), UNSAVED_STEP)
+            known[push.push_id] = message_id
+        message = Message(message_id, push.body, stored=False)
+        online = [self._send(key, message, None, push, at) for at, key in enumerate(push.keys)]
         ids = (message_id,) * len(online)
         self._answer(job, Delivery(ids, tuple(online), stored=False))
 
-    def _send(self, key: Key, message: Message, prev: int | None) -> int:
+    def _send(self, key: Key, message: Message, prev: int | None, push: Push, at: int) -> int:
         """To all subscribers of `key`, here and elsewhere; how many there are.
 
-        `prev`: None = the highest id that is known to be stored.
+        Args:
+            prev: None = the highest id that is known to be stored.
+            at: the place of `key` in the push.
         """
-        channel, remote = self._hub.get(key), self._holders.get(key)
-        online = 0
-        if channel is not None:
-            online = len(channel.subscribers)
-            before = (channel.cursor or 0) if prev is None else prev
-            self._delivering.hand_over(channel, message, before)
+        tail = push.tails[at] if push.tails else b""
+        online = self._delivering.deliver(key, message, prev, tail=tail, sessions=push.sessions)
+        remote = self._holders.get(key)
+        known = 0
         if remote is not None:
-            online += remote.online
-            remote.send(message, key, remote.mark if prev is None else prev)
+            known = remote.mark
             if message.stored:
-                remote.mark = max(remote.mark, message.id)
+                remote.mark = max(known, message.id)
+        before = known if prev is None else prev
+        if remote is not None or push.sessions is not None:
+            for holder, there in self._holding(key, remote, push.sessions).items():
+                online += there
+                holder.add(message, key, before, tail=tail, sessions=push.sessions)
         if self.predecessor is not None:
-            self._copy(key, message, prev or 0)
+            former = self.predecessor(key)
+            if former is not None and key not in former.keys:  # it may not have attached yet
+                former.add(message, key, prev or 0, tail=tail, sessions=push.sessions)
         return online
 
-    def _copy(self, key: Key, message: Message, prev: int) -> None:
-        """To the comet that owned `key` before, unless it has attached by now."""
-        assert self.predecessor is not None
-        before = self.predecessor(key)
-        if before is not None and key not in before.keys:
-            before.add(message, key, prev)
+    def _holding(
+        self, key: Key, remote: Remote | None, sessions: Sessions | None
+    ) -> dict[Holder, int]:
+        """Comets with subscribers of `key`, or of its sessions that get a copy; and how many."""
+        seats = list(remote.seats) if remote is not None else []
+        if sessions is not None:
+            for session in self._holders.sessions(key):
+                held = self._holders.get(session)
+                if held is not None and sessions.include(session):
+                    seats += held.seats
+        online: dict[Holder, int] = {}
+        for seat in seats:
+            online[seat.holder] = online.get(seat.holder, 0) + seat.online
+        return online
 
     def _answer(self, job: _Job, outcome: Outcome) -> None:
         """Tell the caller, once, and let it go on when it has all its outcomes."""
