@@ -1,8 +1,9 @@
 """What all tables of the application layer are made of.
 
 Tables and columns have appmsgsrv's names, so that an existing database can be adopted. Ids and names are
-compared byte by byte on every server (MariaDB's usual collations take "A" for "a" and "a " for "a"). Times are
-UTC: a column holds them without a zone, as the original does, and code sees them with it.
+compared byte by byte on every server (MariaDB's usual collations take "A" for "a" and "a " for "a"; PostgreSQL's
+sort by language, and find no prefix by an index). Times are UTC: a column holds them without a zone, as the
+original does, and code sees them with it.
 
 There are no foreign keys: databases to be adopted hold rows that point nowhere. Relations are for reading,
 and load only when a query asks for them (`lazy="raise"`).
@@ -45,9 +46,10 @@ class Utc(sa.types.TypeDecorator[datetime]):
 
 
 def exact(length: int) -> sa.types.TypeEngine[str]:
-    """A text of at most `length` characters that is compared byte by byte."""
+    """A text of at most `length` characters that is compared and sorted byte by byte."""
     exactly = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
-    return sa.String(length).with_variant(exactly, "mysql", "mariadb")
+    text = sa.String(length).with_variant(exactly, "mysql", "mariadb")
+    return text.with_variant(sa.String(length, collation="C"), "postgresql")
 
 
 def now() -> datetime:

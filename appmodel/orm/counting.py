@@ -46,7 +46,7 @@ class ApiCall(Base):
     customer_id: Mapped[Ref]
     tenant_id: Mapped[Ref]
     caller_id: Mapped[Ref]  # user or application
-    type: Mapped[str] = mapped_column(exact(16), default="", server_default="")
+    type: Mapped[str] = mapped_column(exact(64), default="", server_default="")
     api_name: Mapped[str] = mapped_column(exact(255), default="", server_default="")
     count: Mapped[int] = mapped_column(sa.BigInteger, default=0, server_default="0")
     sharding: Mapped[Number]
@@ -68,8 +68,8 @@ class PushCnt(Base):
     customer_id: Mapped[Ref]
     tenant_id: Mapped[Ref]
     caller_id: Mapped[Ref]
-    type: Mapped[str] = mapped_column(exact(16), default="", server_default="")  # ios android app
-    push_type: Mapped[str] = mapped_column(exact(16), default="", server_default="")  # @user @qun
+    type: Mapped[str] = mapped_column(exact(64), default="", server_default="")  # ios android app
+    push_type: Mapped[str] = mapped_column(exact(64), default="", server_default="")  # @user @qun
     count: Mapped[int] = mapped_column(sa.BigInteger, default=0, server_default="0")
     sharding: Mapped[Number]
     period: Mapped[str] = mapped_column(exact(10), default="total", server_default="total")
