@@ -62,6 +62,9 @@ def new_id() -> str:
     return str(uuid4())
 
 
+DISABLED = -1
+"""In a column `status`. Anything else is enabled: what an adopted database holds there is unknown."""
+
 Id = Annotated[str, mapped_column(exact(64), primary_key=True, default=new_id)]
 Ref = Annotated[str, mapped_column(exact(64), default="", server_default="")]  # another row's id
 Number = Annotated[int, mapped_column(sa.Integer, default=0, server_default="0")]

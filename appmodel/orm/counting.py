@@ -1,11 +1,14 @@
 """Quotas, and what was used of them.
 
-    quota      what a customer's tenant ("*" = each of them) may do; type expire, api_cnt or push_cnt
+    quota      what a customer's tenant may do; type expire, api_cnt or push_cnt; "*" = all of its tenants
+               together that have no row of their own
     api_call   calls: counters per caller
     push_cnt   pushed messages: counters per caller
 
-`period` (ours): "total", or the day "2026-11-21", or the month "2026-11". Counters are added to, never set, so
-they are exact however many nodes count; `sharding` spreads busy ones over several rows.
+`period` (ours) of a quota: total, day or month; of a counter: "total", the day "2026-11-21" or the month "2026-11".
+Counters are added to, never set, so they are exact however many nodes count; `sharding` spreads busy ones over
+several rows. What a limit has left is not their sum but `used` of its own row (ours): one row can be asked
+and added to in one step.
 """
 
 import sqlalchemy as sa
@@ -29,6 +32,8 @@ class Quota(Base):
     type: Mapped[str] = mapped_column(exact(45), default="", server_default="")
     value: Mapped[str] = mapped_column(sa.String(45), default="", server_default="")
     period: Mapped[str] = mapped_column(exact(8), default="total", server_default="total")
+    used: Mapped[int] = mapped_column(sa.BigInteger, default=0, server_default="0")  # ours
+    used_in: Mapped[str] = mapped_column(exact(10), default="", server_default="")  # which period
     created: Mapped[Created]
     updated: Mapped[Updated]
 
