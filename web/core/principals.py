@@ -78,6 +78,9 @@ class Operator:
 
     caller: Caller
 
+    def require(self, permission: Permission) -> None:
+        """Its scope was asked for already: it may whatever an application or a role may."""
+
 
 Principal: TypeAlias = UserCaller | AppCaller | Operator
 
