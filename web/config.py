@@ -7,6 +7,7 @@ import msgspec
 from appmodel.core.units import Duration, Size
 from appmodel.io.http_limits import HttpLimits
 from appmodel.runtime.config import Count, Port, Section, TlsConfig
+from web.core.texts import Language
 
 
 class ListenerConfig(Section, frozen=True, kw_only=True):
@@ -37,6 +38,10 @@ class AppConfig(ListenerConfig, frozen=True, kw_only=True):
     """[web.app]. appmsgsrv's application API, for devices, browsers and applications."""
 
     port: Port = 8093  # app.bind of the samples
+    language: Language = "en"  # of what people read: notices in groups, pages; "en" or "zh"
+    weedfs: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9._-]+(:[0-9]{1,5})?)?$")] = (
+        ""  # "host:port" before the avatars in lists of a group's members; empty: as they are
+    )
 
 
 class ApiConfig(ListenerConfig, frozen=True, kw_only=True):
@@ -53,6 +58,16 @@ class PushConfig(Section, frozen=True, kw_only=True):
     )  # then web saves what has a ttl by itself; less than web.push_timeout
 
 
+class GroupsConfig(Section, frozen=True, kw_only=True):
+    """[web.groups]. Groups, and what a user may keep for himself."""
+
+    max_member: Count = 100  # members of a group that was not given another size; the original's
+    most_members: Count = 10_000  # the largest size that a group may be given
+    owned: Count = 500  # groups that one user may own
+    contacts: Count = 5_000  # that one user may star
+    mutes: Count = 1_000  # that one user may set
+
+
 class WebConfig(Section, frozen=True, kw_only=True):
     """[web]."""
 
@@ -64,6 +79,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
         str, ...
     ] = ()  # while auth.mode is "off": names beside loopback by which this node may be called
     push: PushConfig = PushConfig()
+    groups: GroupsConfig = GroupsConfig()
     push_timeout: Duration = Duration(5)  # for a push with all its retries
     read_timeout: Duration = Duration(5)  # for one read of the store or of the comets
     max_message: Size = Size(
