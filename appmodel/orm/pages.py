@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import sqlalchemy as sa
 
 Columns: TypeAlias = Sequence[sa.SQLColumnExpression[Any]]
-SelectT = TypeVar("SelectT", bound=sa.Select[Any])
+SelectT = TypeVar("SelectT", bound=sa.Select[*tuple[Any, ...]])
 
 
 def page(
