@@ -16,6 +16,8 @@ import msgspec
 
 from web.core.notifications import Device, Notification, Provider
 
+MAX_PAUSE = 86400  # seconds that a provider can ask for
+
 
 class Kind(enum.StrEnum):
     """What became of a notification."""
@@ -54,3 +56,13 @@ class Gateway(Protocol):
 
     async def aclose(self) -> None:
         """Let go of its connections. Calls that are under way end with RETRY."""
+
+
+def retry_after(value: str | None) -> float | None:
+    """The seconds in a Retry-After header, at most a day; a date, or nonsense, is None.
+
+    Providers send seconds; a date would be judged by two clocks.
+    """
+    if value is None or not value.isascii() or not value.isdecimal() or len(value) > 9:
+        return None
+    return float(min(int(value), MAX_PAUSE))
