@@ -6,17 +6,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import pytest
 import trio
 
-from tests.web.gateways.apple import TOPIC, Apple, apple_error, device_token
+from tests.web.gateways.apple import TOPIC, Apple, device_token
 from tests.web.gateways.authority import Authority
-from tests.web.gateways.h2_server import CUT, RESET, SILENCE, Asked, Reply, serving
+from tests.web.gateways.h2_server import serving
 from web.core.notifications import Device, Notification
 from web.gateways.apns import ApnsGateway, ApnsOptions
-from web.gateways.apns_token import TOKEN_AGE, SharedToken
+from web.gateways.apns_token import SharedToken
 from web.gateways.credentials import ApnsKey, parse_credential
-from web.gateways.interface import DELIVERED, Kind, Receipt
+from web.gateways.interface import DELIVERED, Receipt
 from web.gateways.island import Island
 
 PATIENCE = 30.0  # seconds after which a test has failed
