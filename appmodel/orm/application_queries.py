@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from appmodel.orm.applications import Application
 from appmodel.orm.base import DISABLED
+from appmodel.orm.changes import note_change
 from appmodel.orm.organisations import Tenant
 
 
@@ -18,26 +19,16 @@ class ApplicationRow:
     id: str
     name: str
     tenant_id: str
+    customer_id: str  # of the tenant; "" = none
     permissions: str  # as the column has them
     digest: str | None  # of its token
-    is_enabled: bool  # the application alone
-    tenant_enabled: bool  # when this was read; a tenant that does not exist is
-
-    @property
-    def enabled(self) -> bool:
-        """Whether it may call: the application and its tenant are enabled."""
-        return self.is_enabled and self.tenant_enabled
+    enabled: bool  # the application and its tenant are; a tenant that does not exist is
 
 
 def applications_by_digest(session: Session, digests: Iterable[str]) -> dict[str, ApplicationRow]:
-    """By the digests of their tokens."""
+    """By the digests of their tokens. What is remembered of it is noted as `token_subject`."""
     found = _applications(session, Application.token_digest.in_(list(digests)))
     return {row.digest: row for row in found if row.digest is not None}
-
-
-def applications_by_id(session: Session, ids: Iterable[str]) -> dict[str, ApplicationRow]:
-    """By their ids."""
-    return {row.id: row for row in _applications(session, Application.id.in_(list(ids)))}
 
 
 def _applications(session: Session, which: sa.ColumnElement[bool]) -> list[ApplicationRow]:
@@ -49,30 +40,42 @@ def _applications(session: Session, which: sa.ColumnElement[bool]) -> list[Appli
             Application.permissions,
             Application.token_digest,
             Application.status,
+            Tenant.customer_id,
             Tenant.status,
         )
         .outerjoin(Tenant, Tenant.id == Application.tenant_id)
         .where(which)
     )
     return [
-        ApplicationRow(*facts, status != DISABLED, tenant_status != DISABLED)
-        for *facts, status, tenant_status in session.execute(asked)
+        ApplicationRow(
+            app_id,
+            name,
+            tenant_id,
+            customer_id or "",
+            permissions,
+            digest,
+            DISABLED not in {status, tenant_status},
+        )
+        for (
+            app_id,
+            name,
+            tenant_id,
+            permissions,
+            digest,
+            status,
+            customer_id,
+            tenant_status,
+        ) in session.execute(asked)
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class TenantRow:
-    """What callers' rights depend on."""
-
-    id: str
-    customer_id: str  # "" = none
-    is_enabled: bool
+def token_subject(digest: str) -> str:
+    """What a change of the application with this token is noted as."""
+    return f"token:{digest}"
 
 
-def tenants_by_id(session: Session, ids: Iterable[str]) -> dict[str, TenantRow]:
-    """By their ids."""
-    asked = sa.select(Tenant.id, Tenant.customer_id, Tenant.status).where(Tenant.id.in_(list(ids)))
-    return {
-        tenant_id: TenantRow(tenant_id, customer_id, status != DISABLED)
-        for tenant_id, customer_id, status in session.execute(asked)
-    }
+def note_applications(session: Session, tenant_id: str) -> None:
+    """A tenant's applications are not what they were: its status or its customer has changed."""
+    asked = sa.select(Application.id, Application.token_digest)
+    for app_id, digest in session.execute(asked.where(Application.tenant_id == tenant_id)):
+        note_change(session, f"{app_id}@app", *([token_subject(digest)] if digest else []))

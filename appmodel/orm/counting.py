@@ -44,7 +44,7 @@ class ApiCall(Base):
     __tablename__ = "api_call"
     __table_args__ = options(
         sa.UniqueConstraint("tenant_id", "caller_id", "type", "api_name", "period", "sharding"),
-        sa.Index(None, "customer_id", "period"),
+        sa.Index(None, "period", "customer_id"),
     )
 
     id: Mapped[Id]
@@ -66,7 +66,7 @@ class PushCnt(Base):
     __tablename__ = "push_cnt"
     __table_args__ = options(
         sa.UniqueConstraint("tenant_id", "caller_id", "type", "push_type", "period", "sharding"),
-        sa.Index(None, "customer_id", "period"),
+        sa.Index(None, "period", "customer_id"),
     )
 
     id: Mapped[Id]

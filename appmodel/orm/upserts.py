@@ -24,30 +24,39 @@ def upsert(
     *,
     update: Sequence[str],
     keys: Sequence[str] = (),
+    add: Sequence[str] = (),
 ) -> None:
-    """Put `rows` in; of those whose `keys` are there, only the columns `update` change.
+    """Put `rows` in; of those whose `keys` are there, only the columns `update` and `add` change.
 
     Args:
         rows: by column, all with the same columns; the model's defaults hold for the others. Sort them by
             their keys: who locks rows in another order may wait for us while we wait for him.
         update: at least one column.
         keys: the columns of a unique key; default: the primary key's.
+        add: counters: what a row brings is added to what is there.
     """
     if rows:
-        session.connection().execute(_statement(session, model, update, keys), rows)
+        statement = _statement(session, model, update, keys, add)
+        session.connection().execute(statement, rows)
 
 
 def _statement(
-    session: Session, model: type[Base], update: Sequence[str], keys: Sequence[str]
+    session: Session,
+    model: type[Base],
+    update: Sequence[str],
+    keys: Sequence[str],
+    add: Sequence[str],
 ) -> sa.Insert:
     table = sa.inspect(model).local_table
     assert isinstance(table, sa.Table)
     name = session.get_bind().dialect.name
     if name in {"mysql", "mariadb"}:
         insert = mysql.insert(table)
-        return insert.on_duplicate_key_update({one: insert.inserted[one] for one in update})
+        sums = {one: table.c[one] + insert.inserted[one] for one in add}
+        return insert.on_duplicate_key_update({one: insert.inserted[one] for one in update} | sums)
     other = sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+    sums = {one: table.c[one] + other.excluded[one] for one in add}
     return other.on_conflict_do_update(
         index_elements=keys or list(table.primary_key.columns),
-        set_={one: other.excluded[one] for one in update},
+        set_={one: other.excluded[one] for one in update} | sums,
     )
