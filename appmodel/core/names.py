@@ -57,6 +57,13 @@ class Key(NamedTuple):
                 return Key(self.realm, owner, self.suffix)
         return None
 
+    @property
+    def user(self) -> str | None:
+        """Of an inbox or a session's key of the default realm: the id of its user. None for others."""
+        if self.suffix != "user" or self.realm:
+            return None
+        return self.id.partition("_")[0] or None
+
     @classmethod
     def from_stored(cls, text: str) -> "Key":
         """The key whose `stored` is `text`. Trusts it: for texts that we wrote ourselves."""

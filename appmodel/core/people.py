@@ -1,11 +1,11 @@
-"""What is known of a user, as far as others may see it. A password is never part of it."""
+"""What is known of a user. A password is never part of it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A row of table `user`, read."""
+    """A user, as others may see him: a row of table `user`, read."""
 
     uid: str
     login: str  # column `name`
@@ -24,3 +24,28 @@ class Person:
     def name(self) -> str:
         """Where messages to this user go."""
         return f"{self.uid}@user"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a user is to the system."""
+
+    uid: str
+    login: str
+    nickname: str
+    role: str
+    tenant_id: str  # "" = none
+    customer_id: str  # of the tenant; "" = none
+    is_enabled: bool  # the user, and the tenant if it is known
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A token that was issued: where, and until when it is good unless it is used."""
+
+    digest: str  # SHA-256 of the token, hexadecimal
+    uid: str
+    device_id: str
+    device_type: str
+    issued: float  # Unix seconds
+    expires: float  # Unix seconds

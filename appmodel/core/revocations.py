@@ -2,7 +2,10 @@
 
     subject                 voids
     key:<stored key>        every ticket of the key issued before the instant
-    token:<id>              the one ticket or access token with this id
+    token:<id>              the one ticket or access token with this id; of a user token its digest, and
+                            with it the tickets that were issued for it
+    user:<uid>              every token of a user, and every ticket of his inbox and his sessions, issued
+                            before the instant
 
 Every node polls `Ledger.revocations` once a second from its last `position` and keeps what it hears
 here until the last credential that it could concern has expired by itself.
@@ -21,6 +24,11 @@ def key_subject(key: Key) -> str:
 def token_subject(credential_id: str) -> str:
     """The subject that stands for one credential."""
     return f"token:{credential_id}"
+
+
+def user_subject(uid: str) -> str:
+    """The subject that stands for all that lets a user in."""
+    return f"user:{uid}"
 
 
 class Revocations:
@@ -56,12 +64,15 @@ class Revocations:
         return known is not None and issued_at < known.issued_before
 
     def voids(self, credential: Ticket | Caller) -> bool:
-        """Whether this ticket or access token is void, by its id or by its key."""
+        """Whether this ticket or access token is void: by its id, its key, or the key's user."""
         if not self._known:
             return False
         issued_at = credential.issued_at
         if self.is_revoked(token_subject(credential.id), issued_at):
             return True
-        return isinstance(credential, Ticket) and self.is_revoked(
-            key_subject(credential.key), issued_at
-        )
+        if not isinstance(credential, Ticket):
+            return False
+        key = credential.key
+        if self.is_revoked(key_subject(key), issued_at):
+            return True
+        return key.user is not None and self.is_revoked(user_subject(key.user), issued_at)

@@ -6,6 +6,7 @@
     [registry]  who the other nodes are
     [rpc]       how nodes talk to one another
     [database]  where people, groups and applications are kept
+    [tokens]    how long users stay logged in
 
 Each part adds its own root section ([comet] [message] [web]) in its own config.py. A section is a
 frozen msgspec Struct; the comment at a field is its line in docs/configuration.md. How values are
@@ -215,6 +216,26 @@ class DatabaseConfig(Section, frozen=True):
             timeout=self.timeout,
             connect_timeout=self.connect_timeout,
         )
+
+
+class TokensConfig(Section, frozen=True):
+    """[tokens]. Logins of users: the same on all comet and web nodes."""
+
+    ttl: Duration = Duration(3600)  # after the last use; token.expire
+    max_life: Duration = Duration(90 * 86400)  # then a user logs in anew, whatever the use
+    max_age: Duration = Duration(
+        86400
+    )  # while the database is away: who logged in within this time is still let in by comets
+    per_user: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50  # logins; the oldest go
+    cached: Count = 100_000  # logins that a node remembers for database.staleness
+    store: Literal["sql", "redis"] = "sql"  # of logins; users are in the database in any case
+    redis: Password = Password(
+        "redis://127.0.0.1:6379/0"
+    )  # for store "redis": redis://, rediss:// or unix://
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ttl <= self.max_life or not 0 < self.max_age <= self.max_life:
+            raise ValueError("ttl, max_age: expected above 0 and at most max_life")
 
 
 def require_safe(listener: str, host: str, auth: AuthConfig) -> None:

@@ -36,9 +36,11 @@ from appmodel.io.database import Database
 from appmodel.io.peers import Peers
 from appmodel.io.rpc_link import RpcLimits
 from appmodel.io.rpc_strangers import RpcCounts
+from appmodel.io.user_tokens import UserTokens
 from appmodel.runtime import systemd
 from appmodel.runtime.config import Secret, load_secret, make_secret
 from appmodel.runtime.crew import Crew
+from appmodel.runtime.logins import open_tokens
 from appmodel.runtime.logs import dropped_lines
 from appmodel.runtime.metrics import Metrics
 from appmodel.runtime.ops import Health
@@ -84,6 +86,7 @@ class Context:
     health: Health
     credentials: Credentials
     revocations: Revocations
+    tokens: UserTokens
     rpc_secret: bytes | None  # of the cluster; None: calls on loopback only
     rpc_limits: RpcLimits
     rpc_counts: RpcCounts  # of all that this process calls, and that call it
@@ -202,6 +205,10 @@ async def open_context(
         metrics.counter("log_dropped", "Log lines that nobody read in time.", dropped_lines)
         database = Database(settings.database.limits)
         stack.callback(database.close)
+        secret, revocations = credentials_secret(settings).encode(), Revocations()
+        tokens = await stack.enter_async_context(
+            open_tokens(settings, secret, database, revocations, peers)
+        )
         yield Context(
             settings=settings,
             parts=frozenset(parts),
@@ -210,8 +217,9 @@ async def open_context(
             database=database,
             metrics=metrics,
             health=Health(),
-            credentials=Credentials(credentials_secret(settings).encode()),
-            revocations=Revocations(),
+            credentials=Credentials(secret),
+            revocations=revocations,
+            tokens=tokens,
             rpc_secret=rpc_secret,
             rpc_limits=rpc_limits,
             rpc_counts=rpc_counts,

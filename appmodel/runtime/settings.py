@@ -29,6 +29,7 @@ from appmodel.runtime.config import (
     NodeConfig,
     RegistryConfig,
     RpcConfig,
+    TokensConfig,
 )
 from appmodel.runtime.schema import Decoder, KeyPath, Raw, dotted
 
@@ -41,6 +42,7 @@ SHARED: Mapping[str, type[msgspec.Struct]] = {
     "registry": RegistryConfig,
     "rpc": RpcConfig,
     "database": DatabaseConfig,
+    "tokens": TokensConfig,
 }
 
 SectionT = TypeVar("SectionT", bound=msgspec.Struct)
@@ -98,6 +100,11 @@ class Settings:
     def database(self) -> DatabaseConfig:
         """[database]"""
         return self.section(DatabaseConfig)
+
+    @property
+    def tokens(self) -> TokensConfig:
+        """[tokens]"""
+        return self.section(TokensConfig)
 
 
 def load_settings(

@@ -63,3 +63,19 @@ def test_devices_of_a_user_share_an_owner() -> None:
     assert parse_key("u1_Android-d1@user").routed == parse_key("u1@user").routed
     assert parse_key("u1_x@qun").routed == "u1_x@qun"
     assert parse_key("_x@user").routed == "_x@user"
+
+
+@pytest.mark.parametrize(
+    ("key", "user"),
+    [
+        (Key("", "u1", "user"), "u1"),
+        (Key("", "u1_Android-d1", "user"), "u1"),
+        (Key("", "_x", "user"), None),
+        (Key("", "u1", "app"), None),
+        (Key("", "u1", ""), None),
+        (Key("t7", "u1", "user"), None),
+    ],
+)
+def test_whose_key_it_is(key: Key, user: str | None) -> None:
+    """An inbox and the sessions are their user's; users live in the default realm."""
+    assert key.user == user

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from appmodel.core.credentials import Caller, Ticket
 from appmodel.core.message import Revocation
 from appmodel.core.names import Key
-from appmodel.core.revocations import Revocations, key_subject, token_subject
+from appmodel.core.revocations import Revocations, key_subject, token_subject, user_subject
 
 KEY = Key("", "u1", "user")
 
@@ -34,6 +34,19 @@ def test_one_credential_is_void_by_its_id() -> None:
     assert revocations.voids(caller)
     assert revocations.voids(ticket(50.0, id="x"))
     assert not revocations.voids(ticket(50.0, id="y"))
+
+
+def test_all_of_a_user_is_void() -> None:
+    """Tickets of the inbox and of every session, issued before; not those of others."""
+    revocations = Revocations()
+    revocations.add(Revocation(1, user_subject("u1"), 100.0, 500.0))
+
+    assert revocations.voids(ticket(50.0))
+    assert revocations.voids(ticket(50.0, key=Key("", "u1_iOS-d1", "user")))
+    assert not revocations.voids(ticket(100.0))
+    assert not revocations.voids(ticket(50.0, key=Key("", "u12", "user")))
+    assert not revocations.voids(ticket(50.0, key=Key("", "u1", "app")))
+    assert not revocations.voids(ticket(50.0, key=Key("t7", "u1", "user")))
 
 
 def test_nothing_is_forgotten_before_its_time() -> None:
