@@ -23,7 +23,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import msgspec
 
 from appmodel.core.origins import Origins
-from appmodel.errors import PushError
+from appmodel.errors import LoginRefused, PushError, Unauthorized
 from appmodel.protocol.envelope import escape
 from appmodel.protocol.http import Request, Response, Route
 from web.api.replies import NOSNIFF
@@ -100,11 +100,21 @@ class AppFrame:
         handler: Callable[[Call[BodyT, UserCaller]], Awaitable[Answer]],
         *,
         methods: Sequence[str] = ("POST",),
+        counted: bool = False,
     ) -> None:
-        """A route for users."""
+        """A route for users.
+
+        Args:
+            counted: one whose calls the original counts; who is not known there gets 65539, not 65533.
+        """
 
         async def prove(request: Request) -> UserCaller:
-            return await self._authenticating.user(self._token(request))
+            try:
+                return await self._authenticating.user(self._token(request))
+            except Unauthorized as error:
+                if counted:
+                    raise LoginRefused(str(error)) from None
+                raise
 
         self._add(path, body, prove, handler, methods)
 
@@ -155,6 +165,10 @@ class AppFrame:
             return Nobody()
 
         self._add(path, body, prove, handler, methods)
+
+    def add(self, route: Route) -> None:
+        """A route that does all by itself."""
+        self.routes.append(route)
 
     def refuse(self, error: PushError, request: Request) -> Response:
         """The `render_error` of the listener."""

@@ -158,18 +158,19 @@ class Pushing:
                 return
 
     async def _send(self, owner: Node, batch: list[Part]) -> bool:
-        """One call; whether the owner could be reached."""
-        try:
-            pusher = self._owners.pusher(owner)
-            answers = await pusher.push([part.push for part in batch])
-        except PushError as error:
-            _hear_all(batch, error)
-            return not isinstance(error, Unavailable)
-        except trio.Cancelled:
-            _hear_all(batch, OutcomeUnknown(f"comet {owner.name!r} did not answer in time"))
-            raise
-        for part, answer in zip(batch, answers, strict=True):
-            part.hear(answer)
+        """One call, or a few if it is much; whether the owner could be reached."""
+        for some in _slices(batch):
+            try:
+                pusher = self._owners.pusher(owner)
+                answers = await pusher.push([part.push for part in some])
+            except PushError as error:
+                _hear_all(some, error)
+                return not isinstance(error, Unavailable)
+            except trio.Cancelled:
+                _hear_all(some, OutcomeUnknown(f"comet {owner.name!r} did not answer in time"))
+                raise
+            for part, answer in zip(some, answers, strict=True):
+                part.hear(answer)
         return True
 
     async def _save(self, parts: Sequence[Part]) -> None:
@@ -223,7 +224,8 @@ def _slices(parts: Sequence[Part]) -> Iterator[list[Part]]:
     some: list[Part] = []
     size = 0
     for part in parts:
-        weight = len(part.push.body) + MAX_KEY * len(part.push.keys)
+        push = part.push
+        weight = len(push.body) + MAX_KEY * len(push.keys) + sum(map(len, push.tails))
         if some and size + weight > SAVE_SIZE:
             yield some
             some, size = [], 0
