@@ -19,9 +19,6 @@ from appmodel.orm.pages import page
 from appmodel.orm.people import User
 from appmodel.orm.people_queries import PERSON, person_of
 
-ALONE = {"synchronize_session": False}
-"""For what is deleted without having been loaded."""
-
 
 @dataclass(frozen=True, slots=True)
 class Contact:
@@ -58,7 +55,7 @@ def count_stars(session: Session, uid: str) -> int:
 
 def remove_star(session: Session, uid: str, contact_id: str) -> None:
     """No contact of this user any more, if he was one."""
-    session.execute(sa.delete(UserUser).where(*_star(uid, contact_id)), execution_options=ALONE)
+    session.connection().execute(sa.delete(UserUser).where(*_star(uid, contact_id)))
 
 
 def mutes_page(
@@ -80,10 +77,10 @@ def count_mutes(session: Session, uid: str) -> int:
     return session.scalar(wanted) or 0
 
 
-def remove_mute(session: Session, uid: str, type_: ShieldType, target_id: str) -> None:
-    """Not muted any more, if it was."""
+def remove_mute(session: Session, uid: str, type_: ShieldType, target_id: str) -> bool:
+    """Not muted any more; False: it was not."""
     gone = sa.delete(ShieldMsg).where(*_mute(uid, type_, target_id))
-    session.execute(gone, execution_options=ALONE)
+    return session.connection().execute(gone).rowcount > 0
 
 
 def can_be_muted(session: Session, type_: ShieldType, target_id: str, tenant_id: str) -> bool:
@@ -96,12 +93,12 @@ def can_be_muted(session: Session, type_: ShieldType, target_id: str, tenant_id:
 def forget_user(session: Session, uid: str) -> None:
     """No stars and no mutes, by him or of him, for a user who is deleted or goes to another tenant."""
     starred = sa.or_(UserUser.from_user_id == uid, UserUser.to_user_id == uid)
-    session.execute(sa.delete(UserUser).where(starred), execution_options=ALONE)
+    session.connection().execute(sa.delete(UserUser).where(starred))
     muted = sa.select(ShieldMsg.target_id).where(ShieldMsg.source_id == uid)
     targets = {uid, *session.scalars(muted)}
     of_him = sa.and_(ShieldMsg.type == ShieldType.USER, ShieldMsg.target_id == uid)
     gone = sa.delete(ShieldMsg).where(sa.or_(ShieldMsg.source_id == uid, of_him))
-    session.execute(gone, execution_options=ALONE)
+    session.connection().execute(gone)
     note_change(session, *(f"mute:{target}" for target in sorted(targets)))
 
 

@@ -19,7 +19,7 @@ from appmodel.core.people import Person
 from appmodel.orm.base import new_id
 from appmodel.orm.changes import note_change
 from appmodel.orm.groups import Qun, QunUser, Role
-from appmodel.orm.pages import page
+from appmodel.orm.pages import SelectT, page
 from appmodel.orm.people import User
 from appmodel.orm.people_queries import PERSON, person_of
 
@@ -55,9 +55,9 @@ def role_in(session: Session, group_id: str, uid: str) -> Role | None:
     return None if found is None else _role(found)
 
 
-def roles(session: Session, group_id: str) -> dict[str, Role]:
+def roles(session: Session, group_id: str, tenant_id: str) -> dict[str, Role]:
     """All members of a group, the oldest first."""
-    wanted = sa.select(QunUser.user_id, QunUser.role).where(QunUser.qun_id == group_id)
+    wanted = _in(sa.select(QunUser.user_id, QunUser.role), group_id, tenant_id)
     return {uid: _role(role) for uid, role in session.execute(wanted.order_by(*_AGE))}
 
 
@@ -82,10 +82,10 @@ def seat(session: Session, group_id: str, tenant_id: str, uid: str) -> Seat | No
     return None if row is None else _seat(row)
 
 
-def count(session: Session, group_id: str) -> int:
+def count(session: Session, group_id: str, tenant_id: str) -> int:
     """How many members a group has."""
-    members = sa.select(sa.func.count()).select_from(QunUser).where(QunUser.qun_id == group_id)
-    return session.scalar(members) or 0
+    wanted = _in(sa.select(sa.func.count(QunUser.id)), group_id, tenant_id)
+    return session.scalar(wanted) or 0
 
 
 def count_owned(session: Session, uid: str) -> int:
@@ -136,7 +136,7 @@ def add_members(session: Session, group_id: str, members: Mapping[str, Role]) ->
 def remove_members(session: Session, group_id: str, uids: Collection[str]) -> None:
     """Out of the group; see `settle` for what may be left."""
     gone = sa.delete(QunUser).where(QunUser.qun_id == group_id, QunUser.user_id.in_(uids))
-    session.execute(gone, execution_options={"synchronize_session": False})
+    session.connection().execute(gone)
 
 
 def appoint(session: Session, group_id: str, uid: str, role: Role) -> None:
@@ -155,11 +155,11 @@ def dissolve(session: Session, group_ids: Sequence[str]) -> None:
     """The groups and all their seats."""
     for model, column in ((QunUser, QunUser.qun_id), (Qun, Qun.id)):
         gone = sa.delete(model).where(column.in_(group_ids))
-        session.execute(gone, execution_options={"synchronize_session": False})
+        session.connection().execute(gone)
 
 
 def settle(session: Session, group_ids: Sequence[str]) -> dict[str, str | None]:
-    """Give groups without an owner to the oldest admin, else to the oldest member; dissolve empty ones.
+    """Give groups without an owner to the oldest admin, else the oldest member; dissolve empty ones.
 
     Returns:
         For each group that this was done to its new owner; None if it is no more.
@@ -174,6 +174,8 @@ def settle(session: Session, group_ids: Sequence[str]) -> dict[str, str | None]:
             .over(partition_by=QunUser.qun_id, order_by=(QunUser.role, *_AGE))
             .label("place"),
         )
+        .join(Qun, Qun.id == QunUser.qun_id)
+        .join(User, sa.and_(User.id == QunUser.user_id, User.tenant_id == Qun.tenant_id))
         .where(QunUser.qun_id.in_(group_ids))
         .subquery()
     )
@@ -203,7 +205,7 @@ def forget_user(session: Session, uid: str) -> None:
             sa.select(Qun.id).where(Qun.id.in_(some)).order_by(Qun.id).with_for_update()
         )
         gone = sa.delete(QunUser).where(QunUser.user_id == uid, QunUser.qun_id.in_(some))
-        session.execute(gone, execution_options={"synchronize_session": False})
+        session.connection().execute(gone)
         settle(session, some)
         note_change(session, *(f"{group_id}@qun" for group_id in some))
 
@@ -213,10 +215,14 @@ def _group(group_id: str, tenant_id: str) -> sa.Select[Qun]:
 
 
 def _seats(group_id: str, tenant_id: str) -> sa.Select[*tuple[Any, ...]]:
-    """Members who are users of the tenant. An adopted group may have others, and deleted ones."""
+    return _in(sa.select(*PERSON, QunUser.role, QunUser.created), group_id, tenant_id)
+
+
+def _in(select: SelectT, group_id: str, tenant_id: str) -> SelectT:
+    """Of members who are users of the tenant. An adopted group may have others, and deleted ones."""
     return (
-        sa.select(*PERSON, QunUser.role, QunUser.created)
-        .join(QunUser, QunUser.user_id == User.id)
+        select.select_from(QunUser)
+        .join(User, User.id == QunUser.user_id)
         .where(QunUser.qun_id == group_id, User.tenant_id == tenant_id)
     )
 
@@ -235,4 +241,4 @@ def _role(number: int) -> Role:
 
 def _set_role(session: Session, role: Role, *where: sa.ColumnElement[bool]) -> None:
     changed = sa.update(QunUser).where(*where).values(role=int(role))
-    session.execute(changed, execution_options={"synchronize_session": False})
+    session.connection().execute(changed)
