@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from appmodel.core.departments import DepartmentRow
 from appmodel.core.people import Person
 from appmodel.orm.contacts import UserUser
-from appmodel.orm.organisation_queries import DEPARTMENT, DepartmentRow, below
+from appmodel.orm.organisation_queries import DEPARTMENT, below
 from appmodel.orm.organisations import Org, OrgUser
 from appmodel.orm.pages import page
 from appmodel.orm.people import User

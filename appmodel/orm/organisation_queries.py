@@ -8,29 +8,17 @@ Synchronous, for `Database.read` and `Database.write`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from appmodel.core.departments import DepartmentRow
 from appmodel.core.locations import STEP
 from appmodel.orm.organisations import Org, OrgUser, Tenant
 from appmodel.orm.pages import page
 from appmodel.orm.upserts import upsert
 
-
-class DepartmentRow(NamedTuple):
-    """A row of `org`."""
-
-    id: str
-    name: str
-    short_name: str
-    parent_id: str  # "" = a root
-    location: str
-    tenant_id: str
-    sort: int
-
-
+MANY = 5000  # ids in one statement: SQLite takes 32,766
 DEPARTMENT = (
     Org.id,
     Org.name,
@@ -70,9 +58,9 @@ def find_departments(
     return {row.id: row for row in found}
 
 
-def all_departments(session: Session, tenant_id: str) -> list[DepartmentRow]:
-    """Of a tenant, in no order."""
-    return _departments(session, Org.tenant_id == tenant_id)
+def all_departments(session: Session, tenant_ids: Collection[str]) -> list[DepartmentRow]:
+    """Of these tenants, in no order."""
+    return _departments(session, Org.tenant_id.in_(tenant_ids))
 
 
 def page_of_departments(
@@ -93,7 +81,7 @@ def page_of_departments(
 def owners_of(session: Session, ids: Collection[str]) -> dict[str, str]:
     """The tenants of the departments of `ids` that exist, of whatever tenant."""
     rows = session.execute(sa.select(Org.id, Org.tenant_id).where(Org.id.in_(ids)))
-    return dict(row.tuple() for row in rows)
+    return dict(rows.all())
 
 
 def locations_below(session: Session, tenant_id: str, location: str) -> list[str]:
@@ -124,8 +112,13 @@ def relocate(session: Session, tenant_id: str, old: str, new: str) -> None:
     )
 
 
+def add_departments(session: Session, rows: Iterable[DepartmentRow]) -> None:
+    """Insert these. An id that another tenant has is an IntegrityError."""
+    session.connection().execute(sa.insert(Org), [row._asdict() for row in sorted(rows)])
+
+
 def put_departments(session: Session, rows: Iterable[DepartmentRow]) -> None:
-    """Insert these, or update those that are there. Not the tenant: whose it is, is looked at before."""
+    """Update these. They are there, and the tenant's: who calls has looked, and has locked it."""
     columns = [name for name in DepartmentRow._fields if name not in {"id", "tenant_id"}]
     upsert(session, Org, [row._asdict() for row in sorted(rows)], update=columns)
 
@@ -149,10 +142,12 @@ def has_members(session: Session, department_id: str) -> bool:
     return session.scalar(wanted.limit(1)) is not None
 
 
-def delete_departments(session: Session, tenant_id: str, ids: Collection[str]) -> None:
+def delete_departments(session: Session, tenant_id: str, ids: Sequence[str]) -> None:
     """With their links. What lies below them is the caller's to name."""
-    session.execute(sa.delete(OrgUser).where(OrgUser.org_id.in_(ids)))
-    session.execute(sa.delete(Org).where(Org.tenant_id == tenant_id, Org.id.in_(ids)))
+    for at in range(0, len(ids), MANY):
+        some = ids[at : at + MANY]
+        session.execute(sa.delete(OrgUser).where(OrgUser.org_id.in_(some)))
+        session.execute(sa.delete(Org).where(Org.tenant_id == tenant_id, Org.id.in_(some)))
 
 
 def _departments(session: Session, *which: sa.ColumnElement[bool]) -> list[DepartmentRow]:

@@ -1,0 +1,15 @@
+"""What is known of a department."""
+
+from typing import NamedTuple
+
+
+class DepartmentRow(NamedTuple):
+    """A row of table `org`, read or to be written."""
+
+    id: str
+    name: str
+    short_name: str
+    parent_id: str  # "" = a root
+    location: str  # see locations.py
+    tenant_id: str
+    sort: int
