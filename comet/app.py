@@ -30,6 +30,7 @@ from appmodel.runtime.ops import ops_routes
 from appmodel.runtime.service import Address, Context, NodePart
 from comet.config import CometConfig, ListenerConfig
 from comet.io.comet import Comet
+from comet.io.sessions import Sessions
 from comet.io.stat_http import Stat
 from comet.workers import crew
 
@@ -62,9 +63,11 @@ async def serve(
         now=lambda: steady.at(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)),
     )
     comet.on_drained = lambda: context.leave("an operator has drained this node")
+    sessions = _keep_sessions(context, comet)
     doors = _Doors(context, config, comet, stop)
     async with trio.open_nursery() as nursery:
         await nursery.start(comet.run)
+        nursery.start_soon(sessions.run)
         async with trio.open_nursery() as calls:
             async with trio.open_nursery() as listening:
                 doors.open(listening, calls)
@@ -80,6 +83,7 @@ async def serve(
             doors.no_more_calls.set()
         with trio.move_on_at(deadline):
             await comet.drain()
+            await sessions.leave()
         nursery.cancel_scope.cancel()
 
 
@@ -92,6 +96,27 @@ def _identity(context: Context, config: CometConfig) -> Node:
         state=State.JOINING,
         capacity=config.limits.connections,
     )
+
+
+def _keep_sessions(context: Context, comet: Comet) -> Sessions:
+    """A database that others share too is there for sessions; a file of this comet alone may not be."""
+    url = context.settings.database.url
+    sessions = Sessions(
+        me=lambda: comet.node,
+        hub=comet.live.hub,
+        registry=context.registry,
+        database=context.database,
+        config=comet.config.sessions,
+        are_expected="web" in context.parts or not url.startswith("sqlite"),
+    )
+    metrics, gone = context.metrics, sessions.leftovers
+    metrics.gauge("comet_sessions", "Sessions with a connection.", lambda: sessions.here)
+    metrics.gauge("comet_sessions_pending", "Of them not written yet.", lambda: sessions.pending)
+    metrics.counter("comet_sessions_written", "Came or went.", lambda: sessions.written)
+    metrics.counter("comet_sessions_failures", "Batches not written.", lambda: sessions.failures)
+    metrics.counter("comet_sessions_repaired", "Not written as here.", lambda: sessions.repaired)
+    metrics.counter("comet_sessions_released", "Of comets that are gone.", lambda: gone.released)
+    return sessions
 
 
 async def _join(context: Context, comet: Comet) -> None:

@@ -1,6 +1,8 @@
 """[comet] and its parts. Defaults that come from gopush-cluster are marked with their place there."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from appmodel.core.units import Duration, Size
 from appmodel.runtime.config import Count, Port, Section, TlsConfig, Weight
@@ -94,6 +96,23 @@ class ClusterConfig(Section, frozen=True):
     join_timeout: Duration = Duration(10)  # to reach the store before this comet takes keys
 
 
+class SessionsConfig(Section, frozen=True):
+    """[comet.sessions]. Who is there, written to the database behind the connections."""
+
+    gather: Duration = Duration(0.2)  # in which what comes and goes becomes one batch
+    batch: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 500  # sessions of one statement
+    backlog: Count = 100_000  # news that are kept while the database is away; then all is compared
+    max_pause: Duration = Duration(30)  # between two tries while it is away
+    check: Duration = Duration(60)  # between two comparisons of what is here and what is written
+    grace: Duration = Duration(10)  # after which the sessions of a comet that is gone are released
+
+    def __post_init__(self) -> None:
+        if self.backlog < self.batch:
+            raise ValueError("backlog: expected at least `batch`")
+        if not (self.check and self.grace):
+            raise ValueError("check, grace: expected > 0")
+
+
 class StatConfig(Section, frozen=True):
     """[comet.stat]. /stat, /metrics, /healthz, /readyz."""
 
@@ -124,5 +143,6 @@ class CometConfig(Section, frozen=True):
     push: PushConfig = PushConfig()
     replay: ReplayConfig = ReplayConfig()
     cluster: ClusterConfig = ClusterConfig()
+    sessions: SessionsConfig = SessionsConfig()
     stat: StatConfig = StatConfig()
     rpc: RpcListenerConfig = RpcListenerConfig()
