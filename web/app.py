@@ -45,6 +45,7 @@ from web.config import ListenerConfig, WebConfig
 from web.core.access import Access
 from web.core.problems import render_problem
 from web.layer import ApplicationLayer
+from web.services.addressing import Addressing
 from web.services.ordering import Ordering
 from web.services.pushing import Pushing
 from web.services.reading import Reading
@@ -177,7 +178,14 @@ def _hot_routes(context: Context, services: Services) -> Offer:
     config = services.config
     origins, limits = services.origins(config.api), services.limits(config.api)
     lookups = External(services.access, origins, services.reading)
-    pushes = PushApi(services.access, origins, services.ordering, limits, batch=config.stream_batch)
+    pushes = PushApi(
+        services.layer.callers,
+        Addressing(services.layer.directory, limit=limits.names),
+        origins,
+        services.ordering,
+        limits,
+        batch=config.stream_batch,
+    )
 
     def refuse(error: PushError, request: Request) -> Response:
         if request.path.endswith("/server/get"):

@@ -17,6 +17,7 @@ from web.core.access import Access
 from web.core.principals import AppCaller, UserCaller
 from web.services.caching import Changes
 from web.services.callers import Callers
+from web.services.directory import Directory
 from web.services.pushing import Pushing
 
 
@@ -29,6 +30,7 @@ class ApplicationLayer:
         self.callers = Callers(access, self)
         staleness = context.settings.database.staleness
         self.changes = Changes(context.database, staleness=staleness)
+        self.directory = Directory(context.database, staleness=staleness)
 
     async def user(self, token: str) -> UserCaller:
         """See Authenticating.user."""

@@ -17,21 +17,21 @@ from functools import partial
 
 import msgspec
 
-from appmodel.core.credentials import Caller
-from appmodel.core.message import Push
-from appmodel.core.names import Key, parse_key
+from appmodel.core.message import ALL_SESSIONS, Push
 from appmodel.core.origins import Origins
 from appmodel.errors import PushError, TooLarge
 from appmodel.protocol.envelope import checked_json
 from appmodel.protocol.http import Headers, Request, Response, Route
 from web.api.external import preflight
 from web.api.internal import Limits
-from web.core.access import Access
 from web.core.decoding import decode
 from web.core.ndjson import Line, Lines
-from web.core.orders import Order, Outcome, claim_of, parse_targets, push_id_of
+from web.core.orders import Order, Outcome, claim_of, push_id_of
 from web.core.payloads import PushAnswer, PushRequest, StreamError, parse_ttl, push_answer
+from web.core.principals import Principal, subject_of
 from web.core.problems import problem
+from web.services.addressing import Addressing
+from web.services.callers import Callers
 from web.services.ordering import Ordering
 from web.services.push_ids import fresh_push_id
 
@@ -45,10 +45,17 @@ class PushApi:
     """The two hot routes of /v2."""
 
     def __init__(
-        self, access: Access, origins: Origins, ordering: Ordering, limits: Limits, *, batch: int
+        self,
+        callers: Callers,
+        addressing: Addressing,
+        origins: Origins,
+        ordering: Ordering,
+        limits: Limits,
+        *,
+        batch: int,
     ) -> None:
         """`batch`: lines of a stream that are pushed together."""
-        self._access = access
+        self._callers, self._addressing = callers, addressing
         self._origins = origins
         self._ordering = ordering
         self._limits = limits
@@ -66,16 +73,17 @@ class PushApi:
 
     async def _push(self, request: Request) -> Response:
         self._origins.check(request.headers)
-        caller = self._access.caller(request.headers, "push", time.time())
-        order = self._order(request.body, caller, time.time())
+        principal = await self._callers.principal(request.headers, "push")
+        order = await self._order(request.body, principal, time.time())
         (outcome,) = await self._ordering.place((order,))
         outcome.check()
         headers = [JSON, *self._origins.cors(request.headers)]
-        return Response(headers=headers, body=_ENCODER.encode(push_answer(outcome)))
+        answer = push_answer(outcome, order.names)
+        return Response(headers=headers, body=_ENCODER.encode(answer))
 
     async def _stream(self, request: Request) -> Response:
         self._origins.check(request.headers)
-        self._access.caller(request.headers, "push", time.time())
+        await self._callers.principal(request.headers, "push")
         assert request.chunks is not None
         headers = [NDJSON, *self._origins.cors(request.headers)]
         return Response(headers=headers, body=self._answers(request.chunks, request.headers))
@@ -97,45 +105,45 @@ class PushApi:
         refused: dict[int, PushError] = {}
         for line in lines:
             try:
-                caller = self._access.caller(headers, "push", now)
+                principal = await self._callers.principal(headers, "push")
                 if line.text is None:
                     raise TooLarge(f"line: over {self._limits.body} bytes")
-                orders.append(self._order(line.text, caller, now))
+                orders.append(await self._order(line.text, principal, now))
             except PushError as error:
                 refused[line.number] = error
-        outcomes = iter(await self._ordering.place(orders)) if orders else iter(())
+        placed = await self._ordering.place(orders) if orders else []
+        done = iter(zip(placed, orders, strict=True))
         return _ENCODER.encode_lines(
             [
                 _failed(refused[line.number], line)
                 if line.number in refused
-                else _answered(next(outcomes), line)
+                else _answered(*next(done), line)
                 for line in lines
             ]
         )
 
-    def _order(self, raw: bytes, caller: Caller, now: float) -> Order:
+    async def _order(self, raw: bytes, principal: Principal, now: float) -> Order:
         wanted = decode(_REQUEST, raw)
         body = bytes(wanted.msg)
         if len(body) > self._limits.message:
             raise TooLarge(f"msg: over {self._limits.message} bytes")
         checked_json(body, "msg")
         ttl = parse_ttl(wanted.ttl) if wanted.ttl != 0 else 0.0
-        keys = self._targets(wanted.to, caller.realm)
+        keys, names = await self._addressing.find(wanted.to, principal)
         expires_at = now + ttl if ttl else 0.0
         if wanted.idempotency_key is None:
-            return Order(Push(fresh_push_id(), keys, body, expires_at))
-        claim = claim_of(wanted.idempotency_key, caller, keys, body, ttl)
-        return Order(Push(push_id_of(claim), keys, body, expires_at), claim)
+            push = Push(fresh_push_id(), keys, body, expires_at, sessions=ALL_SESSIONS)
+            return Order(push, names=names)
+        realm, who = subject_of(principal)
+        asked = list(names) if names is not None else [key.stored for key in keys]
+        claim = claim_of(wanted.idempotency_key, who, realm, asked, body, ttl)
+        push = Push(push_id_of(claim), keys, body, expires_at, sessions=ALL_SESSIONS)
+        return Order(push, claim, names)
 
-    def _targets(self, to: str | list[str], realm: str) -> tuple[Key, ...]:
-        if isinstance(to, str):
-            return (parse_key(to, realm, field="to"),)
-        return parse_targets(to, realm, field="to", limit=self._limits.names)
 
-
-def _answered(outcome: Outcome, line: Line) -> PushAnswer | StreamError:
+def _answered(outcome: Outcome, order: Order, line: Line) -> PushAnswer | StreamError:
     error = outcome.error
-    return push_answer(outcome) if error is None else _failed(error, line)
+    return push_answer(outcome, order.names) if error is None else _failed(error, line)
 
 
 def _failed(error: PushError, line: Line) -> StreamError:

@@ -8,14 +8,13 @@ wherever and whenever it is repeated: SHA-256 over realm, caller and key. Its fi
 whether the repetition is of the same order.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
 
-from appmodel.core.credentials import Caller
 from appmodel.core.message import PUSH_ID, Delivery, Push
 from appmodel.core.names import Key, parse_key
 from appmodel.errors import BadInput, OutcomeUnknown, PushError, TooLarge
@@ -33,10 +32,14 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A push as a caller wants it, with the claim of its idempotency key if it has one."""
+    """A push as a caller wants it, with the claim of its idempotency key if it has one.
+
+    `names`: as the caller wrote them, with the keys that each stands for; None = the keys themselves.
+    """
 
     push: Push
     claim: Claim | None = None
+    names: Mapping[str, tuple[Key, ...]] | None = None
 
 
 class Sent(NamedTuple):
@@ -81,10 +84,10 @@ class Outcome:
 
 
 def parse_targets(names: Iterable[str], realm: str, *, field: str, limit: int) -> tuple[Key, ...]:
-    """The keys that `names` stand for, each once, in their order.
+    """The keys that `names` are, each once, in their order.
 
-    Today a name is a key. A name that stands for many (a group, a department) is looked up in the
-    directory before this point, so that whoever pushes sees keys only.
+    A name that stands for many (a group, a department) is looked up in the directory: see
+    web/services/addressing.py.
 
     Raises:
         BadInput: no name, or a bad one, with its place.
@@ -104,9 +107,9 @@ def parse_targets(names: Iterable[str], realm: str, *, field: str, limit: int) -
 
 
 def claim_of(
-    idempotency_key: str, caller: Caller, keys: Sequence[Key], body: bytes, ttl: float
+    idempotency_key: str, who: str, realm: str, names: Sequence[str], body: bytes, ttl: float
 ) -> Claim:
-    """The claim of an order with this idempotency key.
+    """The claim of an order with this idempotency key, of the caller `who`.
 
     Raises:
         BadInput: the key is too long or cannot be printed.
@@ -118,9 +121,9 @@ def claim_of(
     ):
         expected = f"1 to {MAX_IDEMPOTENCY_KEY} bytes of printable characters"
         raise BadInput("idempotency_key", idempotency_key, expected)
-    who = ("appmsg/order", caller.realm, caller.subject, idempotency_key)
-    what = (tuple(key.stored for key in keys), body, ttl)
-    return Claim(_digest(who), _digest(what))
+    whose = ("appmsg/order", realm, who, idempotency_key)
+    what = (tuple(names), body, ttl)
+    return Claim(_digest(whose), _digest(what))
 
 
 def push_id_of(claim: Claim) -> bytes:

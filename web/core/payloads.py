@@ -1,10 +1,12 @@
 """The JSON of /v2, as structs. The OpenAPI document is made from them (web/api/openapi.py)."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from appmodel.core.names import Key
 from appmodel.core.units import Duration
 from appmodel.errors import BadInput
 from web.core.orders import MAX_TTL, Outcome
@@ -20,7 +22,13 @@ Ttl = Annotated[float | str, msgspec.Meta(description='Seconds, or a text such a
 class PushRequest(msgspec.Struct, forbid_unknown_fields=True):
     """One push. A name that is given twice is pushed to once."""
 
-    to: Annotated[str | list[str], msgspec.Meta(description="A name, or up to 10,000 of them")]
+    to: Annotated[
+        str | list[str],
+        msgspec.Meta(
+            description="A name, or up to 10,000 of them: u1@user, g1@qun, d1@org, d1@org/** (with all "
+            "departments below), t1@tenant, a1@app, or any key"
+        ),
+    ]
     msg: Annotated[msgspec.Raw, msgspec.Meta(description="Any JSON; clients get this very text")]
     ttl: Annotated[
         Ttl, msgspec.Meta(description="How long it is kept for whoever is away; 0 = not at all")
@@ -31,13 +39,17 @@ class PushRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NameResult(msgspec.Struct):
-    """A push at one name: what became of it, or only the `error`."""
+    """A push at one name: what became of it, or the `error`; of many members, what became of most."""
 
     name: str
     id: MessageId | UnsetType = UNSET
     stored: bool | UnsetType = UNSET
     online: (
         Annotated[int, msgspec.Meta(description="Connections that were offered it")] | UnsetType
+    ) = UNSET
+    members: (
+        Annotated[int, msgspec.Meta(description="Users that a group, department or tenant has")]
+        | UnsetType
     ) = UNSET
     error: Problem | UnsetType = UNSET
 
@@ -133,13 +145,32 @@ def parse_ttl(value: float | str, *, field: str = "ttl") -> float:
     return seconds
 
 
-def push_answer(outcome: Outcome) -> PushAnswer:
-    """One result per key of the push."""
-    sent, failed = outcome.sent, outcome.failed
-    results = [
-        NameResult(str(key), *sent[key])
-        if key in sent
-        else NameResult(str(key), error=problem(failed[key]))
-        for key in outcome.push.keys
-    ]
+def push_answer(outcome: Outcome, names: Mapping[str, tuple[Key, ...]] | None = None) -> PushAnswer:
+    """One result per name; without `names` each key of the push is one."""
+    if names is None:
+        results = [_of_key(outcome, key) for key in outcome.push.keys]
+    else:
+        results = [_of_name(outcome, name, keys) for name, keys in names.items()]
     return PushAnswer(outcome.push.push_id.hex(), results)
+
+
+def _of_key(outcome: Outcome, key: Key) -> NameResult:
+    if key in outcome.sent:
+        return NameResult(str(key), *outcome.sent[key])
+    return NameResult(str(key), error=problem(outcome.failed[key]))
+
+
+def _of_name(outcome: Outcome, name: str, keys: tuple[Key, ...]) -> NameResult:
+    """All members together; the error of one of them, if any failed."""
+    if len(keys) == 1 and str(keys[0]) == name:
+        return _of_key(outcome, keys[0])
+    sent = [outcome.sent[key] for key in keys if key in outcome.sent]
+    result = NameResult(name, members=len(keys))
+    if sent or not keys:
+        result.id = max((one.id for one in sent), default=0)
+        result.stored = all(one.stored for one in sent)
+        result.online = sum(one.online for one in sent)
+    error = next((outcome.failed[key] for key in keys if key in outcome.failed), None)
+    if error is not None:
+        result.error = problem(error)
+    return result

@@ -105,6 +105,17 @@ class Authenticating(Protocol):
         """
 
 
+def subject_of(principal: Principal) -> tuple[str, str]:
+    """The realm and the name of whoever calls: what is remembered of a caller is under both."""
+    match principal:
+        case Operator(caller):
+            return caller.realm, caller.subject
+        case AppCaller():
+            return "", f"{principal.id}@app"
+        case UserCaller():
+            return "", f"{principal.uid}@user"
+
+
 def tenant_for(principal: Principal, asked: str | None) -> str:
     """The tenant that a call is about.
 

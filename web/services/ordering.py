@@ -21,12 +21,20 @@ import trio
 
 from appmodel.core.interfaces import Ledger
 from appmodel.core.message import DEDUPE_WINDOW, Push
+from appmodel.core.names import Key
 from appmodel.errors import Conflict, PushError
 from web.core.orders import Claim, Order, Outcome, Sent
 from web.services.pushing import Pushing
 
 _ENCODER = msgspec.msgpack.Encoder()
-_SENT = msgspec.msgpack.Decoder(list[Sent])
+
+
+class _Answer(msgspec.Struct, array_like=True):
+    sent: list[Sent]
+    keys: tuple[Key, ...] | None  # None: those of the push; a group may have others by the next time
+
+
+_ANSWER = msgspec.msgpack.Decoder(_Answer)
 
 
 class Ordering:
@@ -71,7 +79,7 @@ class Ordering:
             for order, outcome in zip(due, pushed, strict=True):
                 outcomes[order.push.push_id] = outcome
                 if order.claim is not None and not outcome.failed:
-                    nursery.start_soon(self._remember, order.claim, outcome)
+                    nursery.start_soon(self._remember, order, order.claim, outcome)
         return [
             outcomes[order.push.push_id]
             if order.claim == leaders[order.push.push_id].claim
@@ -84,22 +92,25 @@ class Ordering:
         ledger = self._ledger()
         until = self._now() + DEDUPE_WINDOW
         try:
-            kept = await ledger.remember(
+            claimed = await ledger.remember(
                 b"claim/" + claim.name, claim.fingerprint, kept_until=until
             )
-            if kept != claim.fingerprint:
+            if claimed != claim.fingerprint:
                 raise _conflict()
             answer = await ledger.recall(b"answer/" + claim.name)
         except PushError as error:
             outcomes[push.push_id] = Outcome.refused(push, error)
             return
         if answer is not None:
-            sent = _SENT.decode(zlib.decompress(answer))
-            outcomes[push.push_id] = Outcome(push, dict(zip(push.keys, sent, strict=True)))
+            kept = _ANSWER.decode(zlib.decompress(answer))
+            keys = push.keys if kept.keys is None else kept.keys
+            outcomes[push.push_id] = Outcome(push, dict(zip(keys, kept.sent, strict=True)))
 
-    async def _remember(self, claim: Claim, outcome: Outcome) -> None:
-        sent = [outcome.sent[key] for key in outcome.push.keys]
-        answer = zlib.compress(_ENCODER.encode(sent), level=1)  # 10,000 keys mostly share an id
+    async def _remember(self, order: Order, claim: Claim, outcome: Outcome) -> None:
+        keys = outcome.push.keys
+        sent = [outcome.sent[key] for key in keys]
+        remembered = _Answer(sent, None if order.names is None else keys)
+        answer = zlib.compress(_ENCODER.encode(remembered), level=1)  # 10,000 mostly share an id
         until = self._now() + DEDUPE_WINDOW
         with suppress(PushError):  # it is done: a repetition finds it by its push id
             await self._ledger().remember(b"answer/" + claim.name, answer, kept_until=until)

@@ -62,7 +62,7 @@ def order(
     ttl: float = 0.0,
     caller: Caller = SHOP,
 ) -> Order:
-    claim = claim_of(key, caller, keys, body, ttl)
+    claim = claim_of(key, caller.subject, caller.realm, [each.stored for each in keys], body, ttl)
     return Order(Push(push_id_of(claim), tuple(keys), body, 2e9 if ttl else 0.0), claim)
 
 
