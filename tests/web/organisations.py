@@ -51,6 +51,15 @@ async def notes(database: Database) -> set[str]:
     return await database.read(lambda session: set(session.scalars(sa.select(Change.subject))))
 
 
+async def forget_notes(database: Database) -> None:
+    """As if nothing had changed yet."""
+
+    def forget(session: Any) -> None:
+        session.execute(sa.delete(Change))
+
+    await database.write(forget)
+
+
 def placed(departments: Iterable[tuple[str, str]], places: dict[str, str]) -> Collection[str]:
     """Which of these (id, parent) do not lie one step below their parent, or share a place."""
     wrong = {
