@@ -183,7 +183,7 @@ def pusher_handlers(pusher: Pusher) -> Handlers:
     def check(pushes: Sequence[Push]) -> None:
         _check_addresses(pushes)
         for push in pushes:
-            _check_json(push)
+            check_copies(push)
 
     async def push(pushes: Sequence[Push]) -> list[Outcome]:
         check(pushes)
@@ -208,7 +208,23 @@ def _outcome(one: Delivery | PushError) -> Outcome:
     return Outcome(one)
 
 
-def _check_json(push: Push) -> None:
+class Copied(Protocol):
+    """A message for several keys: a push, or a part of one on its way to a holder."""
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """Those that get it."""
+
+    @property
+    def body(self) -> bytes:
+        """What all copies have."""
+
+    @property
+    def tails(self) -> tuple[bytes, ...]:
+        """What each has beside it, or nothing."""
+
+
+def check_copies(push: Copied) -> None:
     """Whether all copies are JSON, without making each: 10,000 of them would take 10 ms a kilobyte.
 
     Raises:

@@ -19,9 +19,8 @@ import trio
 from appmodel.core.clock import MessageClock
 from appmodel.core.cluster import ClusterView, Node
 from appmodel.errors import BadInput, PushError
-from appmodel.io.calls import Call, Caller
+from appmodel.io.calls import Call, Caller, check_copies
 from appmodel.io.rpc_server import Handlers
-from appmodel.protocol.envelope import checked_json
 from comet.config import ClusterConfig
 from comet.core.attaching import Answer, Report
 from comet.core.holders import Holder, Holders, Item
@@ -126,7 +125,7 @@ class Forwarding:
             raise BadInput("id", item.id, "at most a minute above our time")
         if len(item.prevs) != len(item.keys) or max(item.prevs, default=-1) >= item.id:
             raise BadInput("prevs", item.prevs[:3], "one for each key, below the id")
-        checked_json(item.body, "body")
+        check_copies(item)
 
     def copy_to(self, node: Node) -> Holder:
         """The books of a comet that may not have attached yet."""
