@@ -48,10 +48,8 @@ async def gone(database: Database, holder: Holder, *numbers: int) -> None:
 
 async def rows(database: Database) -> dict[str, str]:
     """The state of each session."""
-    found = await database.read(
-        lambda session: session.execute(sa.select(Session.id, Session.state)).tuples().all()
-    )
-    return dict(found)
+    found = await database.read(lambda session: session.scalars(sa.select(Session)).all())
+    return {row.id: row.state for row in found}
 
 
 async def holders(database: Database) -> set[tuple[str, Holder]]:
