@@ -231,7 +231,7 @@ class Groups:
             others = [uid for uid in gone if uid != own]
             if others or not gone:
                 entered.check(removal_of([entered.members[uid] for uid in others]))
-            names = names_of(find_people(session, others))
+            names = names_of(find_people(session, others)) if others else {}
             scene, owner = without(session, entered, gone)
             notices = (
                 self._announcer.removed(scene, names, left=own in gone)
