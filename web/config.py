@@ -1,12 +1,13 @@
 """[web] and its parts: listeners, what one request may ask for, and how long it may take."""
 
-from typing import Annotated
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from appmodel.core.units import Duration, Size
 from appmodel.io.http_limits import HttpLimits
-from appmodel.runtime.config import Count, Port, Section, TlsConfig
+from appmodel.runtime.config import Count, Port, Section, Share, TlsConfig
 from web.core.texts import Language
 
 
@@ -68,6 +69,57 @@ class GroupsConfig(Section, frozen=True, kw_only=True):
     mutes: Count = 1_000  # that one user may set
 
 
+class QuotaConfig(Section, frozen=True, kw_only=True):
+    """[web.quota]. How much tenants may call and push, and how that is counted."""
+
+    default: Literal["unlimited", "refuse"] = (
+        "unlimited"  # for what has no row; the original: refuse
+    )
+    zone: str = "UTC"  # where days begin, and the times of type "expire" are told: "Asia/Shanghai"
+    flush: Duration = Duration(1)  # between two writes of the counters: what a crash may lose
+    gathered: Count = 100_000  # different counters that may wait for the database; more are lost
+    waiting: Count = 10_000  # calls that may wait for their quota; more are refused
+    keep_days: Count = 92  # how long counters of single days are kept; those of months stay
+
+    def __post_init__(self) -> None:
+        try:
+            _ = self.time_zone
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(
+                f"zone: expected a zone such as Asia/Shanghai, got {self.zone!r}"
+            ) from None
+
+    @property
+    def time_zone(self) -> ZoneInfo:
+        """As datetime wants it."""
+        return ZoneInfo(self.zone)
+
+
+class LoginConfig(Section, frozen=True, kw_only=True):
+    """[web.login]. How often somebody may try a password, and what checking one costs."""
+
+    account_tries: Share = 10  # wrong ones per login name in `window`, then at that pace; 0 = any
+    address_tries: Share = 100  # per address, or network of 64 bits in IPv6
+    window: Duration = Duration(900)
+    remembered: Count = 100_000  # names, and as many addresses, whose tries are counted
+    threads: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2  # that check passwords
+    waiting: Count = 64  # logins that may wait for them; more are refused
+    argon2_memory: Size = Size(
+        19 * 1024**2
+    )  # of one check; more is dearer for thieves of the table
+    argon2_passes: Annotated[int, msgspec.Meta(ge=1, le=10)] = 2  # over that memory
+    min_password: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8  # characters that users choose
+
+
+class CardConfig(Section, frozen=True, kw_only=True):
+    """[web.card]. The business card at /app/user/erweima, which everybody can read who has its link."""
+
+    enabled: bool = True
+    show: tuple[Literal["mobile", "email"], ...] = ("mobile", "email")  # beside name and title
+    reads: Share = 120  # of one address in a minute, then at that pace; 0 = any
+    url: str = ""  # "https://push.example.com", for the QR code; empty: as the page was asked for
+
+
 class WebConfig(Section, frozen=True, kw_only=True):
     """[web]."""
 
@@ -80,6 +132,13 @@ class WebConfig(Section, frozen=True, kw_only=True):
     ] = ()  # while auth.mode is "off": names beside loopback by which this node may be called
     push: PushConfig = PushConfig()
     groups: GroupsConfig = GroupsConfig()
+    login: LoginConfig = LoginConfig()
+    card: CardConfig = CardConfig()
+    proxies: tuple[str, ...] = (
+        "127.0.0.0/8",
+        "::1",
+    )  # networks of proxies whose X-Forwarded-For is believed
+    quota: QuotaConfig = QuotaConfig()
     push_timeout: Duration = Duration(5)  # for a push with all its retries
     read_timeout: Duration = Duration(5)  # for one read of the store or of the comets
     max_message: Size = Size(
