@@ -13,12 +13,15 @@ from appmodel.runtime.service import Context
 from web.api.app_frame import AppFrame
 from web.api.internal import Limits
 from web.api.v2_frame import Part
+from web.config import WebConfig
 from web.core.access import Access
 from web.core.principals import AppCaller, UserCaller
+from web.services.applications import ApplicationTokens
 from web.services.caching import Changes
 from web.services.callers import Callers
 from web.services.directory import Directory
 from web.services.pushing import Pushing
+from web.services.quotas import Quotas
 
 
 class ApplicationLayer:
@@ -31,6 +34,9 @@ class ApplicationLayer:
         staleness = context.settings.database.staleness
         self.changes = Changes(context.database, staleness=staleness)
         self.directory = Directory(context.database, staleness=staleness)
+        quotas = context.settings.section(WebConfig).quota
+        self.quotas = Quotas(context.database, self.changes, quotas)
+        self._application_tokens = ApplicationTokens(context.database, self.changes)
 
     async def user(self, token: str) -> UserCaller:
         """See Authenticating.user."""
@@ -38,12 +44,13 @@ class ApplicationLayer:
 
     async def application(self, token: str) -> AppCaller:
         """See Authenticating.application."""
-        raise NotImplementedError(token)
+        return await self._application_tokens.application(token)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Its loops, until cancelled."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self.changes.run)
+            await nursery.start(self.quotas.run)
             task_status.started()
             await trio.sleep_forever()
 
