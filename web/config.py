@@ -39,6 +39,9 @@ class AppConfig(ListenerConfig, frozen=True, kw_only=True):
     """[web.app]. appmsgsrv's application API, for devices, browsers and applications."""
 
     port: Port = 8093  # app.bind of the samples
+    expire: Duration = Duration(
+        7 * 86400
+    )  # how long a message is kept that does not say; [msg] expire of the samples
     language: Language = "en"  # of what people read: notices in groups, pages; "en" or "zh"
     weedfs: Annotated[str, msgspec.Meta(pattern=r"^([A-Za-z0-9._-]+(:[0-9]{1,5})?)?$")] = (
         ""  # "host:port" before the avatars in lists of a group's members; empty: as they are

@@ -11,15 +11,20 @@ from appmodel.core.origins import Origins
 from appmodel.protocol.http import RenderError, Route
 from appmodel.runtime.service import Context
 from web.api.app_frame import AppFrame
+from web.api.app_pushes import AppPushes
 from web.api.internal import Limits
 from web.api.v2_frame import Part
 from web.config import WebConfig
 from web.core.access import Access
 from web.core.principals import AppCaller, UserCaller
+from web.services.accounts import Accounts
 from web.services.applications import ApplicationTokens
 from web.services.caching import Changes
 from web.services.callers import Callers
 from web.services.directory import Directory
+from web.services.file_links import FileLinks
+from web.services.messaging import Messaging
+from web.services.passwords import Passwords
 from web.services.pushing import Pushing
 from web.services.quotas import Quotas
 
@@ -36,11 +41,30 @@ class ApplicationLayer:
         self.directory = Directory(context.database, staleness=staleness)
         quotas = context.settings.section(WebConfig).quota
         self.quotas = Quotas(context.database, self.changes, quotas)
+        login = context.settings.section(WebConfig).login
+        passwords = Passwords(
+            threads=login.threads,
+            waiting=login.waiting,
+            memory=login.argon2_memory // 1024,
+            passes=login.argon2_passes,
+        )
+        self.accounts = Accounts(context.database, context.tokens, passwords, login)
         self._application_tokens = ApplicationTokens(context.database, self.changes)
+        self._config = config = context.settings.section(WebConfig)
+        self.files = FileLinks(context.database)
+        self.messaging = Messaging(
+            pushing,
+            self.directory,
+            self.quotas,
+            audience_token=context.tokens.audience_token,
+            files=self.files,
+            alert=lambda alert: None,
+            expire=config.app.expire,
+        )
 
     async def user(self, token: str) -> UserCaller:
         """See Authenticating.user."""
-        raise NotImplementedError(token)
+        return await self.accounts.user(token)
 
     async def application(self, token: str) -> AppCaller:
         """See Authenticating.application."""
@@ -57,6 +81,8 @@ class ApplicationLayer:
     def offer(self, origins: Origins, limits: Limits) -> tuple[Sequence[Route], RenderError]:
         """The routes of 8093, and how they say no."""
         frame = AppFrame(self, origins, max_body=limits.body)
+        expire = self._config.app.expire
+        AppPushes(self.messaging, self, expire=expire, max_message=limits.message).add_to(frame)
         return frame.routes, frame.refuse
 
     def parts(self, limits: Limits) -> list[Part]:
