@@ -86,11 +86,13 @@ def departments_of(session: Session, tenant_id: str, uid: str) -> list[Departmen
     return [DepartmentRow(*row) for row in session.execute(wanted)]
 
 
-def find_links(session: Session, department_ids: Collection[str]) -> dict[tuple[str, str], int]:
-    """The sort of each link of these departments, by (department, user)."""
+def find_links(
+    session: Session, department_ids: Collection[str], uids: Collection[str]
+) -> dict[tuple[str, str], int]:
+    """The sort of each link between these, by (department, user)."""
     wanted = sa.select(OrgUser.org_id, OrgUser.user_id, OrgUser.sort)
-    rows = session.execute(wanted.where(OrgUser.org_id.in_(department_ids)))
-    return {(org_id, user_id): sort for org_id, user_id, sort in rows}
+    wanted = wanted.where(OrgUser.org_id.in_(department_ids), OrgUser.user_id.in_(uids))
+    return {(org_id, uid): sort for org_id, uid, sort in session.execute(wanted)}
 
 
 def users_of(session: Session, tenant_id: str, uids: Collection[str]) -> set[str]:

@@ -44,6 +44,12 @@ def lock_tenant(session: Session, tenant_id: str) -> bool:
     return session.scalar(wanted) is not None
 
 
+def hold_department(session: Session, tenant_id: str, department_id: str) -> bool:
+    """Whether the tenant has it; until the transaction ends nobody deletes it."""
+    wanted = sa.select(Org.id).where(Org.id == department_id, Org.tenant_id == tenant_id)
+    return session.scalar(wanted.with_for_update(read=True)) is not None
+
+
 def find_department(session: Session, tenant_id: str, department_id: str) -> DepartmentRow | None:
     """One of a tenant."""
     found = _departments(session, Org.id == department_id, Org.tenant_id == tenant_id)

@@ -80,7 +80,7 @@ class Departments:
         def find(session: Session) -> DepartmentRow:
             return found(session, tenant_id, department_id)
 
-        return _department_of(await self._database.read(find))
+        return department_of(await self._database.read(find))
 
     async def page(
         self, caller: Principal, paging: Paging, tenant: str | None, parent_id: str | None
@@ -94,7 +94,7 @@ class Departments:
             )
 
         rows, more = cut(await self._database.read(find), paging, lambda row: (row.id,))
-        return [_department_of(row) for row in rows], more
+        return [department_of(row) for row in rows], more
 
     async def company(self, caller: Principal, tenant: str | None) -> Company:
         """The tree of the tenant, as old as `database.staleness` at most."""
@@ -124,7 +124,7 @@ class Departments:
             lock(session, tenant_id)
             return _change(session, found(session, tenant_id, department_id), given)
 
-        return _department_of(await self._database.write(change))
+        return department_of(await self._database.write(change))
 
     async def delete(
         self, caller: Principal, department_id: str, tenant: str | None, *, cascade: bool
@@ -152,7 +152,7 @@ class Departments:
             return work(session, row)
 
         try:
-            return _department_of(await self._database.write(write))
+            return department_of(await self._database.write(write))
         except IntegrityError:
             raise taken(row.id) from None
 
@@ -184,6 +184,11 @@ def found(session: Session, tenant_id: str, department_id: str) -> DepartmentRow
     if row is None:
         raise NotFound(f"department: there is no {department_id!r}")
     return row
+
+
+def department_of(row: DepartmentRow) -> Department:
+    """As /v2 shows it."""
+    return Department(**row._asdict())
 
 
 def taken(department_id: str) -> Conflict:
@@ -261,10 +266,6 @@ def _delete(session: Session, row: DepartmentRow, *, cascade: bool) -> None:
     ids = {row.id, *queries.ids_below(session, row.tenant_id, row.location)}
     queries.delete_departments(session, row.tenant_id, sorted(ids))
     note_departments(session, row.tenant_id, ids)
-
-
-def _department_of(row: DepartmentRow) -> Department:
-    return Department(**row._asdict())
 
 
 def _companies(session: Session, tenant_ids: Sequence[str]) -> dict[str, Company]:
