@@ -11,6 +11,7 @@ from appmodel.core.origins import Origins
 from appmodel.protocol.http import RenderError, Route
 from appmodel.runtime.service import Context
 from web.api.app_frame import AppFrame
+from web.api.app_organisation import OrganisationRoutes
 from web.api.app_pushes import AppPushes
 from web.api.internal import Limits
 from web.api.v2_frame import Part
@@ -21,12 +22,15 @@ from web.services.accounts import Accounts
 from web.services.applications import ApplicationTokens
 from web.services.caching import Changes
 from web.services.callers import Callers
+from web.services.department_members import DepartmentMembers
+from web.services.departments import Departments
 from web.services.directory import Directory
 from web.services.file_links import FileLinks
 from web.services.messaging import Messaging
 from web.services.passwords import Passwords
 from web.services.pushing import Pushing
 from web.services.quotas import Quotas
+from web.services.tenants import Tenants
 
 
 class ApplicationLayer:
@@ -49,6 +53,9 @@ class ApplicationLayer:
             passes=login.argon2_passes,
         )
         self.accounts = Accounts(context.database, context.tokens, passwords, login)
+        self._departments = Departments(context.database, self.changes)
+        self._department_members = DepartmentMembers(context.database)
+        self._tenants = Tenants(context.database)
         self._application_tokens = ApplicationTokens(context.database, self.changes)
         self._config = config = context.settings.section(WebConfig)
         self.files = FileLinks(context.database)
@@ -83,6 +90,7 @@ class ApplicationLayer:
         frame = AppFrame(self, origins, max_body=limits.body)
         expire = self._config.app.expire
         AppPushes(self.messaging, self, expire=expire, max_message=limits.message).add_to(frame)
+        OrganisationRoutes(self._departments, self._department_members, self._tenants).add_to(frame)
         return frame.routes, frame.refuse
 
     def parts(self, limits: Limits) -> list[Part]:
