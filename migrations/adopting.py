@@ -30,6 +30,9 @@ def adopt(connection: sa.Connection, say: Say) -> None:
     state = state_of(connection)
     if state is State.CURRENT:
         raise PushError("the database is ours already, and up to date")
+    if state is State.BEHIND:  # it was interrupted
+        _upgrade(connection, say)
+        return
     if state is not State.FOREIGN:
         raise PushError(f"the database {advice(state)}")
     names = _spelled(connection)
@@ -41,6 +44,10 @@ def adopt(connection: sa.Connection, say: Say) -> None:
             _rename(connection, spelled, name)
             say(f"table {spelled} is called {name} now")
     stamp(connection, REVISIONS[0], say)
+    _upgrade(connection, say)
+
+
+def _upgrade(connection: sa.Connection, say: Say) -> None:
     migrate(connection, say)
     for line in findings(connection):
         say(line)

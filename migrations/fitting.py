@@ -21,9 +21,16 @@ MARIADB = ("mysql", "mariadb")
 
 def fit_values(connection: sa.Connection, table: sa.Table, say: Say) -> None:
     """Change what does not fit into `table` as it shall be. Nothing, if it is not there yet."""
+    filled = 0
     for name, found in columns_of(connection, table.name).items():
         if name in table.columns:
-            _fit(connection, table.columns[name], found, say)
+            filled += _fill(connection, table.columns[name], found)
+            cut = _cut(connection, table.columns[name], found)
+            if cut:
+                longest = getattr(table.columns[name].type, "length", None)
+                say(f"{table.name}.{name}: {cut} values were cut to {longest} characters")
+    if filled:
+        say(f"{table.name}: {filled} missing values got their defaults")
 
 
 def say_losses(
@@ -48,26 +55,31 @@ def columns_of(connection: sa.Connection, table: str) -> dict[str, Found]:
     return {column["name"]: column for column in inspector.get_columns(table)}
 
 
-def _fit(connection: sa.Connection, column: Column, found: Found, say: Say) -> None:
-    place = f"{column.table.name}.{column.name}"
-    now: sa.ColumnClause[Any] = sa.column(column.name, found["type"])
-    change = sa.table(column.table.name, now).update()
+def _fill(connection: sa.Connection, column: Column, found: Found) -> int:
     fill = filling(column)
-    dialect = connection.dialect.name
-    if isinstance(column.type, sa.DateTime) and dialect in MARIADB:
-        never = now.expression == sa.literal_column("0")
+    now, change = _as_it_is(column, found)
+    if isinstance(column.type, sa.DateTime) and connection.dialect.name in MARIADB:
+        never = now == sa.literal_column("0")
         connection.execute(change.where(never).values({column.name: fill}))
-    if fill is not None and found["nullable"]:
-        filled = connection.execute(change.where(now.is_(None)).values({column.name: fill}))
-        if filled.rowcount:
-            say(f"{place}: {filled.rowcount} rows had no value and got {fill!r}")
+    if fill is None or not found["nullable"]:
+        return 0
+    return connection.execute(change.where(now.is_(None)).values({column.name: fill})).rowcount
+
+
+def _cut(connection: sa.Connection, column: Column, found: Found) -> int:
     longest = getattr(column.type, "length", None)
-    if isinstance(column.type, sa.String) and longest and _may_exceed(found, longest):
-        length = sa.func.length(now) if dialect == "sqlite" else sa.func.char_length(now)
-        short = {column.name: sa.func.substr(now, 1, longest)}
-        cut = connection.execute(change.where(length > longest).values(short))
-        if cut.rowcount:
-            say(f"{place}: {cut.rowcount} values were cut to {longest} characters")
+    if not isinstance(column.type, sa.String) or not longest or not _may_exceed(found, longest):
+        return 0
+    now, change = _as_it_is(column, found)
+    is_sqlite = connection.dialect.name == "sqlite"
+    length = sa.func.length(now) if is_sqlite else sa.func.char_length(now)
+    short = {column.name: sa.func.substr(now, 1, longest)}
+    return connection.execute(change.where(length > longest).values(short)).rowcount
+
+
+def _as_it_is(column: Column, found: Found) -> tuple[sa.ColumnClause[Any], sa.Update]:
+    now: sa.ColumnClause[Any] = sa.column(column.name, found["type"])
+    return now, sa.table(column.table.name, now).update()
 
 
 def _may_exceed(found: Found, longest: int) -> bool:

@@ -36,7 +36,8 @@ def digest_tokens(connection: sa.Connection, say: Say) -> None:
         change = APPLICATION.update().where(APPLICATION.c.id == sa.bindparam("this"))
         digest: sa.BindParameter[str] = sa.bindparam("digest")
         connection.execute(change.values(token=None, token_digest=digest), changes)
-        say(f"application: {len(changes)} tokens are kept as their digests from now on")
+        kept_now = sum(each["digest"] is not None for each in changes)
+        say(f"application: {kept_now} tokens are kept as their digests from now on")
 
 
 def give_roles(connection: sa.Connection, say: Say) -> None:

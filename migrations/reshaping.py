@@ -99,7 +99,7 @@ def _postgresql_column(connection: sa.Connection, column: Column, name: str) -> 
 def _alter_on_mariadb(
     connection: sa.Connection, table: sa.Table, found: Mapping[str, Found], gone: Collection[str]
 ) -> None:
-    changes = [f"CONVERT TO CHARACTER SET {table.kwargs['mysql_charset']}"]
+    changes = [f"DEFAULT CHARACTER SET {table.kwargs['mysql_charset']}"]
     changes += [f"DROP COLUMN {_quoted(connection, name)}" for name in gone if name in found]
     for column in table.columns:
         spec = _compiler(connection).get_column_specification(column)
@@ -137,8 +137,9 @@ def _keys(connection: sa.Connection, table: sa.Table) -> Iterator[str]:
     there = {
         str(u["name"]): u["column_names"] for u in inspector.get_unique_constraints(table.name)
     }
+    covered = [wanted_primary, *wanted.values()]
     for name, columns in there.items():
-        if name not in wanted and (_is_ours(table, name) or columns in wanted.values()):
+        if name not in wanted and (_is_ours(table, name) or columns in covered):
             yield f"DROP {'INDEX' if is_mariadb else 'CONSTRAINT'} {_quoted(connection, name)}"
     for name in sorted(wanted.keys() - there.keys()):
         columns_sql = _columns(connection, wanted[name])

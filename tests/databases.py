@@ -3,17 +3,20 @@
     async def test_x(database: Database) -> None: ...                      on SQLite, PostgreSQL and MariaDB
     @pytest.mark.parametrize("database", ["sqlite"], indirect=True)        on these only
     with an_empty_database("mariadb") as url: ...                          for nodes of a test's own
+    with a_new_database("mariadb") as url: ...                             without any table
 
 `database` needs no import: tests/conftest.py has it. The servers are those of tests/message/stores/databases.py,
 one of each kind per process of pytest; what is not installed here skips the test that wants it. The
 tables are made once; between tests all their rows are deleted, so counters of ids go on.
 """
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -22,7 +25,8 @@ import sqlalchemy as sa
 from appmodel.core.units import Duration
 from appmodel.io.database import Database
 from appmodel.io.engines import DatabaseLimits, make_engine
-from appmodel.orm import Base
+from migrations.ours import METADATA
+from migrations.running import alone, migrate
 from tests.message.stores.databases import a_server
 
 KINDS = ["sqlite", "postgresql", "mariadb"]
@@ -45,7 +49,7 @@ def an_empty_database(kind: str) -> Iterator[str]:
     if kind != "sqlite":
         url, engine = _on_server(kind)
         with engine.begin() as connection:
-            for table in reversed(Base.metadata.sorted_tables):
+            for table in METADATA.sorted_tables:
                 connection.execute(table.delete())
         yield url
         return
@@ -60,12 +64,26 @@ def limits(url: str, *, threads: int = 2, timeout: Duration = PATIENCE) -> Datab
     return DatabaseLimits(url=url, threads=threads, timeout=timeout, connect_timeout=PATIENCE)
 
 
+@contextmanager
+def a_new_database(kind: str) -> Iterator[str]:
+    """The URL of a database of the test's own, with nothing in it."""
+    if kind == "sqlite":
+        with tempfile.TemporaryDirectory() as name:
+            yield f"sqlite:///{name}/app.db"
+        return
+    server, name = a_server(kind), f"{DATABASE}_{next(_NUMBERS)}"
+    server.execute(f"CREATE DATABASE {name}")
+    yield server.url(name)
+    server.execute(f"DROP DATABASE {name}")
+
+
 def make_tables(url: str) -> None:
     """All tables of the newest version, in an empty database."""
-    engine = make_engine(limits(url))
-    with engine.begin() as connection:
-        Base.metadata.create_all(connection)
-    engine.dispose()
+    with alone(limits(url), lambda line: None) as connection:
+        migrate(connection, lambda line: None)
+
+
+_NUMBERS = count()
 
 
 @cache
@@ -74,7 +92,9 @@ def _on_server(kind: str) -> tuple[str, sa.Engine]:
     server.execute(f"CREATE DATABASE {DATABASE}")
     url = server.url(DATABASE)
     make_tables(url)
-    return url, make_engine(limits(url, threads=1))
+    engine = make_engine(limits(url, threads=1))
+    atexit.register(engine.dispose)
+    return url, engine
 
 
 @cache

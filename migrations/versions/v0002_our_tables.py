@@ -82,7 +82,9 @@ def downgrade() -> None:
 def _clean(connection: sa.Connection, name: str, say: Say) -> None:
     if name == "apns_token":
         tokens = OURS.tables[name]
-        connection.execute(tokens.delete().where(tokens.c.apns_token == ""))
+        empty = connection.execute(tokens.delete().where(tokens.c.apns_token == "")).rowcount
+        if empty:
+            say(f"{name}: {empty} rows without a token removed")
     if name == "api_call":
         give_ids(connection, name, say)
     if name in UNIQUE:
