@@ -6,6 +6,9 @@
     appmsg ring | token issue      who owns a key; a credential
     appmsg node list | drain | undrain | weight | watch
     appmsg config show | check | defaults
+    appmsg app create | rotate | disable | enable | permit | list
+
+Packages add commands by the entry points `appmsgsrv.commands`: a function, or a Typer with some of them.
 
 Exit codes: 0 done, 1 failed, 2 a wrong command or setting, 130 interrupted.
 """
@@ -15,6 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import typer
@@ -30,6 +34,7 @@ from appmodel.runtime.service import Address, credentials_secret, run
 from appmodel.runtime.supervisor import find_crew, supervise
 from appmodel.runtime.tour import tour
 
+COMMANDS = "appmsgsrv.commands"  # entry points
 MODULE = "appmodel.runtime.cli"  # this one: how workers are started
 
 app = typer.Typer(
@@ -45,6 +50,7 @@ app = typer.Typer(
 def main() -> None:
     """Entry point. What is refused on purpose is one line on stderr; a bug is a traceback."""
     try:
+        add_commands(app)
         app()
     except PushError as error:
         flush_logs()
@@ -53,6 +59,16 @@ def main() -> None:
     except BrokenPipeError:  # `appmsg listen ... | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Those of other packages."""
+    for entry in sorted(entry_points(group=COMMANDS)):
+        found = entry.load()
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=entry.name)
+        else:
+            app.command(entry.name)(found)
 
 
 @app.command()
