@@ -10,22 +10,28 @@ import trio
 from appmodel.core.origins import Origins
 from appmodel.protocol.http import RenderError, Route
 from appmodel.runtime.service import Context
+from web.api.app_contacts import AppContacts
 from web.api.app_frame import AppFrame
+from web.api.app_groups import AppGroups
 from web.api.app_organisation import OrganisationRoutes
 from web.api.app_pushes import AppPushes
 from web.api.internal import Limits
 from web.api.v2_frame import Part
 from web.config import WebConfig
 from web.core.access import Access
+from web.core.notices import Announcer
 from web.core.principals import AppCaller, UserCaller
+from web.core.texts import Texts
 from web.services.accounts import Accounts
 from web.services.applications import ApplicationTokens
 from web.services.caching import Changes
 from web.services.callers import Callers
+from web.services.contacts import Contacts, Mutes
 from web.services.department_members import DepartmentMembers
 from web.services.departments import Departments
 from web.services.directory import Directory
 from web.services.file_links import FileLinks
+from web.services.groups import Groups
 from web.services.messaging import Messaging
 from web.services.passwords import Passwords
 from web.services.pushing import Pushing
@@ -68,6 +74,16 @@ class ApplicationLayer:
             alert=lambda alert: None,
             expire=config.app.expire,
         )
+        self.texts = Texts(config.app.language)
+        announcer = Announcer(self.texts)
+        self.groups = Groups(context.database, self.messaging, announcer, config.groups)
+        self.contacts = Contacts(context.database, config.groups)
+        self.mutes = Mutes(context.database, config.groups)
+        context.metrics.counter(
+            "web_group_notices_failed",
+            "Notices of changed groups that were not sent.",
+            lambda: self.groups.untold,
+        )
 
     async def user(self, token: str) -> UserCaller:
         """See Authenticating.user."""
@@ -91,6 +107,8 @@ class ApplicationLayer:
         expire = self._config.app.expire
         AppPushes(self.messaging, self, expire=expire, max_message=limits.message).add_to(frame)
         OrganisationRoutes(self._departments, self._department_members, self._tenants).add_to(frame)
+        AppGroups(self.groups, weedfs=self._config.app.weedfs).add_to(frame)
+        AppContacts(self.contacts, self.mutes).add_to(frame)
         return frame.routes, frame.refuse
 
     def parts(self, limits: Limits) -> list[Part]:

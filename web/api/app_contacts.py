@@ -1,0 +1,108 @@
+"""Starred contacts and mutes in the application REST.
+
+    addOrRemoveContact   {"baseRequest":{"uid",...},"uid":"u2","starFriend":1}         1 = star, else = no more
+    setShieldMsg         {"baseRequest","sourceId":"u1","targetId":"a1","type":1,"memo":""}
+    cancelShieldMsg      {"baseRequest","sourceId":"u1","targetId":"a1","type":1}
+    isUserShieldApp      {"baseRequest","sourceId":"u1","targetId":"a1"}               {"isShield":true}
+
+type 0 = a user, 1 = an application, 2 = a group (ours).
+
+Source: appmsgsrv app/contact.go, app/shieldMsg.go; spec/appmsgsrv.md 4.4 (16, 34 to 36). Differences: whose they are
+says the token; another `sourceId` is 65533 (W8).
+"""
+
+from appmodel.errors import BadInput, Forbidden
+from appmodel.orm.contacts import ShieldType
+from web.api.app_frame import Answer, AppFrame, BaseRequest, Body, Call
+from web.core.principals import UserCaller
+from web.services.contacts import Contacts, Mutes
+
+STARRED = 1
+
+
+class Owner(BaseRequest, kw_only=True):
+    """A baseRequest that says a uid. It must be there, and nobody believes it."""
+
+    uid: str | int
+
+
+class AddOrRemoveContact(Body, kw_only=True):
+    """16"""
+
+    base_request: Owner
+    uid: str
+    star_friend: int | float
+
+
+class IsUserShieldApp(Body):
+    """36"""
+
+    source_id: str
+    target_id: str
+
+
+class CancelShieldMsg(IsUserShieldApp):
+    """35"""
+
+    type: int | float
+
+
+class SetShieldMsg(CancelShieldMsg):
+    """34"""
+
+    memo: str | None = None
+
+
+class AppContacts:
+    """The handlers."""
+
+    def __init__(self, contacts: Contacts, mutes: Mutes) -> None:
+        self._contacts, self._mutes = contacts, mutes
+
+    def add_to(self, frame: AppFrame) -> None:
+        """Add the routes."""
+        device = "/app/client/device/"
+        frame.user(f"{device}addOrRemoveContact", AddOrRemoveContact, self.star)
+        frame.user(f"{device}setShieldMsg", SetShieldMsg, self.mute)
+        frame.user(f"{device}cancelShieldMsg", CancelShieldMsg, self.unmute)
+        frame.user(f"{device}isUserShieldApp", IsUserShieldApp, self.is_muted)
+
+    async def star(self, call: Call[AddOrRemoveContact, UserCaller]) -> Answer:
+        """16"""
+        if call.body.star_friend == STARRED:
+            await self._contacts.star(call.caller, call.body.uid)
+        else:
+            await self._contacts.unstar(call.caller, call.body.uid)
+        return Answer()
+
+    async def mute(self, call: Call[SetShieldMsg, UserCaller]) -> Answer:
+        """34"""
+        body = call.body
+        _check_source(body, call.caller)
+        await self._mutes.mute(call.caller, _kind(body.type), body.target_id, body.memo)
+        return Answer()
+
+    async def unmute(self, call: Call[CancelShieldMsg, UserCaller]) -> Answer:
+        """35"""
+        _check_source(call.body, call.caller)
+        await self._mutes.unmute(call.caller, _kind(call.body.type), call.body.target_id)
+        return Answer()
+
+    async def is_muted(self, call: Call[IsUserShieldApp, UserCaller]) -> Answer:
+        """36"""
+        _check_source(call.body, call.caller)
+        target_id = call.body.target_id
+        muted = await self._mutes.is_muted(call.caller, ShieldType.APPLICATION, target_id)
+        return Answer({"isShield": muted})
+
+
+def _check_source(body: IsUserShieldApp, caller: UserCaller) -> None:
+    if body.source_id != caller.uid:
+        raise Forbidden("sourceId: not the user that the token is of")
+
+
+def _kind(number: float) -> ShieldType:
+    kind = next((kind for kind in ShieldType if kind == number), None)
+    if kind is None:
+        raise BadInput("type", number, "0 (a user), 1 (an application) or 2 (a group)")
+    return kind
