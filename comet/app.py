@@ -12,6 +12,7 @@ is cut.
 
 import socket
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -25,11 +26,13 @@ from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.listener import bound_to, serve_wires
 from appmodel.io.rpc_server import serve_rpc
+from appmodel.orm.application_queries import applications_by_digest
 from appmodel.runtime.config import open_tls, require_safe
 from appmodel.runtime.ops import ops_routes
 from appmodel.runtime.service import Address, Context, NodePart
 from comet.config import CometConfig, ListenerConfig
 from comet.io.comet import Comet
+from comet.io.proving import Application, Proving
 from comet.io.sessions import Sessions
 from comet.io.stat_http import Stat
 from comet.workers import crew
@@ -52,6 +55,10 @@ async def serve(
     """
     config = context.settings.section(CometConfig)
     steady = SteadyTime(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+    def now() -> float:
+        return steady.at(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
     comet = Comet(
         node=_identity(context, config),
         config=config,
@@ -59,8 +66,8 @@ async def serve(
         ledger=context.peers.ledger(),
         registry=context.registry,
         others=context.peers,
-        credentials=context.credentials if context.settings.auth.mode == "on" else None,
-        now=lambda: steady.at(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)),
+        proving=_proving(context, config, now) if context.settings.auth.mode == "on" else None,
+        now=now,
     )
     comet.on_drained = lambda: context.leave("an operator has drained this node")
     sessions = _keep_sessions(context, comet)
@@ -96,6 +103,25 @@ def _identity(context: Context, config: CometConfig) -> Node:
         state=State.JOINING,
         capacity=config.limits.connections,
     )
+
+
+def _proving(context: Context, config: CometConfig, now: Callable[[], float]) -> Proving:
+    async def applications(digests: Sequence[str]) -> dict[str, Application]:
+        ask = partial(applications_by_digest, digests=digests)
+        found = await context.database.read(ask)
+        return {digest: Application(row.id, row.enabled) for digest, row in found.items()}
+
+    proving = Proving(
+        context.credentials,
+        tokens=context.tokens,
+        applications=applications,
+        patience=config.live.proof_timeout,
+        now=now,
+    )
+    context.metrics.counter(
+        "comet_proofs_unasked", "Tokens believed by their signature.", lambda: proving.unasked
+    )
+    return proving
 
 
 def _keep_sessions(context: Context, comet: Comet) -> Sessions:

@@ -45,6 +45,7 @@ class LiveConfig(Section, frozen=True):
     heartbeat_max: Duration = Duration(86400)  # a longer promise counts as this; no bound there
     heartbeat_grace: Duration = Duration(5)  # added to the promise: delayHeartbeatSec
     ring_timeout: Duration = Duration(2)  # for a first comet to be ready; then clients get -n
+    proof_timeout: Duration = Duration(1)  # to ask whose a token is; then its signature has to do
     goodbye_timeout: Duration = Duration(1)  # for the last words, and for the client's end
     outbox_limit: Size = Size(1024**2)  # that a slow client may owe; original: 30 messages
     send_buffer: Size = Size(0)  # SO_SNDBUF; 0: the kernel's choice; sndbuf.size is 2048
@@ -56,6 +57,7 @@ class LimitsConfig(Section, frozen=True):
 
     connections: Count = 100_000  # that are subscribed or about to be
     per_key: Count = 64  # channel:maxsubscriber
+    sessions_per_user: Count = 64  # on this comet; each gets a copy of every message
     per_address: Count = 20_000  # many phones share one address of their operator
     handshakes_per_second: Count = 10_000
     handshakes_at_once: Count = 2_000  # connections of a listener that have not subscribed yet

@@ -2,8 +2,9 @@
 
     key empty or bad, heartbeat not a number or under the minimum, last id not a number    -p
     the ring gives the key to another comet                                                -n
-    no ticket of this key, or it has expired or was revoked                                -a
-    connections of the key at their limit                        nothing; version 2 is told why
+    no credential that opens this key, or it has expired or was revoked                    -a
+    connections of the key, or sessions of its user, at their limit
+                                                                 nothing; version 2 is told why
 
 Source: gopush-cluster comet/pubsub_websocket.go, pubsub_tcp.go; spec/gopush.md 1.1. Differences: `-c`
 is never sent (a key needs no channel before it has a subscriber), a heartbeat above the maximum
@@ -72,6 +73,7 @@ class Limits:
     connections: int
     per_address: int
     per_key: int
+    sessions_per_user: int
     handshakes_per_second: int
 
 
@@ -118,3 +120,7 @@ class Gate:
     def is_full(self, subscribers: int) -> bool:
         """Whether a key with so many subscribers takes no more."""
         return subscribers >= self._limits.per_key
+
+    def has_too_many(self, sessions: int) -> bool:
+        """Whether a user with so many sessions is over the limit: each gets a copy of every message."""
+        return sessions > self._limits.sessions_per_user

@@ -13,10 +13,7 @@ import trio
 
 from appmodel.core.clock import MessageClock
 from appmodel.core.cluster import Node, Status
-from appmodel.core.credentials import Credentials
 from appmodel.core.interfaces import Ledger, OfflineStore, Pusher, Registry
-from appmodel.core.message import Revocation
-from appmodel.core.names import Key
 from appmodel.core.origins import Origins
 from appmodel.core.revocations import Revocations
 from appmodel.io.calls import STATUS, Caller, pusher_handlers
@@ -39,12 +36,14 @@ from comet.io.membership import Membership
 from comet.io.moving import Mover
 from comet.io.passing import CometPusher
 from comet.io.poller import Poller
+from comet.io.proving import Proving
 from comet.io.pushing import OwnerPusher
 from comet.io.reception import Reception
 from comet.io.replay import Reading
+from comet.io.revoked import Revoked
 from comet.io.subscriber import Subscriber
 from comet.io.sweeper import STEP, Sweeper
-from comet.protocol.native import GOING_AWAY, SLOW, TICKET_REVOKED
+from comet.protocol.native import GOING_AWAY, SLOW
 
 log = structlog.get_logger("comet")
 
@@ -74,14 +73,14 @@ class Comet:
         ledger: Ledger,
         registry: Registry,
         others: Others,
-        credentials: Credentials | None = None,
+        proving: Proving | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`credentials`: None = auth is off. `now`: Unix seconds, steady. Needs a running trio loop."""
+        """`proving`: None = auth is off. `now`: Unix seconds, steady. Needs a running trio loop."""
         self.node = node  # as the registry has it; set anew by whoever announces something else
         self.config, self._now = config, now
         self._ledger = ledger
-        self._credentials = credentials
+        self._proving = proving
         self._revocations = Revocations()
         self._nursery: trio.Nursery | None = None
         self._standstill = Standstill(trio.current_time())
@@ -114,16 +113,14 @@ class Comet:
             membership=self.membership,
             attachments=self.attachments,
             refuses_strangers=config.cluster.wrong_node == "refuse",
-            credentials=credentials,
+            proving=proving,
             revocations=self._revocations,
             now=now,
             spawn=self._spawn,
         )
         self.websocket = WebSocketDoor(
             self.reception,
-            origins=Origins(
-                config.websocket.origins, config.websocket.hosts, home=credentials is None
-            ),
+            origins=Origins(config.websocket.origins, config.websocket.hosts, home=proving is None),
             max_message=config.websocket.max_message,
         )
         self.tcp = TcpDoor(self.reception, timeout=config.tcp.first_request_timeout)
@@ -235,7 +232,8 @@ class Comet:
             nursery.start_soon(self.membership.run, self._drain_for_operator)
             if self.config.replay.position_check:
                 nursery.start_soon(self.reading.check_positions)
-            if self._credentials is not None:
+            if self._proving is not None:
+                nursery.start_soon(self._proving.run)
                 await nursery.start(self._hear_revocations)
             task_status.started()
 
@@ -297,30 +295,10 @@ class Comet:
     async def _hear_revocations(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
+        revoked = Revoked(self.live.hub, self._revocations, self._spawn)
         await poll_revocations(
-            self._ledger,
-            self._revocations,
-            on_revocation=lambda revocation: self._spawn(self._hang_up_revoked, revocation),
-            task_status=task_status,
+            self._ledger, self._revocations, on_revocation=revoked.hear, task_status=task_status
         )
-
-    async def _hang_up_revoked(self, revocation: Revocation) -> None:
-        """End the connections that a void ticket let in, in steps: it may be a look at everybody."""
-        looked = 0
-        if revocation.subject.startswith("key:"):
-            channel = self.live.hub.get(Key.from_stored(revocation.subject.removeprefix("key:")))
-            channels = [channel] if channel is not None else []
-        else:
-            channels = self.live.hub.channels()
-        for channel in channels:
-            for subscriber in tuple(channel.subscribers):
-                assert isinstance(subscriber, Subscriber)
-                if subscriber.ticket is not None and self._revocations.voids(subscriber.ticket):
-                    subscriber.hang_up(TICKET_REVOKED)
-            looked += len(channel.subscribers) + 1
-            if looked > STEP:
-                looked = 0
-                await trio.lowlevel.checkpoint()
 
     def _mend(self, channel: Channel) -> None:
         """A hole was seen: fetch what it lacks; or too much waits for it already."""
@@ -357,5 +335,6 @@ def _limits(config: CometConfig) -> Limits:
         connections=limits.connections,
         per_address=limits.per_address,
         per_key=limits.per_key,
+        sessions_per_user=limits.sessions_per_user,
         handshakes_per_second=limits.handshakes_per_second,
     )

@@ -12,16 +12,17 @@ import structlog
 import trio
 
 from appmodel.core.clock import MessageClock
-from appmodel.core.credentials import Credentials, Ticket
+from appmodel.core.credentials import Ticket
 from appmodel.core.names import Key
 from appmodel.core.revocations import Revocations
-from appmodel.errors import BadInput, Unauthorized
+from appmodel.errors import BadInput, PushError, Unauthorized
 from appmodel.io.wire import Wire
 from comet.core.admission import HeartbeatRule, Subscription, parse_subscription
 from comet.core.channel import Channel
 from comet.io.attachments import Attachments
 from comet.io.live import Live
 from comet.io.membership import Membership
+from comet.io.proving import Proving
 from comet.io.replay import Reading
 from comet.io.subscriber import Subscriber
 from comet.protocol.dialect import Dialect
@@ -58,7 +59,7 @@ class _Refusal:
 
 
 class Reception:
-    """Admits clients of all dialects. `credentials` is None when auth is off."""
+    """Admits clients of all dialects. `proving` is None when auth is off."""
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class Reception:
         membership: Membership,
         attachments: Attachments,
         refuses_strangers: bool,
-        credentials: Credentials | None,
+        proving: Proving | None,
         revocations: Revocations,
         now: Callable[[], float],
         spawn: Callable[..., None],
@@ -81,7 +82,7 @@ class Reception:
         self._membership, self._attachments = membership, attachments
         self._refuses_strangers = refuses_strangers
         self._live, self._reading, self._clock = live, reading, clock
-        self._credentials, self._revocations = credentials, revocations
+        self._proving, self._revocations = proving, revocations
         self._now = now
         self._spawn = spawn
         self._rule = HeartbeatRule(
@@ -104,7 +105,7 @@ class Reception:
             if not self._membership.standing().view.comets:
                 with trio.move_on_after(self._live.config.ring_timeout):
                     await self._membership.has_ring()
-            admitted = self._check(asked)
+            admitted = await self._check(asked)
             if isinstance(admitted, _Refusal):
                 refusal = admitted
             else:
@@ -138,7 +139,7 @@ class Reception:
                 return None, _Refusal(b"", GOING_AWAY)
             if ticket is not None and self._revocations.voids(ticket):
                 return None, _Refusal(BAD_TICKET, TICKET_REFUSED)
-            if self._live.gate.is_full(len(channel.subscribers)):
+            if self._is_full(channel):
                 return None, _Refusal(b"", KEY_FULL)  # the original drops it without a word
             subscriber = self._welcome(wire, channel, wanted, dialect, rest)
             subscriber.ticket = ticket
@@ -161,38 +162,53 @@ class Reception:
             return False
         return standing.elsewhere(key) is None or (self._refuses_strangers and version != "2")
 
-    def _check(self, asked: Asked) -> tuple[Subscription, Ticket | None] | _Refusal:
+    async def _check(self, asked: Asked) -> tuple[Subscription, Ticket | None] | _Refusal:
         """The subscription and the ticket that allows it, or why not: in the original's order."""
         try:
-            subscription = parse_subscription(
-                key=asked.key,
-                heartbeat=asked.heartbeat,
-                ticket=asked.ticket,
-                version=asked.version,
-                last_id=asked.last_id,
-                rule=self._rule,
-            )
+            wanted = self._parse(asked)
         except BadInput as error:
             return _Refusal(BAD_PARAMETER, bad_request(str(error)))
-        if self._is_refused(subscription.key, subscription.version):
+        if self._is_refused(wanted.key, wanted.version):
             return _Refusal(ANOTHER_COMET, MOVED)
         try:
-            ticket = self._check_ticket(subscription)
+            ticket = await self._prove(wanted)
         except Unauthorized:
             return _Refusal(BAD_TICKET, TICKET_REFUSED)
-        last_id = subscription.last_id  # believed only of who may be here
+        except PushError as error:
+            log.warning("credential not checked", key=str(wanted.key), error=str(error))
+            return _Refusal(b"", TRY_LATER)
+        last_id = wanted.last_id  # believed only of who may be here
         if last_id and not self._clock.observe_claim(last_id, int(self._now() * 1e6)):
             late = BadInput("mid", last_id, "an id that was given, not one of the future")
             return _Refusal(BAD_PARAMETER, bad_request(str(late)))
-        return subscription, ticket
+        return wanted, ticket
 
-    def _check_ticket(self, subscription: Subscription) -> Ticket | None:
-        if self._credentials is None:
+    def _parse(self, asked: Asked) -> Subscription:
+        return parse_subscription(
+            key=asked.key,
+            heartbeat=asked.heartbeat,
+            ticket=asked.ticket,
+            version=asked.version,
+            last_id=asked.last_id,
+            rule=self._rule,
+        )
+
+    async def _prove(self, wanted: Subscription) -> Ticket | None:
+        """What lets the client in; None: nobody is asked for anything."""
+        if self._proving is None:
             return None
-        ticket = self._credentials.verify_ticket(subscription.ticket, now=self._now())
-        if ticket.key != subscription.key or self._revocations.voids(ticket):
-            raise Unauthorized("the ticket is of another key, or revoked")
+        ticket = await self._proving.ticket(wanted.ticket, wanted.key)
+        if self._revocations.voids(ticket):
+            raise Unauthorized("credential: revoked")
         return ticket
+
+    def _is_full(self, channel: Channel) -> bool:
+        """Whether its key takes no more connections, or its user no more sessions."""
+        gate, connections = self._live.gate, len(channel.subscribers)
+        if connections or channel.inbox is None:
+            return gate.is_full(connections)
+        sessions = self._live.hub.sessions(channel.inbox)
+        return gate.has_too_many(sum(1 for _ in sessions))
 
     def _welcome(
         self, wire: Wire, channel: Channel, wanted: Subscription, dialect: Dialect, rest: bytes

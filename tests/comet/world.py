@@ -31,6 +31,7 @@ from appmodel.io.rpc_server import serve_rpc
 from comet.config import CometConfig
 from comet.core.channel import Channel
 from comet.io.comet import Comet
+from comet.io.proving import Proving
 from comet.io.subscriber import Subscriber
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
@@ -223,10 +224,11 @@ async def open_comet(
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
     registry: EmbeddedRegistry | None = None,
     me: Node = ALONE,
+    proving: Proving | None = None,
 ) -> AsyncIterator[World]:
     """A comet until the block ends: alone, or the node `me` of a `registry` that others share.
 
-    `tls`: the server's context and a client's.
+    `tls`: the server's context and a client's. `auth`: tickets only; `proving`: other credentials too.
     """
     config = config or CometConfig()
     store = store or MemoryStore(MessageConfig())
@@ -244,7 +246,7 @@ async def open_comet(
         ledger=store,
         registry=registry,
         others=peers,
-        credentials=credentials if auth else None,
+        proving=proving or (Proving(credentials) if auth else None),
     )
     stop = trio.Event()
     door = FrontDoor([comet.websocket.route])

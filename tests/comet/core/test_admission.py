@@ -72,7 +72,13 @@ def test_a_bad_cursor_is_refused(last_id: str) -> None:
 
 
 def gate(**limits: int) -> Gate:
-    defaults = {"connections": 10, "per_address": 10, "per_key": 2, "handshakes_per_second": 10}
+    defaults = {
+        "connections": 10,
+        "per_address": 10,
+        "per_key": 2,
+        "sessions_per_user": 3,
+        "handshakes_per_second": 10,
+    }
     return Gate(Limits(**defaults | limits))
 
 
@@ -119,3 +125,8 @@ def test_the_gate_never_loses_count(steps: list[tuple[bool, str]]) -> None:
         assert door.connections == len(inside)
         assert len(inside) <= 5
         assert all(inside.count(each) <= 2 for each in inside)
+
+
+def test_a_user_can_have_too_many_sessions() -> None:
+    """The limit counts the one that comes, too."""
+    assert [gate().has_too_many(number) for number in (3, 4)] == [False, True]
