@@ -156,8 +156,9 @@ class Database:
             log.warning("database", where=self.where, state=state)
         self.trouble = trouble
 
-    def _count(self, *_: Any) -> None:
-        self.statements += 1
+    def _count(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("BEGIN"):  # SQLite's is one that we say ourselves
+            self.statements += 1
 
 
 def _first_line(error: BaseException) -> str:
