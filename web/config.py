@@ -9,6 +9,7 @@ from appmodel.core.units import Duration, Size
 from appmodel.io.http_limits import HttpLimits
 from appmodel.runtime.config import Count, Port, Section, Share, TlsConfig
 from web.core.texts import Language
+from web.gateways.config import NotificationsConfig
 
 
 class ListenerConfig(Section, frozen=True, kw_only=True):
@@ -137,6 +138,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
     groups: GroupsConfig = GroupsConfig()
     login: LoginConfig = LoginConfig()
     card: CardConfig = CardConfig()
+    notifications: NotificationsConfig = NotificationsConfig()
     proxies: tuple[str, ...] = (
         "127.0.0.0/8",
         "::1",

@@ -25,8 +25,10 @@ import msgspec
 import trio
 
 from appmodel.core.outward import Destination, Outward, parse_url
-from appmodel.core.units import Duration, Size
 from appmodel.errors import OutcomeUnknown, TooLarge, Unavailable
+from appmodel.io.outbound_limits import OutboundLimits
+
+__all__ = ["Answer", "Outbound", "OutboundLimits", "Resolve", "SystemResolver", "trusting"]
 
 LOOKUPS = 8  # names looked up at once
 
@@ -44,23 +46,6 @@ _BROKEN = (
 )
 
 
-class OutboundLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What may be called, and for how long. A section of a node's configuration."""
-
-    allowed: tuple[str, ...] = ()  # hosts, "http://host:port" or networks that need not be public
-    ca_file: str = ""  # PEM file of the authorities to trust; empty = the system's
-    timeout: Duration = Duration(10)  # of a call from the first step to the last byte
-    connect_timeout: Duration = Duration(3)  # of one address of a name
-    max_answer: Size = Size(1024**2)  # of one body
-    max_connections: int = 100  # at once; above it calls wait, within their time-out
-    idle_timeout: Duration = Duration(60)  # a connection that nobody uses is closed
-
-    def __post_init__(self) -> None:
-        Outward(self.allowed)
-        if self.max_connections < 1 or not all((self.timeout, self.connect_timeout)):
-            raise ValueError("max_connections, timeout, connect_timeout: expected > 0")
-
-
 class Answer(msgspec.Struct, frozen=True):
     """What came back, whatever its status."""
 
@@ -71,6 +56,15 @@ class Answer(msgspec.Struct, frozen=True):
     def header(self, name: str) -> str | None:
         """The first value of a header; `name` in lower case."""
         return next((value for each, value in self.headers if each == name), None)
+
+
+def trusting(ca_file: str) -> ssl.SSLContext:
+    """TLS to servers that the authorities in `ca_file` vouch for; empty = those of the system.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return ssl.create_default_context(cafile=ca_file or None)
 
 
 class SystemResolver:
@@ -101,7 +95,7 @@ class Outbound:
     ) -> None:
         """
         Args:
-            tls: instead of the one that `limits.ca_file` makes; belongs to this object from now on.
+            tls: instead of the one that `limits.ca_file` makes; several of these may share it.
             resolve: instead of the system's resolver.
 
         Raises:
@@ -110,7 +104,7 @@ class Outbound:
         self._limits = limits
         self._outward = Outward(limits.allowed)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or ssl.create_default_context(cafile=limits.ca_file or None),
+            ssl_context=tls or trusting(limits.ca_file),
             max_connections=limits.max_connections,
             keepalive_expiry=limits.idle_timeout,
             http2=True,
@@ -128,6 +122,10 @@ class Outbound:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections. Calls that are under way end with OutcomeUnknown."""
         await self._pool.aclose()
 
     def check(self, url: str, field: str = "url") -> None:

@@ -18,6 +18,7 @@ alert after 250 bytes, perhaps within a character. Sizes: Apple, "Generating a r
 
 import hashlib
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -56,6 +57,32 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """What one that arrives twice has in common."""
         return self.collapse_id or str(self.message_id)
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One push, for the devices of all whom it reached. The sender is not among them."""
+
+    tenant_id: str  # whose credentials are used: the sender's
+    recipients: Mapping[str, int]  # user id: the message's id in that user's inbox
+    title: str
+    text: str
+    custom: dict[str, Any] = {}
+    expires_at: float = 0.0
+    collapse_id: str | None = None
+    priority: Literal[5, 10] = 10
+
+    def notification(self, user_id: str) -> Notification:
+        """What the devices of a recipient get."""
+        return Notification(
+            message_id=self.recipients[user_id],
+            user_id=user_id,
+            title=self.title,
+            text=self.text,
+            custom=self.custom,
+            expires_at=self.expires_at,
+            collapse_id=self.collapse_id,
+            priority=self.priority,
+        )
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,7 +74,11 @@ class FcmGateway:
         url: str,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`url`: of the service: "https://fcm.googleapis.com"."""
+        """
+        Args:
+            outbound: for this tenant alone; closed with the gateway.
+            url: of the service: "https://fcm.googleapis.com".
+        """
         self._outbound = outbound
         self._now = now
         self._token = GoogleToken(account, outbound, now)
@@ -102,7 +106,8 @@ class FcmGateway:
         return self._judge(answer, token)
 
     async def aclose(self) -> None:
-        """See Gateway. Its connections are the Outbound's."""
+        """See Gateway."""
+        await self._outbound.aclose()
 
     def _judge(self, answer: Answer, token: str) -> Receipt:
         if answer.status == 200:

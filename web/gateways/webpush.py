@@ -54,6 +54,7 @@ class WebPushGateway:
     def __init__(
         self, key: VapidKey, outbound: Outbound, now: Callable[[], float] = time.time
     ) -> None:
+        """`outbound`: for this tenant alone; closed with the gateway."""
         self._outbound = outbound
         self._now = now
         self._vapid = Vapid(key, now)
@@ -84,7 +85,8 @@ class WebPushGateway:
         return _judge(answer)
 
     async def aclose(self) -> None:
-        """See Gateway. Its connections are the Outbound's."""
+        """See Gateway."""
+        await self._outbound.aclose()
 
 
 class Vapid:
