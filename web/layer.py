@@ -16,7 +16,9 @@ from web.api.app_groups import AppGroups
 from web.api.app_organisation import OrganisationRoutes
 from web.api.app_pushes import AppPushes
 from web.api.internal import Limits
+from web.api.v2_departments import DepartmentsPart
 from web.api.v2_frame import Part
+from web.api.v2_tenants import TenantsPart
 from web.config import WebConfig
 from web.core.access import Access
 from web.core.notices import Announcer
@@ -36,7 +38,7 @@ from web.services.messaging import Messaging
 from web.services.passwords import Passwords
 from web.services.pushing import Pushing
 from web.services.quotas import Quotas
-from web.services.tenants import Tenants
+from web.services.tenants import Customers, Tenants
 
 
 class ApplicationLayer:
@@ -113,4 +115,7 @@ class ApplicationLayer:
 
     def parts(self, limits: Limits) -> list[Part]:
         """The operations of /v2."""
-        return []
+        return [
+            TenantsPart(self.callers, self._tenants, Customers(self._database)),
+            DepartmentsPart(self.callers, self._departments, self._department_members),
+        ]

@@ -90,6 +90,12 @@ class DepartmentsAnswer(msgspec.Struct, frozen=True):
     next: Next
 
 
+class DepartmentsOfUser(msgspec.Struct, frozen=True):
+    """In which a user is, his first one first."""
+
+    items: list[Department]
+
+
 class DepartmentNode(msgspec.Struct, frozen=True, kw_only=True):
     """A department with those right below it, by (sort, name, id)."""
 
