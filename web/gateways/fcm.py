@@ -34,12 +34,12 @@ _TOKEN_FIELD = "message.token"  # noqa: S105  # a field's name
 _encode = msgspec.json.Encoder().encode
 
 
-class _Detail(msgspec.Struct):
+class _Detail(msgspec.Struct, frozen=True):
     errorCode: str = ""  # noqa: N815  # Google's name
     fieldViolations: list[dict[str, Any]] = []  # noqa: N815
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, frozen=True):
     status: str = ""
     details: list[_Detail] = []
 
@@ -58,7 +58,7 @@ class _Error(msgspec.Struct):
         return _TOKEN_FIELD in fields
 
 
-class _Refusal(msgspec.Struct):
+class _Refusal(msgspec.Struct, frozen=True):
     error: _Error = _Error()
 
 
