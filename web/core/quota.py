@@ -205,10 +205,10 @@ def check_quota(kind: str, period: str, api_name: str, value: str) -> None:
     if kind == Kind.EXPIRE and period != Period.TOTAL:
         raise BadInput("period", period, "total, for type expire")
     if kind == Kind.PUSHES and api_name:
-        raise BadInput("apiName", api_name, "nothing: pushes are counted without a path")
+        raise BadInput("api_name", api_name, "nothing: pushes are counted without a path")
     if kind == Kind.CALLS and not api_name:
         raise BadInput(
-            "apiName", api_name, "the path of the calls, such as /app/client/device/login"
+            "api_name", api_name, "the path of the calls, such as /app/client/device/login"
         )
     if kind == Kind.EXPIRE and parse_expiry(value) is None:
         raise BadInput("value", value, 'a time such as "2027/01/31 23:59:59"')

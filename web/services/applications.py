@@ -125,7 +125,7 @@ class Applications:
         """
         if wanted.is_of_rights:
             _require_operator(caller, "change permissions and disabled")
-        _require_owner(caller, app_id)
+        require_owner(caller, app_id)
         wanted.check()
         tenant_id = tenant_for(caller, tenant)
         shown, digest = await self._database.write(partial(_change, app_id, tenant_id, wanted))
@@ -135,7 +135,7 @@ class Applications:
 
     async def rotate(self, caller: Principal, app_id: str, tenant: str | None) -> NewToken:
         """A new token instead of the one before, which is void from now on. Raises as `change`."""
-        _require_owner(caller, app_id)
+        require_owner(caller, app_id)
         tenant_id, token = tenant_for(caller, tenant), new_token()
         shown, old = await self._database.write(
             partial(_rotate, app_id, tenant_id, digest_of(token))
@@ -165,7 +165,8 @@ def _require_operator(caller: Principal, what: str) -> None:
         raise Forbidden(f"credential: only operators may {what}")
 
 
-def _require_owner(caller: Principal, app_id: str) -> None:
+def require_owner(caller: Principal, app_id: str) -> None:
+    """Raise Forbidden unless the caller may change an application: an operator, or itself."""
     if isinstance(caller, Operator) or (isinstance(caller, AppCaller) and caller.id == app_id):
         return
     raise Forbidden(f"credential: only operators and {app_id!r} itself may change it")
