@@ -6,7 +6,6 @@ it forgets at once.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import trio
@@ -14,27 +13,11 @@ import trio
 from appmodel.io.database import Database
 from appmodel.orm.target_queries import MUTE, Mute, Row, find_targets
 from web.core.push_plan import Recipient
+from web.core.resolution import Found, Resolution
 from web.core.selectors import KnownSession
 from web.core.targets import Kind, Target
 
 REMEMBERED = 200_000  # people in remembered answers: 100 MB at most
-
-
-@dataclass(slots=True)
-class Found:
-    """What a target is. Do not change it: others get the same."""
-
-    target: Target
-    name: str  # for people: of a group, a department, an application; the nickname of a user
-    tenant_id: str
-    recipients: dict[str, Recipient] = field(default_factory=dict)  # by uid
-
-
-class Resolution(NamedTuple):
-    """Targets that there are, and users who muted the sender or the target."""
-
-    found: dict[Target, Found]
-    muted: dict[Mute, frozenset[str]]  # uids
 
 
 class Directory:

@@ -13,7 +13,6 @@ not, or that is another tenant's, is 65531 (W17: the original stored messages fo
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,7 +28,6 @@ from web.core.notices import NOTICE, Notice
 from web.core.orders import Outcome
 from web.core.principals import AppCaller, Operator, Permission, Principal, UserCaller
 from web.core.push_plan import (
-    Addressee,
     Plan,
     Recipient,
     is_broadcast,
@@ -41,9 +39,18 @@ from web.core.push_plan import (
     plan_to_user,
 )
 from web.core.quota import Consumer
+from web.core.resolution import (
+    Found,
+    Resolution,
+    addressees,
+    mutes_of,
+    permission_for,
+    push_type,
+    willing,
+)
 from web.core.selectors import EVERYWHERE, Selector
 from web.core.targets import Kind, Target, user_key
-from web.services.directory import Directory, Found, Resolution
+from web.services.directory import Directory
 from web.services.push_ids import fresh_push_id
 from web.services.pushing import Pushing
 
@@ -162,19 +169,19 @@ class Messaging:
         """
         caller, target = letter.caller, letter.to
         if is_broadcast(target):
-            caller.require(_permission_for(target))
+            caller.require(permission_for(target))
         me = Target(Kind.USER, caller.uid)
-        mutes = _mutes_of(caller, target)
+        mutes = mutes_of(caller, target)
         resolution = await self._directory.resolve([target, me], mutes, tenant=caller.tenant_id)
         found = _found(resolution, target)
-        people = _willing(found.recipients, resolution, but=caller.uid)
+        people = willing(found.recipients, resolution, but=caller.uid)
         plan = self._plan_letter(letter, found, people, _sender(resolution, me, caller))
         consumer = Consumer.of_user(caller, letter.device_type)
         await self._meter.take_push(consumer, plan.size)
         if letter.members.get("msgType") == FILE:
             await self._files.note(caller.uid, letter.members.get("objectContent") or {})
         sent = await self._send(plan, letter.ttl)
-        self._meter.note_push(consumer, _push_type(target), plan.size)
+        self._meter.note_push(consumer, push_type(target), plan.size)
         self._wake(people, sent, letter.members, caller, letter.ttl)
         return sent
 
@@ -191,17 +198,17 @@ class Messaging:
         caller.require(Permission.PUSH)
         for target in circular.to:
             if is_broadcast(target):
-                caller.require(_permission_for(target))
+                caller.require(permission_for(target))
         mute = Mute(ShieldType.APPLICATION, caller.id)
         targets = list(dict.fromkeys(circular.to))
         resolution = await self._directory.resolve(targets, [mute], tenant=caller.tenant_id)
-        addressees, sizes = _addressees(resolution, targets, circular.selector)
+        reached, sizes = addressees(resolution, targets, circular.selector)
         applications = [
             (target, found.name)
             for target, found in resolution.found.items()
             if target.kind is Kind.APP
         ]
-        plan = plan_from_application(circular.members, addressees, applications, circular.selector)
+        plan = plan_from_application(circular.members, reached, applications, circular.selector)
         consumer = Consumer.of_application(caller)
         await self._meter.take_push(consumer, plan.size)
         if circular.members.get("msgType") == FILE:
@@ -209,7 +216,7 @@ class Messaging:
         sent = await self._send(plan, circular.ttl)
         for kind, size in sizes.items():
             self._meter.note_push(consumer, kind, size)
-        people = {one.recipient.uid: one.recipient for one in addressees}
+        people = {one.recipient.uid: one.recipient for one in reached}
         self._wake(people, sent, circular.members, caller, circular.ttl)
         missing = [target.name for target in targets if target not in resolution.found]
         if missing and sent.error is None:
@@ -218,24 +225,24 @@ class Messaging:
         return sent
 
     async def send(self, notices: Sequence[Notice]) -> None:
-        """Notices of groups; see `Notices`."""
-        for notice in notices:
-            await self._send_notice(notice)
-
-    async def _send_notice(self, notice: Notice) -> None:
-        targets = [Target(Kind.USER, uid) for uid in notice.recipient_uids]
-        resolution = await self._directory.resolve(targets, tenant=notice.tenant_id)
-        people = [found.recipients[t.id] for t, found in resolution.found.items()]
-        group = Target(Kind.GROUP, notice.group_id)
-        plan = plan_notice(group, notice.group_name, people, notice.text, NOTICE)
-        consumer = _consumer(notice.acting)
+        """Notices of one change in a group, as one batch; see `Notices`."""
+        if not notices:
+            return
+        uids = dict.fromkeys(uid for notice in notices for uid in notice.recipient_uids)
+        targets = [Target(Kind.USER, uid) for uid in uids]
+        resolution = await self._directory.resolve(targets, tenant=notices[0].tenant_id)
+        people = {t.id: found.recipients[t.id] for t, found in resolution.found.items()}
+        plans = [_plan_of(notice, people) for notice in notices]
+        consumer, size = _consumer(notices[0].acting), sum(plan.size for plan in plans)
         if consumer is not None:
-            await self._meter.take_push(consumer, plan.size)
-        sent = await self._send(plan, self._expire)
+            await self._meter.take_push(consumer, size)
+        outcomes = await self._pushing.push(
+            [push for plan in plans for push in self._pushes(plan, self._expire)]
+        )
         if consumer is not None:
-            self._meter.note_push(consumer, Kind.GROUP.value, plan.size)
-        if sent.error is not None:
-            raise sent.error
+            self._meter.note_push(consumer, Kind.GROUP.value, size)
+        if (error := _error_of(outcomes)) is not None:
+            raise error
 
     def _plan_letter(
         self, letter: Letter, found: Found, people: Mapping[str, Recipient], sender: Recipient
@@ -261,9 +268,19 @@ class Messaging:
 
     async def _send(self, plan: Plan, ttl: float) -> Sent:
         """All copies, as one message. Raises the error if no key at all has it."""
+        pushes = self._pushes(plan, ttl)
+        outcomes = await self._pushing.push(pushes) if pushes else []
+        ids = {key: sent.id for outcome in outcomes for key, sent in outcome.sent.items()}
+        error = _error_of(outcomes)
+        if error is not None and not ids:
+            raise error
+        return Sent(ids, plan, error)
+
+    def _pushes(self, plan: Plan, ttl: float) -> list[Push]:
+        """The copies, with one push id."""
         push_id = fresh_push_id()
         expires_at = self._now() + ttl if ttl else 0.0
-        pushes = [
+        return [
             Push(
                 push_id,
                 copy.keys[at : at + KEYS],
@@ -275,12 +292,6 @@ class Messaging:
             for copy in plan.copies
             for at in range(0, len(copy.keys), KEYS)
         ]
-        outcomes = await self._pushing.push(pushes) if pushes else []
-        ids = {key: sent.id for outcome in outcomes for key, sent in outcome.sent.items()}
-        error = _error_of(outcomes)
-        if error is not None and not ids:
-            raise error
-        return Sent(ids, plan, error)
 
     def _wake(
         self,
@@ -310,6 +321,12 @@ class Messaging:
         )
 
 
+def _plan_of(notice: Notice, people: Mapping[str, Recipient]) -> Plan:
+    there = [people[uid] for uid in notice.recipient_uids if uid in people]
+    group = Target(Kind.GROUP, notice.group_id)
+    return plan_notice(group, notice.group_name, there, notice.text, NOTICE)
+
+
 def _found(resolution: Resolution, target: Target) -> Found:
     found = resolution.found.get(target)
     if found is None:
@@ -322,56 +339,6 @@ def _sender(resolution: Resolution, me: Target, caller: UserCaller) -> Recipient
     if found is None:
         raise Forbidden("token: its user is disabled")
     return found.recipients[me.id]
-
-
-def _mutes_of(caller: UserCaller, target: Target) -> list[Mute]:
-    """Who may not want this: those who muted the sender or the group."""
-    mutes = [Mute(ShieldType.USER, caller.uid)]
-    if target.kind is Kind.GROUP:
-        mutes.append(Mute(ShieldType.GROUP, target.id))
-    return mutes
-
-
-def _permission_for(target: Target) -> Permission:
-    return Permission.PUSH_TENANT if target.kind is Kind.TENANT else Permission.PUSH_ORG
-
-
-def _willing(
-    people: Mapping[str, Recipient], resolution: Resolution, *, but: str
-) -> Mapping[str, Recipient]:
-    """Those who did not mute the sender or the target; `but`: the sender is one of them."""
-    unwilling = {uid for muted in resolution.muted.values() for uid in muted} - {but}
-    if not unwilling:
-        return people
-    return {uid: one for uid, one in people.items() if uid not in unwilling}
-
-
-def _addressees(
-    resolution: Resolution, targets: Sequence[Target], selector: Selector
-) -> tuple[list[Addressee], Counter[str]]:
-    """Users that the names reach, each once, in order, without those who muted the caller; and how many
-    keys that makes, by push type."""
-    unwilling = {uid for muted in resolution.muted.values() for uid in muted}
-    addressees: dict[str, Addressee] = {}
-    sizes: Counter[str] = Counter()
-    for target in targets:
-        found = resolution.found.get(target)
-        if found is None:
-            continue
-        kind = _push_type(target)
-        if target.kind is Kind.APP:
-            sizes[kind] += 1
-            continue
-        through = (target.name, found.name) if is_broadcast(target) else None
-        for uid, person in found.recipients.items():
-            if uid not in unwilling and uid not in addressees:
-                addressees[uid] = Addressee(person, through)
-                sizes[kind] += 1 + len(selector.chosen(person.sessions))
-    return list(addressees.values()), sizes
-
-
-def _push_type(target: Target) -> str:
-    return Kind.ORG.value if target.kind is Kind.SUBTREE else target.kind.value
 
 
 def _consumer(acting: Principal) -> Consumer | None:
