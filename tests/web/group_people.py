@@ -5,17 +5,19 @@ await groups.create(user("ann"), "t1", ...)
 post.told()                                              {"ann": ["You created ..."]}
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import trio
 
 from appmodel.errors import PushError
 from appmodel.io.database import Database
 from appmodel.orm.people import User
+from tests.databases import limits
 from web.config import GroupsConfig
 from web.core.notices import Announcer, Notice
 from web.core.principals import UserCaller
-from web.core.texts import Language, Texts
+from web.core.texts import Texts
 from web.services.groups import Groups, NewGroup
 
 
@@ -57,15 +59,20 @@ async def add_users(database: Database, *uids: str, tenant: str = "t1") -> None:
     await database.write(lambda session: session.add_all(rows))
 
 
-def groups_on(
-    database: Database,
-    post: Post,
-    limits: GroupsConfig | None = None,
-    *,
-    language: Language = "en",
-) -> Groups:
+def groups_on(database: Database, post: Post, config: GroupsConfig | None = None) -> Groups:
     """The use cases."""
-    return Groups(database, post, Announcer(Texts(language)), limits or GroupsConfig())
+    return Groups(database, post, Announcer(Texts()), config or GroupsConfig())
+
+
+@contextmanager
+def many_threads(database: Database) -> Iterator[Database]:
+    """The same database, six at a time."""
+    url = database.engine.url.render_as_string(hide_password=False)
+    crowd = Database(limits(url, threads=6))
+    try:
+        yield crowd
+    finally:
+        crowd.close()
 
 
 async def a_group(groups: Groups, owner: str, *members: str, size: int | None = None) -> str:

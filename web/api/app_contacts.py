@@ -14,6 +14,7 @@ says the token; another `sourceId` is 65533 (W8).
 from appmodel.errors import BadInput, Forbidden
 from appmodel.orm.contacts import ShieldType
 from web.api.app_frame import Answer, AppFrame, BaseRequest, Body, Call
+from web.core.fields import known_id
 from web.core.principals import UserCaller
 from web.services.contacts import Contacts, Mutes
 
@@ -78,27 +79,28 @@ class AppContacts:
     async def mute(self, call: Call[SetShieldMsg, UserCaller]) -> Answer:
         """34"""
         body = call.body
-        _check_source(body, call.caller)
-        await self._mutes.mute(call.caller, _kind(body.type), body.target_id, body.memo)
+        target_id = _target_id(body, call.caller)
+        await self._mutes.mute(call.caller, _kind(body.type), target_id, body.memo)
         return Answer()
 
     async def unmute(self, call: Call[CancelShieldMsg, UserCaller]) -> Answer:
         """35"""
-        _check_source(call.body, call.caller)
-        await self._mutes.unmute(call.caller, _kind(call.body.type), call.body.target_id)
+        target_id = _target_id(call.body, call.caller)
+        await self._mutes.unmute(call.caller, _kind(call.body.type), target_id)
         return Answer()
 
     async def is_muted(self, call: Call[IsUserShieldApp, UserCaller]) -> Answer:
         """36"""
-        _check_source(call.body, call.caller)
-        target_id = call.body.target_id
+        target_id = _target_id(call.body, call.caller)
         muted = await self._mutes.is_muted(call.caller, ShieldType.APPLICATION, target_id)
         return Answer({"isShield": muted})
 
 
-def _check_source(body: IsUserShieldApp, caller: UserCaller) -> None:
+def _target_id(body: IsUserShieldApp, caller: UserCaller) -> str:
+    """Whom it is about. Raises Forbidden if another user than the caller shall be the source."""
     if body.source_id != caller.uid:
         raise Forbidden("sourceId: not the user that the token is of")
+    return known_id("targetId", body.target_id)
 
 
 def _kind(number: float) -> ShieldType:

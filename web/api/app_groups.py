@@ -21,11 +21,13 @@ from appmodel.errors import BadInput, Forbidden, NotMember, PushError
 from appmodel.orm.group_queries import Seat
 from appmodel.orm.groups import Qun
 from web.api.app_frame import Answer, AppFrame, BaseRequest, Body, Call
+from web.core.fields import known_id, text_of
 from web.core.members import Member, member_of
 from web.core.principals import UserCaller
 from web.core.targets import Kind, parse_target
 from web.core.times import rfc3339
-from web.services.groups import GroupChanges, Groups, NewGroup
+from web.services.group_entry import AT_ONCE
+from web.services.groups import NAME, GroupChanges, Groups, NewGroup
 
 RENAMED = "update Qun Topic success"
 NOT_THE_OWNER = "delete Qun Member faild,only qun creater can delete"  # as the original spells it
@@ -49,10 +51,9 @@ class ListedUser(msgspec.Struct):
     uid: str
 
 
-class NamedUser(msgspec.Struct, rename="camel"):
+class NamedUser(ListedUser, rename="camel"):
     """Somebody who is added or removed."""
 
-    uid: str
     nick_name: str
 
 
@@ -122,8 +123,8 @@ class AppGroups:
     async def create(self, call: Call[CreateQun, UserCaller]) -> Answer:
         """22"""
         caller, body = call.caller, call.body
-        uids = [one.uid for one in body.member_list]
-        wanted = NewGroup(name=body.topic, owner_id=caller.uid, member_ids=uids)
+        topic, uids = text_of("topic", body.topic, NAME), _uids(body.member_list)
+        wanted = NewGroup(name=topic, owner_id=caller.uid, member_ids=uids)
         group = await self._groups.create(caller, caller.tenant_id, wanted)
         return Answer(
             {
@@ -143,7 +144,7 @@ class AppGroups:
     async def rename(self, call: Call[UpdateQunTopic, UserCaller]) -> Answer:
         """24"""
         group_id = _group_id("ChatRoomName", call.body.chat_room_name)
-        wanted = GroupChanges(name=call.body.topic)
+        wanted = GroupChanges(name=text_of("topic", call.body.topic, NAME))
         await self._groups.update(call.caller, call.caller.tenant_id, group_id, wanted)
         return Answer(text=RENAMED)
 
@@ -195,8 +196,14 @@ def _info(group: Qun) -> QunInfo:
 
 
 def _change(body: ChangeQunMembers) -> tuple[str, list[str]]:
-    group_id = _group_id("ChatRoomName", body.chat_room_name)
-    return group_id, [one.uid for one in body.member_list]
+    return _group_id("ChatRoomName", body.chat_room_name), _uids(body.member_list)
+
+
+def _uids(listed: Sequence[ListedUser]) -> list[str]:
+    """Raises BadInput naming the entry that is no id."""
+    if len(listed) > AT_ONCE:
+        raise BadInput("memberList", f"{len(listed)} of them", f"at most {AT_ONCE}")
+    return [known_id(f"memberList[{n}].uid", one.uid) for n, one in enumerate(listed)]
 
 
 def _group_id(field: str, name: str) -> str:

@@ -1,7 +1,6 @@
 """Groups on real databases: what a change leaves behind, who may make it, and many at once."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
 from typing import Any
 
@@ -25,8 +24,7 @@ from appmodel.io.database import Database
 from appmodel.orm import group_queries
 from appmodel.orm.changes import Change
 from appmodel.orm.groups import Qun, QunUser, Role
-from tests.databases import limits as database_limits
-from tests.web.group_people import Post, a_group, add_users, groups_on, user
+from tests.web.group_people import Post, a_group, add_users, groups_on, many_threads, user
 from web.config import GroupsConfig
 from web.core.paging import Paging
 from web.core.principals import AppCaller, Operator, Permission, Principal
@@ -57,15 +55,6 @@ async def roles(database: Database, group_id: str) -> dict[str, Role]:
 async def notes(database: Database) -> list[str]:
     wanted = sa.select(Change.subject).order_by(Change.position)
     return await database.read(lambda session: list(session.scalars(wanted)))
-
-
-@contextmanager
-def many_threads(database: Database) -> Iterator[Database]:
-    """The same database, six at a time."""
-    url = database.engine.url.render_as_string(hide_password=False)
-    crowd = Database(database_limits(url, threads=6))
-    yield crowd
-    crowd.close()
 
 
 async def test_a_new_group(database: Database, groups: Groups, post: Post) -> None:
