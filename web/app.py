@@ -77,6 +77,7 @@ class Services:
         rules = TicketRules(
             ttl=auth.ticket_ttl,
             max_ttl=auth.max_ticket_ttl,
+            user_ttl=min(context.settings.tokens.max_age, auth.max_ticket_ttl),
             kept=MAX_TTL,
             timeout=config.read_timeout,
         )
@@ -156,7 +157,7 @@ class Offer:
 
 def _public(services: Services) -> Offer:
     origins = services.origins(services.config.public)
-    external = External(services.access, origins, services.reading)
+    external = External(services.layer.callers, origins, services.reading)
     return Offer(external.routes(), external.render_error)
 
 
@@ -177,7 +178,7 @@ def _hot_routes(context: Context, services: Services) -> Offer:
     """What the front door of 8094 answers itself."""
     config = services.config
     origins, limits = services.origins(config.api), services.limits(config.api)
-    lookups = External(services.access, origins, services.reading)
+    lookups = External(services.layer.callers, origins, services.reading)
     pushes = PushApi(
         services.layer.callers,
         Addressing(services.layer.directory, limit=limits.names),
@@ -202,7 +203,12 @@ def _v2(services: Services) -> V2:
     """What Quart answers on 8094."""
     config, limits = services.config, services.limits(services.config.api)
     messages = MessagesPart(
-        services.access, services.reading, services.tickets, limits, page=config.page
+        services.access,
+        services.layer.callers,
+        services.reading,
+        services.tickets,
+        limits,
+        page=config.page,
     )
     return V2(
         [messages, *services.layer.parts(limits)],

@@ -97,14 +97,15 @@ class Credentials:
         except jwt.PyJWTError:
             raise ConfigError("auth.secret", "a PEM or SSH key", "random bytes") from None
 
-    def issue_ticket(self, key: Key, *, now: float, ttl: float) -> str:
-        """A ticket for `key` that is good for `ttl` seconds.
+    def issue_ticket(self, key: Key, *, now: float, ttl: float, id: str = "") -> str:
+        """A ticket for `key` that is good for `ttl` seconds; `id`: by which it is revoked, default a new one.
 
         Raises:
             BadInput: the ttl is not above 0 and at most MAX_TTL.
         """
         expires_at = now + _checked_ttl(ttl)
-        return self._sign(_TicketClaims(jti=_new_id(), iat=now, exp=expires_at, sub=key.stored))
+        name = id or _new_id()
+        return self._sign(_TicketClaims(jti=name, iat=now, exp=expires_at, sub=key.stored))
 
     def issue_token(
         self, scopes: Iterable[str], *, realm: str = "", now: float, ttl: float, subject: str = ""

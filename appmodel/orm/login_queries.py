@@ -55,6 +55,12 @@ def find_candidate(session: Session, uid: str) -> list[Candidate]:
     return _candidates(session, User.id == uid)
 
 
+def stored_password(session: Session, tenant_id: str, uid: str) -> str | None:
+    """What is stored of the password of a user of the tenant; None = there is no such user."""
+    mine = sa.select(User.password).where(User.id == uid, User.tenant_id == tenant_id)
+    return session.scalar(mine)
+
+
 def note_client(session: Session, uid: str, device_type: str, device_id: str) -> None:
     """A user came from this device; of more than `CLIENTS` those that came least recently go."""
     at = now()

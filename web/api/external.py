@@ -29,8 +29,8 @@ from appmodel.errors import BadInput, NoNode, PushError, Unavailable
 from appmodel.protocol.envelope import new_envelope, old_envelope, reply
 from appmodel.protocol.http import Request, Response, Route
 from web.api.replies import answer, callback_of, refusal
-from web.core.access import Access
 from web.core.numbers import signed
+from web.services.callers import Callers
 from web.services.reading import Reading
 
 WEBSOCKET, TCP = 1, 2  # values of the protocol parameter
@@ -63,8 +63,8 @@ HEAD = b'{"data":{"msgs":['
 class External:
     """The handlers, and how their listener says no."""
 
-    def __init__(self, access: Access, origins: Origins, reading: Reading) -> None:
-        self._access = access
+    def __init__(self, callers: Callers, origins: Origins, reading: Reading) -> None:
+        self._callers = callers
         self._origins = origins
         self._reading = reading
 
@@ -123,7 +123,8 @@ class External:
         name, after = query.get(form.key, ""), query.get(form.after, "")
         parse_key(name, field=form.key)  # bad parameters come before bad credentials
         last = signed(form.after, after)
-        key = self._access.readable_key(name, request.headers, query.get("token", ""), time.time())
+        token = query.get("token", "")
+        key = await self._callers.readable_key(name, request.headers, token, time.time())
         if last < 0:  # passes web and is refused by the message node of the original: 65535
             raise Unavailable(f"{form.after}: got {last}, expected an id of 0 or more")
         page = await self._reading.first_page(key, last)

@@ -41,12 +41,13 @@ def get_messages() -> Json:
     return operation(
         "getMessages",
         "Read what is kept for a key",
-        "The key's ticket, or scope `read`. Pass `next` as `after` to go on; it is null at the end.",
+        "The key's ticket, or scope `read`; a user's token for his inbox and his sessions, an "
+        "application's for its inbox. Pass `next` as `after` to go on; it is null at the end.",
         parameters=[
             query("key", "Whose messages", required=True),
             query("after", "Only ids above this one; default 0", type_="integer"),
             query("limit", "At most so many; default 100", type_="integer"),
-            query("token", "The key's ticket, if it is not in the header"),
+            query("token", "The credential, if it is not in the header"),
         ],
         answers={"200": ("A page, ids ascending", content("MessagesAnswer"))},
         refusals="401 403 422 503 504",
@@ -97,10 +98,11 @@ def issue_ticket() -> Json:
     return operation(
         "issueTicket",
         "Let a client subscribe to a key",
-        "Scope `ticket`. The client sends the ticket as `token` when it connects.",
+        "Scope `ticket`; or a user for his inbox and his sessions, an application for its inbox. The "
+        "client sends the ticket as `token` when it connects. That of a user ends with his login.",
         body=content("TicketRequest", example={"key": "u1@user", "ttl": "1h"}),
         answers={"201": ("The ticket", content("TicketAnswer"))},
-        refusals="401 403 413 422",
+        refusals="401 403 413 422 503",
     )
 
 

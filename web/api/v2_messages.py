@@ -43,7 +43,9 @@ from web.core.payloads import (
     TicketRequest,
     parse_ttl,
 )
+from web.core.principals import Operator
 from web.core.problems import problem
+from web.services.callers import Callers, check_own
 from web.services.reading import Reading
 from web.services.tickets import Tickets
 
@@ -72,10 +74,18 @@ class MessagesPart:
     )
 
     def __init__(
-        self, access: Access, reading: Reading, tickets: Tickets, limits: Limits, *, page: int
+        self,
+        access: Access,
+        callers: Callers,
+        reading: Reading,
+        tickets: Tickets,
+        limits: Limits,
+        *,
+        page: int,
     ) -> None:
         """`page`: the most messages of one answer."""
         self._access = access
+        self._callers = callers
         self._reading = reading
         self._tickets = tickets
         self._limits = limits
@@ -90,10 +100,10 @@ class MessagesPart:
         )
 
     async def get_messages(self) -> QuartResponse:
-        """A page of what is kept for a key. Needs the key's ticket, or scope read."""
+        """A page of what is kept for a key, for whom it is, or with scope read."""
         asked = query("key", "after", "limit", "token")
-        ticket = asked.get("token", "")
-        key = self._access.readable_key(asked.get("key", ""), headers(), ticket, time.time())
+        name, token = asked.get("key", ""), asked.get("token", "")
+        key = await self._callers.readable_key(name, headers(), token, time.time())
         after = unsigned("after", asked.get("after", "0"), most=MAX_ID)
         limit = unsigned("limit", asked.get("limit", str(DEFAULT_LIMIT)), most=self._page)
         if not limit:
@@ -135,14 +145,20 @@ class MessagesPart:
         return json_answer(PresenceAnswer([_presence_of(key, found[key]) for key in keys]))
 
     async def issue_ticket(self) -> QuartResponse:
-        """A ticket for a key. Needs scope ticket."""
+        """A ticket for a key: one's own, or any with scope ticket."""
         query()
-        caller = self._access.caller(headers(), "ticket", time.time())
+        principal = await self._callers.principal(headers(), "ticket")
         wanted = decode(_TICKET, await body())
-        key = parse_key(wanted.key, caller.realm)
         ttl = None if wanted.ttl is None else parse_ttl(wanted.ttl)
-        text, ticket = self._tickets.issue(key, ttl)
-        return json_answer(TicketAnswer(text, ticket.id, str(key), ticket.expires_at), status=201)
+        if isinstance(principal, Operator):
+            text, ticket = self._tickets.issue(parse_key(wanted.key, principal.caller.realm), ttl)
+        else:
+            key = parse_key(wanted.key)
+            check_own(principal, key)
+            text, ticket = self._tickets.issue_own(principal, key, ttl)
+        return json_answer(
+            TicketAnswer(text, ticket.id, str(ticket.key), ticket.expires_at), status=201
+        )
 
     async def revoke_tickets(self) -> QuartResponse:
         """Void the tickets of a key (scope ticket), or one credential by its id (scope admin)."""

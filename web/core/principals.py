@@ -123,9 +123,12 @@ def tenant_for(principal: Principal, asked: str | None) -> str:
         asked: what the call names; None = nothing. Only an operator must, and may, name any.
 
     Raises:
-        Forbidden: it names another one than the caller's.
+        Forbidden: it names another one than the caller's; or an operator of another realm than the default
+            one, where people live.
     """
     if isinstance(principal, Operator):
+        if principal.caller.realm:
+            raise Forbidden("realm: people, groups and applications are in the default realm")
         return asked or ""
     if asked is not None and asked != principal.tenant_id:
         raise Forbidden("tenant: the credential is of another one")

@@ -9,6 +9,7 @@ from appmodel.core.interfaces import Ledger
 from appmodel.core.names import Key
 from appmodel.core.revocations import Revocations, key_subject, token_subject
 from appmodel.errors import BadInput
+from web.core.principals import AppCaller, UserCaller
 from web.services.deadlines import answered_within
 
 
@@ -18,6 +19,9 @@ class TicketRules:
 
     ttl: float  # of a ticket, unless asked otherwise
     max_ttl: float  # of a ticket
+    user_ttl: (
+        float  # of one that a user or an application asks for: as long as its token is remembered
+    )
     kept: float  # how long a revocation is remembered: the longest life of any credential
     timeout: float  # of one call of the ledger
 
@@ -51,6 +55,22 @@ class Tickets:
         if not 0 < seconds <= rules.max_ttl:
             raise BadInput("ttl", ttl, f"above 0 and at most {rules.max_ttl:g} seconds")
         text = self._credentials.issue_ticket(key, now=now, ttl=seconds)
+        return text, self._credentials.verify_ticket(text, now=now)
+
+    def issue_own(
+        self, principal: UserCaller | AppCaller, key: Key, ttl: float | None = None
+    ) -> tuple[str, Ticket]:
+        """A ticket for a key of the caller's. That of a user has the id of his token, and ends with its login.
+
+        Raises:
+            BadInput: the ttl is not above 0 and at most `user_ttl`.
+        """
+        rules, now = self._rules, self._now()
+        seconds = min(rules.ttl, rules.user_ttl) if ttl is None else ttl
+        if not 0 < seconds <= rules.user_ttl:
+            raise BadInput("ttl", ttl, f"above 0 and at most {rules.user_ttl:g} seconds")
+        own = principal.token_id if isinstance(principal, UserCaller) else ""
+        text = self._credentials.issue_ticket(key, now=now, ttl=seconds, id=own)
         return text, self._credentials.verify_ticket(text, now=now)
 
     async def revoke_key(self, key: Key) -> None:
