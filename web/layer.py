@@ -107,7 +107,10 @@ class ApplicationLayer:
         """The routes of 8093, and how they say no."""
         frame = AppFrame(self, origins, max_body=limits.body)
         expire = self._config.app.expire
-        AppPushes(self.messaging, self, expire=expire, max_message=limits.message).add_to(frame)
+        pushes = AppPushes(
+            self.messaging, self, self.quotas, expire=expire, max_message=limits.message
+        )
+        pushes.add_to(frame)
         OrganisationRoutes(self._departments, self._department_members, self._tenants).add_to(frame)
         AppGroups(self.groups, weedfs=self._config.app.weedfs).add_to(frame)
         AppContacts(self.contacts, self.mutes).add_to(frame)

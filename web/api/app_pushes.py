@@ -12,7 +12,7 @@ fromUserName or objectContent.appId is 65533 (W7); `ret` tells of the first fail
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -25,7 +25,7 @@ from web.api.browser_forms import fields_of, render_for_page, required
 from web.core.decoding import decode
 from web.core.orders import MAX_TTL
 from web.core.principals import AppCaller, Authenticating, UserCaller
-from web.core.quota import PHONES
+from web.core.quota import PHONES, Consumer
 from web.core.selectors import parse_sessions
 from web.core.targets import Kind, parse_target
 from web.services.messaging import Circular, Letter, Messaging, Sent
@@ -73,6 +73,13 @@ class AppPush(Body):
     expire: Expire | None = None
 
 
+class CallQuotas(Protocol):
+    """Quotas of calls: `Quotas`."""
+
+    async def take_call(self, consumer: Consumer, api_name: str) -> None:
+        """Raises CallQuota if there are none left."""
+
+
 class AppPushes:
     """The handlers."""
 
@@ -80,6 +87,7 @@ class AppPushes:
         self,
         messaging: Messaging,
         authenticating: Authenticating,
+        quotas: CallQuotas,
         *,
         expire: float,
         max_message: int,
@@ -90,6 +98,7 @@ class AppPushes:
             max_message: bytes of a message as JSON.
         """
         self._messaging, self._authenticating = messaging, authenticating
+        self._quotas = quotas
         self._expire, self._max_message = expire, max_message
 
     def add_to(self, frame: AppFrame) -> None:
@@ -106,6 +115,8 @@ class AppPushes:
         if base.device_type.lower() not in PHONES:
             expected = "ios or android; web pages use /app/client/appweb/push"
             raise LoginRefused(f"baseRequest.deviceType: {base.device_type!r}, expected {expected}")
+        consumer = Consumer.of_user(call.caller, base.device_type)
+        await self._quotas.take_call(consumer, call.request.path)
         letter = self._letter(call.caller, body.msg, body.sessions, base)
         sent = await self._messaging.send_letter(letter)
         return _sent(sent, body.msg.get("clientMsgId"))
