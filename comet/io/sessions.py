@@ -185,6 +185,16 @@ class Sessions:
         """
         before = self.repaired
         self._book.begin_anew()
+        try:
+            await self._repair_missing(await self._repair_surplus())
+            await self._write_news()
+        except BaseException:
+            self._book.is_torn = True  # some is compared, and some is not
+            raise
+        log.warning("sessions repaired", sessions=self.repaired - before, here=self.here)
+
+    async def _repair_surplus(self) -> set[str]:
+        """Remove what is written and not here; all that is written."""
         written = set[str]()
         holder, after = self._holder, ""
         while page := await self._database.read(
@@ -193,14 +203,16 @@ class Sessions:
             written.update(page)
             after = page[-1]
             await self._repair((session_id, None) for session_id in page)
+        return written
+
+    async def _repair_missing(self, written: set[str]) -> None:
+        """Write what is here and not written."""
         channels = self._hub.channels()
         for at in range(0, len(channels), PAGE):
             names = (session_of(channel.key) for channel in channels[at : at + PAGE])
             found = [(name.id, name) for name in names if name and name.id not in written]
             await self._repair(found)
             await trio.lowlevel.checkpoint()
-        await self._write_news()
-        log.warning("sessions repaired", sessions=self.repaired - before, here=self.here)
 
     async def _repair(self, found: Iterable[tuple[str, SessionName | None]]) -> None:
         """Write these, unless they have become news, or are right: here under a name, or not here."""
@@ -209,8 +221,8 @@ class Sessions:
             is_here = channel is not None and bool(channel.subscribers)
             if is_here == (name is not None) and self._book.repair(session_id, name):
                 self.repaired += 1
-        if len(self._book) >= self._config.batch:
-            await self._write_news()
+            if len(self._book) >= self._config.batch:
+                await self._write_news()
 
     def _say(self, trouble: str | None) -> None:
         if trouble is not None and self.trouble is None:
