@@ -10,14 +10,18 @@ import trio
 from appmodel.core.origins import Origins
 from appmodel.protocol.http import RenderError, Route
 from appmodel.runtime.service import Context
+from web.api.app_applications import ApplicationRoutes
 from web.api.app_contacts import AppContacts
 from web.api.app_frame import AppFrame
 from web.api.app_groups import AppGroups
 from web.api.app_organisation import OrganisationRoutes
 from web.api.app_pushes import AppPushes
 from web.api.internal import Limits
+from web.api.v2_applications import ApplicationsPart
 from web.api.v2_departments import DepartmentsPart
 from web.api.v2_frame import Part
+from web.api.v2_push_credentials import PushCredentialsPart
+from web.api.v2_quotas import QuotasPart
 from web.api.v2_tenants import TenantsPart
 from web.config import WebConfig
 from web.core.access import Access
@@ -25,7 +29,7 @@ from web.core.notices import Announcer
 from web.core.principals import AppCaller, UserCaller
 from web.core.texts import Texts
 from web.services.accounts import Accounts
-from web.services.applications import ApplicationTokens
+from web.services.applications import Applications, ApplicationTokens
 from web.services.caching import Changes
 from web.services.callers import Callers
 from web.services.contacts import Contacts, Mutes
@@ -34,17 +38,24 @@ from web.services.departments import Departments
 from web.services.directory import Directory
 from web.services.file_links import FileLinks
 from web.services.groups import Groups
+from web.services.menus import Menus
 from web.services.messaging import Messaging
 from web.services.passwords import Passwords
+from web.services.push_credentials import PushCredentials
 from web.services.pushing import Pushing
+from web.services.quota_keeping import QuotaKeeping
 from web.services.quotas import Quotas
+from web.services.statistics import Statistics
 from web.services.tenants import Customers, Tenants
+from web.services.tickets import Tickets
 
 
 class ApplicationLayer:
     """What all its parts share. `run` must be running."""
 
-    def __init__(self, context: Context, access: Access, pushing: Pushing) -> None:
+    def __init__(
+        self, context: Context, access: Access, pushing: Pushing, tickets: Tickets
+    ) -> None:
         self._database = context.database
         self._pushing = pushing
         self.callers = Callers(access, self)
@@ -65,6 +76,9 @@ class ApplicationLayer:
         self._department_members = DepartmentMembers(context.database)
         self._tenants = Tenants(context.database)
         self._application_tokens = ApplicationTokens(context.database, self.changes)
+        self._applications = Applications(context.database, tickets.revoke_credential)
+        self._menus = Menus(context.database)
+        self._quota_keeping = QuotaKeeping(context.database)
         self._config = config = context.settings.section(WebConfig)
         self.files = FileLinks(context.database)
         self.messaging = Messaging(
@@ -114,6 +128,7 @@ class ApplicationLayer:
         OrganisationRoutes(self._departments, self._department_members, self._tenants).add_to(frame)
         AppGroups(self.groups, weedfs=self._config.app.weedfs).add_to(frame)
         AppContacts(self.contacts, self.mutes).add_to(frame)
+        ApplicationRoutes(self._applications, self._menus, self._quota_keeping).add_to(frame)
         return frame.routes, frame.refuse
 
     def parts(self, limits: Limits) -> list[Part]:
@@ -121,4 +136,7 @@ class ApplicationLayer:
         return [
             TenantsPart(self.callers, self._tenants, Customers(self._database)),
             DepartmentsPart(self.callers, self._departments, self._department_members),
+            ApplicationsPart(self.callers, self._applications, self._menus),
+            QuotasPart(self.callers, self._quota_keeping, Statistics(self._database)),
+            PushCredentialsPart(self.callers, PushCredentials(self._database)),
         ]

@@ -37,8 +37,10 @@ from web.core.applications import (
 )
 from web.core.paging import Paging, cut
 from web.core.permissions import permissions_of, permissions_text
-from web.core.principals import AppCaller, Operator, Principal, tenant_for
+from web.core.principals import AppCaller, Operator, Principal, UserCaller, tenant_for
 from web.services.caching import Cache, Changes
+
+MOST_SHOWN = 1000  # applications of a tenant, in a list that has no pages
 
 Revoke = Callable[[str], Awaitable[None]]
 """Tells all nodes that the token with this digest is void."""
@@ -112,6 +114,20 @@ class Applications:
             return [_shown(row) for row in rows]
 
         return cut(await self._database.read(find), paging, lambda each: (each.id,))
+
+    async def everybody(self, caller: UserCaller) -> list[Application]:
+        """All that users of a tenant can write to, sorted: not the disabled ones. The first MOST_SHOWN."""
+
+        def find(session: Session) -> list[Application]:
+            asked = sa.select(Model).where(
+                Model.tenant_id == caller.tenant_id, Model.status != DISABLED
+            )
+            rows = session.scalars(
+                asked.order_by(Model.sort, Model.name, Model.id).limit(MOST_SHOWN)
+            )
+            return [_shown(row) for row in rows]
+
+        return await self._database.read(find)
 
     async def change(
         self, caller: Principal, app_id: str, wanted: ApplicationChange, tenant: str | None
