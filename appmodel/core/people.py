@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+DISABLED = -1
+"""In a column `status`. Anything else is enabled: what an adopted database holds there is unknown."""
+ENABLED = 0  # what we write
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -13,7 +17,7 @@ class Person:
     avatar: str
     name_py: str  # initials of the pinyin
     name_quanpin: str
-    status: int  # DISABLED of orm/base.py, or what an adopted database says
+    status: int  # DISABLED, or whatever an adopted database says
     tenant_id: str  # "" = none
     email: str
     mobile: str

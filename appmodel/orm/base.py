@@ -19,6 +19,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
+from appmodel.core.people import DISABLED as DISABLED  # of columns `status`
+
 NAMES = {
     "pk": "pk_%(table_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -61,9 +63,6 @@ def new_id() -> str:
     """The id of a new row: a random UUID, as the original makes them."""
     return str(uuid4())
 
-
-DISABLED = -1
-"""In a column `status`. Anything else is enabled: what an adopted database holds there is unknown."""
 
 Id = Annotated[str, mapped_column(exact(64), primary_key=True, default=new_id)]
 Ref = Annotated[str, mapped_column(exact(64), default="", server_default="")]  # another row's id

@@ -16,11 +16,12 @@ from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from appmodel.core.people import DISABLED, ENABLED
 from appmodel.errors import BadInput, Conflict, Forbidden, NotFound
 from appmodel.io.database import Database
 from appmodel.orm import tenant_queries as queries
 from appmodel.orm.application_queries import note_applications
-from appmodel.orm.base import DISABLED, new_id
+from appmodel.orm.base import new_id
 from appmodel.orm.changes import note_change
 from appmodel.orm.tenant_queries import CustomerRow, TenantRow
 from web.core.organisation import (
@@ -36,8 +37,6 @@ from web.core.principals import AppCaller, Operator, Permission, Principal
 from web.services.departments import tree_subject
 
 RowT = TypeVar("RowT", TenantRow, CustomerRow)
-
-ENABLED = 0  # what we write; an adopted database may hold other numbers
 
 
 class Tenants:
