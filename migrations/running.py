@@ -10,6 +10,7 @@ hears each step as a line for people. All of this blocks: call it in a thread.
 On PostgreSQL and SQLite a migration that fails has not happened. MariaDB keeps what was done before; run it again.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from alembic.config import Config
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from appmodel.errors import PushError, Unavailable
-from appmodel.io.engines import DatabaseLimits, make_engine, parse_url, place_of
+from appmodel.io.engines import DatabaseLimits, is_away, make_engine, parse_url, place_of
 from appmodel.io.sql_faults import Kind, fault_of
 from migrations import REVISIONS
 from migrations.fitting import MARIADB, Say
@@ -41,14 +42,21 @@ def alone(limits: DatabaseLimits, say: Say) -> Iterator[sa.Connection]:
         Unavailable: it is away, or another migration took too long.
         PushError: what it was asked, it cannot do: too old a server, no right to, no room.
     """
+    with connected(limits, writes=True) as connection:
+        _wait_for_turn(connection, limits.timeout, say)
+        yield connection
+        connection.commit()
+
+
+@contextmanager
+def connected(limits: DatabaseLimits, *, writes: bool = False) -> Iterator[sa.Connection]:
+    """A connection that waits for nobody; rolled back in the end. Raises as `alone` does."""
     where = place_of(parse_url(limits.url))
     engine = make_engine(limits)
     try:
-        with engine.connect().execution_options(writes=True) as connection:
+        with engine.connect().execution_options(writes=writes) as connection:
             _check_server(connection)
-            _wait_for_turn(connection, limits.timeout, say)
             yield connection
-            connection.commit()
     except SQLAlchemyError as error:
         raise _explained(error, where) from error
     finally:
@@ -125,11 +133,8 @@ def _wait_for_turn(connection: sa.Connection, patience: float, say: Say) -> None
 def _explained(error: SQLAlchemyError, where: str) -> PushError:
     if not isinstance(error, DBAPIError):
         return PushError(f"{where}: {str(error).partition(chr(10))[0]}")
-    if type(error.orig).__module__ == "sqlite3":
-        text = str(error.orig)
-        busy = "locked" in text or "unable to open" in text
-        return (Unavailable if busy else PushError)(f"{where}: {text}")
+    if isinstance(error.orig, sqlite3.Error):
+        return (Unavailable if is_away(error) else PushError)(f"{where}: {error.orig}")
     fault = fault_of(error)
-    if fault.kind in (Kind.AWAY, Kind.CLASH):
-        return Unavailable(f"{where}: {fault.text}")
-    return PushError(f"{where}: {fault.text}")
+    is_passing = fault.kind in (Kind.AWAY, Kind.CLASH)
+    return (Unavailable if is_passing else PushError)(f"{where}: {fault.text}")

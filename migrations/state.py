@@ -36,9 +36,9 @@ def state_of(connection: sa.Connection) -> State:
         return State.BEHIND if revision in REVISIONS else State.NEWER
     inspector = sa.inspect(connection)
     names = {name.lower() for name in inspector.get_table_names()}
-    if VERSION.name in names:  # a first migration was interrupted
-        return State.BEHIND
-    return State.FOREIGN if names & (METADATA.tables.keys() - MESSAGES) else State.EMPTY
+    if not names & (METADATA.tables.keys() - MESSAGES):
+        return State.EMPTY
+    return State.BEHIND if VERSION.name in names else State.FOREIGN  # behind: interrupted
 
 
 def advice(state: State) -> str:

@@ -3,11 +3,14 @@
     people = await database.read(lambda session: session.scalars(select(User)...).all())
     await database.write(rename)          rename(session): one transaction, committed when it returns
 
+A connection that broke while nobody used it is replaced, and the work is done on a new one.
+
 More threads are slower: the GIL and the hop (120 µs) are what a short statement costs (research/trio.md
 section 3). What a function returns must not need the session any more. A write may be called several times: a
 deadlock or a serialization failure is tried again, so it must not touch anything but its session.
 
     away, slow, full        Unavailable     nothing was done, or it was rolled back
+    a table is missing      Unavailable     and says so: `appmsg migrate`
     lost in the commit      OutcomeUnknown  it may have happened
     a unique key            IntegrityError  for the caller, who knows what it means
 """
@@ -25,7 +28,15 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from appmodel.errors import OutcomeUnknown, Unavailable
-from appmodel.io.engines import DatabaseLimits, is_clash, make_engine, parse_url, place_of
+from appmodel.io.engines import (
+    DatabaseLimits,
+    is_away,
+    is_clash,
+    lacks_tables,
+    make_engine,
+    parse_url,
+    place_of,
+)
 from appmodel.orm.changes import CHANGED
 
 T = TypeVar("T")
@@ -109,23 +120,22 @@ class Database:
         return answer
 
     def _read(self, work: Work[T]) -> T:
-        try:
-            with Session(self.engine) as session:
-                return work(session)
-        except SQLAlchemyError as error:
-            raise self._refusal(error) from None
+        for attempt in range(2):
+            try:
+                with Session(self.engine) as session:
+                    return work(session)
+            except SQLAlchemyError as error:
+                if attempt or not _was_broken(error):
+                    raise self._refusal(error) from None
+        raise AssertionError("unreachable")
 
     def _write(self, work: Work[T]) -> tuple[T, set[str]]:
         for attempt in range(CLASHES):
             try:
                 return self._transaction(work)
-            except DBAPIError as error:
-                if isinstance(error, IntegrityError) or attempt == CLASHES - 1:
-                    raise self._refusal(error) from None
-                if not is_clash(error):
-                    raise self._refusal(error) from None
             except SQLAlchemyError as error:
-                raise self._refusal(error) from None
+                if attempt == CLASHES - 1 or not _may_succeed(error, attempt):
+                    raise self._refusal(error) from None
             time.sleep(random.uniform(0, CLASH_PAUSE * 2**attempt))  # noqa: S311  jitter
         raise AssertionError("unreachable")
 
@@ -145,7 +155,10 @@ class Database:
         """What the caller is told. A database that is away is no bug; anything else is, or is its business."""
         if isinstance(error, IntegrityError):
             return error
-        if isinstance(error, sa.exc.TimeoutError | sa.exc.OperationalError | sa.exc.InterfaceError):
+        if isinstance(error, DBAPIError) and lacks_tables(error):
+            log.warning("database", where=self.where, error=_first_line(error))
+            return Unavailable("the database lacks a table of this version: run `appmsg migrate`")
+        if is_away(error):
             log.warning("database", where=self.where, error=_first_line(error))
             return Unavailable("the database is away or too slow")
         return error
@@ -159,6 +172,18 @@ class Database:
     def _count(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.startswith("BEGIN"):  # SQLite's is one that we say ourselves
             self.statements += 1
+
+
+def _may_succeed(error: SQLAlchemyError, attempt: int) -> bool:
+    """Whether the same transaction may go through if it is tried again."""
+    if isinstance(error, IntegrityError) or not isinstance(error, DBAPIError):
+        return False
+    return is_clash(error) or (attempt == 0 and _was_broken(error))
+
+
+def _was_broken(error: SQLAlchemyError) -> bool:
+    """Whether the connection is gone; the next one is new, as all of the pool are then."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,6 +10,7 @@ kept by the server and, if that hangs, by the client.
 """
 
 import math
+import sqlite3
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +18,13 @@ from typing import Annotated, Any
 import msgspec
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 
 from appmodel.core.units import Duration
 from appmodel.errors import ConfigError
@@ -35,6 +42,18 @@ DRIVERS = {
     "mysql": "mariadb+pymysql",
 }
 MAX_PORT = 65535
+SQLITE_TROUBLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+UNKNOWN_NAMES = {"42P01", "42703", 1146, 1054}  # table, column: PostgreSQL's and MariaDB's codes
 
 
 class DatabaseLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,9 +121,26 @@ def make_engine(limits: DatabaseLimits) -> sa.Engine:
 
 def is_clash(error: DBAPIError) -> bool:
     """Whether others were in the way, and the same transaction may go through if tried again."""
-    if error.orig is not None and type(error.orig).__module__ == "sqlite3":
+    if isinstance(error.orig, sqlite3.Error):
         return "locked" in str(error.orig) or "busy" in str(error.orig)
     return fault_of(error).kind is Kind.CLASH
+
+
+def is_away(error: SQLAlchemyError) -> bool:
+    """Whether the database is to blame, and not the statement: it is away, too slow, full or broken."""
+    if isinstance(error, DBAPIError) and isinstance(error.orig, sqlite3.Error):
+        return getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF in SQLITE_TROUBLE
+    return isinstance(error, sa.exc.TimeoutError | OperationalError | InterfaceError)
+
+
+def lacks_tables(error: DBAPIError) -> bool:
+    """Whether a table or a column is missing: the database is of another version than we are."""
+    if isinstance(error.orig, sqlite3.Error):
+        return "no such table" in str(error.orig) or "no such column" in str(error.orig)
+    if isinstance(error.orig, psycopg.Error):
+        return error.orig.sqlstate in UNKNOWN_NAMES
+    code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    return code in UNKNOWN_NAMES
 
 
 class PatientConnection(psycopg.Connection[Any]):

@@ -206,6 +206,7 @@ class DatabaseConfig(Section, frozen=True):
     connect_timeout: Duration = Duration(2)
     staleness: Duration = Duration(1)  # nothing that a cache answers is older than this
     migrate: bool = True  # a SQLite file is brought up to date at start; others by `appmsg migrate`
+    check_interval: Duration = Duration(10)  # for /readyz: does it answer, is it up to date
 
     @property
     def limits(self) -> DatabaseLimits:

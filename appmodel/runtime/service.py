@@ -40,6 +40,7 @@ from appmodel.io.user_tokens import UserTokens
 from appmodel.runtime import systemd
 from appmodel.runtime.config import Secret, load_secret, make_secret
 from appmodel.runtime.crew import Crew
+from appmodel.runtime.databases import open_database
 from appmodel.runtime.logins import open_tokens
 from appmodel.runtime.logs import dropped_lines
 from appmodel.runtime.metrics import Metrics
@@ -203,20 +204,20 @@ async def open_context(
         _observe_rpc(metrics, rpc_counts)
         observe_registry(metrics, registry)
         metrics.counter("log_dropped", "Log lines that nobody read in time.", dropped_lines)
-        database = Database(settings.database.limits)
-        stack.callback(database.close)
+        health, names = Health(), frozenset(parts)
+        database = await stack.enter_async_context(open_database(settings, names, health))
         secret, revocations = credentials_secret(settings).encode(), Revocations()
         tokens = await stack.enter_async_context(
             open_tokens(settings, secret, database, revocations, peers)
         )
         yield Context(
             settings=settings,
-            parts=frozenset(parts),
+            parts=names,
             registry=registry,
             peers=peers,
             database=database,
             metrics=metrics,
-            health=Health(),
+            health=health,
             credentials=Credentials(secret),
             revocations=revocations,
             tokens=tokens,
