@@ -15,10 +15,11 @@ from appmodel.io.database import Database
 from appmodel.orm.people import User
 from tests.databases import limits
 from web.config import GroupsConfig
+from web.core.groups import NewGroup
 from web.core.notices import Announcer, Notice
 from web.core.principals import UserCaller
 from web.core.texts import Texts
-from web.services.groups import Groups, NewGroup
+from web.services.groups import Groups
 
 
 class Post:
@@ -77,5 +78,5 @@ def many_threads(database: Database) -> Iterator[Database]:
 
 async def a_group(groups: Groups, owner: str, *members: str, size: int | None = None) -> str:
     """The id of a new group of tenant t1."""
-    wanted = NewGroup(name="Lunch", owner_id=owner, member_ids=members, max_member=size)
+    wanted = NewGroup(name="Lunch", owner_id=owner, user_ids=list(members), max_member=size)
     return (await groups.create(user(owner), "t1", wanted)).id

@@ -11,10 +11,13 @@ Source: appmsgsrv app/contact.go, app/shieldMsg.go; spec/appmsgsrv.md 4.4 (16, 3
 says the token; another `sourceId` is 65533 (W8).
 """
 
+from msgspec import UNSET, UnsetType
+
 from appmodel.errors import BadInput, Forbidden
 from appmodel.orm.contacts import ShieldType
 from web.api.app_frame import Answer, AppFrame, BaseRequest, Body, Call
 from web.core.fields import known_id
+from web.core.groups import ContactChange, MuteChange
 from web.core.principals import UserCaller
 from web.services.contacts import Contacts, Mutes
 
@@ -51,7 +54,7 @@ class CancelShieldMsg(IsUserShieldApp):
 class SetShieldMsg(CancelShieldMsg):
     """34"""
 
-    memo: str | None = None
+    memo: str | UnsetType = UNSET
 
 
 class AppContacts:
@@ -71,7 +74,7 @@ class AppContacts:
     async def star(self, call: Call[AddOrRemoveContact, UserCaller]) -> Answer:
         """16"""
         if call.body.star_friend == STARRED:
-            await self._contacts.star(call.caller, call.body.uid)
+            await self._contacts.star(call.caller, call.body.uid, ContactChange())
         else:
             await self._contacts.unstar(call.caller, call.body.uid)
         return Answer()
@@ -80,7 +83,8 @@ class AppContacts:
         """34"""
         body = call.body
         target_id = _target_id(body, call.caller)
-        await self._mutes.mute(call.caller, _kind(body.type), target_id, body.memo)
+        wanted = MuteChange(memo=body.memo)
+        await self._mutes.mute(call.caller, _kind(body.type), target_id, wanted)
         return Answer()
 
     async def unmute(self, call: Call[CancelShieldMsg, UserCaller]) -> Answer:

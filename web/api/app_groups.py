@@ -22,12 +22,12 @@ from appmodel.orm.group_queries import Seat
 from appmodel.orm.groups import Qun
 from web.api.app_frame import Answer, AppFrame, BaseRequest, Body, Call
 from web.core.fields import known_id, text_of
+from web.core.groups import AT_ONCE, MAX_NAME, GroupChange, NewGroup
 from web.core.members import Member, member_of
 from web.core.principals import UserCaller
 from web.core.targets import Kind, parse_target
 from web.core.times import rfc3339
-from web.services.group_entry import AT_ONCE
-from web.services.groups import NAME, GroupChanges, Groups, NewGroup
+from web.services.groups import Groups
 
 RENAMED = "update Qun Topic success"
 NOT_THE_OWNER = "delete Qun Member faild,only qun creater can delete"  # as the original spells it
@@ -123,8 +123,8 @@ class AppGroups:
     async def create(self, call: Call[CreateQun, UserCaller]) -> Answer:
         """22"""
         caller, body = call.caller, call.body
-        topic, uids = text_of("topic", body.topic, NAME), _uids(body.member_list)
-        wanted = NewGroup(name=topic, owner_id=caller.uid, member_ids=uids)
+        topic, uids = text_of("topic", body.topic, MAX_NAME), _uids(body.member_list)
+        wanted = NewGroup(name=topic, user_ids=uids)
         group = await self._groups.create(caller, caller.tenant_id, wanted)
         return Answer(
             {
@@ -144,7 +144,7 @@ class AppGroups:
     async def rename(self, call: Call[UpdateQunTopic, UserCaller]) -> Answer:
         """24"""
         group_id = _group_id("ChatRoomName", call.body.chat_room_name)
-        wanted = GroupChanges(name=text_of("topic", call.body.topic, NAME))
+        wanted = GroupChange(name=text_of("topic", call.body.topic, MAX_NAME))
         await self._groups.update(call.caller, call.caller.tenant_id, group_id, wanted)
         return Answer(text=RENAMED)
 

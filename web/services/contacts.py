@@ -9,6 +9,7 @@ starred or muted is in the user's tenant (W8); groups and users can be muted too
 from collections.abc import Callable
 from typing import TypeVar
 
+from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -19,12 +20,10 @@ from appmodel.orm.changes import note_change
 from appmodel.orm.contacts import ShieldMsg, ShieldType, UserUser
 from appmodel.orm.people_queries import find_person
 from web.config import GroupsConfig
-from web.core.fields import known_id, number_of, text_of
+from web.core.fields import known_id
+from web.core.groups import ContactChange, MuteChange
 from web.core.paging import Paging
 from web.core.principals import UserCaller
-
-REMARK = 45  # characters: user_user.remark_name
-MEMO = 255  # characters: shield_msg.memo
 
 T = TypeVar("T")
 
@@ -36,18 +35,15 @@ class Contacts:
         self._database = database
         self._limit = limits.contacts
 
-    async def star(
-        self, user: UserCaller, uid: str, *, remark: str | None = None, sort: float | None = None
-    ) -> rows.Contact:
-        """Star somebody of the tenant, or change what is kept of him; None: as it is, else empty.
+    async def star(self, user: UserCaller, uid: str, wanted: ContactChange) -> rows.Contact:
+        """Star somebody of the tenant, or change what is kept of him.
 
         Raises:
             BadInput: a text or number that does not fit.
             NotFound: no such user in the tenant.
             LimitReached: too many are starred.
         """
-        given = {} if remark is None else {"remark_name": text_of("remark", remark, REMARK)}
-        order = {} if sort is None else {"sort": number_of("sort", sort)}
+        wanted.check()
         contact_id = known_id("uid", uid)
 
         def keep(session: Session) -> rows.Contact:
@@ -60,8 +56,10 @@ class Contacts:
                     raise LimitReached(f"contacts: {self._limit} are starred already")
                 row = UserUser(from_user_id=user.uid, to_user_id=contact_id, remark_name="", sort=0)
                 session.add(row)
-            for name, value in (given | order).items():
-                setattr(row, name, value)
+            if wanted.remark is not UNSET:
+                row.remark_name = wanted.remark
+            if wanted.sort is not UNSET:
+                row.sort = wanted.sort
             return rows.Contact(person, row.remark_name, row.sort)
 
         return await _once(self._database, keep)
@@ -87,17 +85,17 @@ class Mutes:
         self._limit = limits.mutes
 
     async def mute(
-        self, user: UserCaller, type_: ShieldType, target_id: str, memo: str | None = None
+        self, user: UserCaller, type_: ShieldType, target_id: str, wanted: MuteChange
     ) -> ShieldMsg:
-        """Hear nothing of a user, application or group of the tenant. `memo` None: as it is.
+        """Hear nothing of a user, application or group of the tenant, or change what is noted of it.
 
         Raises:
             BadInput: a text that does not fit.
             NotFound: no such target in the tenant.
             LimitReached: too many are muted.
         """
+        wanted.check()
         target = known_id("target", target_id)
-        text = None if memo is None else text_of("memo", memo, MEMO)
 
         def keep(session: Session) -> ShieldMsg:
             row = rows.find_mute(session, user.uid, type_, target)
@@ -108,8 +106,8 @@ class Mutes:
                     raise LimitReached(f"mutes: {self._limit} are set already")
                 row = ShieldMsg(source_id=user.uid, target_id=target, type=int(type_), memo="")
                 session.add(row)
-            if text is not None:
-                row.memo = text
+            if wanted.memo is not UNSET:
+                row.memo = wanted.memo
             note_change(session, f"mute:{target}")
             return row
 

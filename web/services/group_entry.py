@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from appmodel.core.people import Person
-from appmodel.errors import BadInput, NotFound
+from appmodel.errors import NotFound
 from appmodel.orm import group_queries as rows
 from appmodel.orm.changes import note_change
 from appmodel.orm.groups import Qun, Role
@@ -20,8 +20,6 @@ from web.core.fields import known_id
 from web.core.group_rules import Act, check_act, is_keeper
 from web.core.notices import Scene
 from web.core.principals import Principal, UserCaller
-
-AT_ONCE = 1000  # users who are added or removed in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +103,6 @@ def without(
         return entered.scene(left), None
     session.refresh(group)
     return entered.scene(left), find_people(session, [owner_id])[owner_id]
-
-
-def checked_ids(uids: Collection[str]) -> list[str]:
-    """Each once, in their order.
-
-    Raises:
-        BadInput: too many, or one is no id.
-    """
-    if len(uids) > AT_ONCE:
-        raise BadInput("uids", f"{len(uids)} of them", f"at most {AT_ONCE}")
-    return list(dict.fromkeys(known_id("uid", uid) for uid in uids))
 
 
 def names_of(people: Mapping[str, Person]) -> dict[str, str]:

@@ -9,28 +9,28 @@ Source: appmsgsrv app/qun.go; spec/appmsgsrv.md 4.4 and 8.6. Differences: web/co
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
+from msgspec.structs import asdict
 from sqlalchemy.orm import Session
 
 from appmodel.core.people import Person
-from appmodel.errors import ConfigError, Conflict, LimitReached, PushError
+from appmodel.errors import BadInput, ConfigError, Conflict, Forbidden, LimitReached, PushError
 from appmodel.io.database import Database
 from appmodel.orm import group_queries as rows
 from appmodel.orm.changes import note_change
 from appmodel.orm.groups import Qun, Role
 from appmodel.orm.people_queries import find_people
 from web.config import GroupsConfig
-from web.core.fields import known_id, text_of
-from web.core.group_rules import Act, check_room, check_size, removal_of
+from web.core.fields import known_id
+from web.core.group_rules import Act, check_room, check_size, is_keeper, removal_of
+from web.core.groups import GroupChange, NewGroup, checked_ids
 from web.core.notices import Announcer, Notice, Notices, Scene
 from web.core.paging import Paging
-from web.core.principals import Principal, UserCaller
+from web.core.principals import Permission, Principal, UserCaller
 from web.services.group_entry import (
     Entered,
-    checked_ids,
     enter,
     name_of,
     names_of,
@@ -39,32 +39,7 @@ from web.services.group_entry import (
     without,
 )
 
-NAME = 45  # characters: qun.name
-LINE = 255  # characters: qun.description, qun.avatar
-
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewGroup:
-    """A group that is wanted."""
-
-    name: str
-    owner_id: str  # becomes a member
-    member_ids: Sequence[str] = ()
-    description: str = ""
-    avatar: str = ""
-    max_member: int | None = None  # None: as configured
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupChanges:
-    """What of a group shall be different."""
-
-    name: str | UnsetType = UNSET
-    description: str | UnsetType = UNSET
-    avatar: str | UnsetType = UNSET
-    max_member: int | UnsetType = UNSET
 
 
 class Groups:
@@ -90,36 +65,37 @@ class Groups:
         """A new group.
 
         Raises:
-            BadInput: a text that does not fit, a size out of range.
+            BadInput: a text that does not fit, a size out of range, a keeper who names no owner.
+            Forbidden: an owner who is not the caller.
             NotFound: a member who is not in the tenant.
             LimitReached: more members than it takes, or the owner has too many groups.
         """
-        members = dict.fromkeys(checked_ids(wanted.member_ids))
-        members.pop(known_id("owner", wanted.owner_id), None)
+        wanted.check()
+        owner_id = _owner_of(caller, wanted)
+        members = [u for u in checked_ids("user_ids", wanted.user_ids) if u != owner_id]
         size = self._limits.max_member if wanted.max_member is None else wanted.max_member
         check_size(size, 1, self._limits.most_members)
         check_room(1, len(members), size)
-        facts = {
-            "name": text_of("name", wanted.name, NAME),
-            "description": text_of("description", wanted.description, LINE),
-            "avatar": text_of("avatar", wanted.avatar, LINE),
-            "creator_id": wanted.owner_id,
-            "max_member": size,
-            "tenant_id": tenant,
-        }
 
         def make(session: Session) -> Qun:
-            people_of(session, [wanted.owner_id, *members], tenant)
-            if rows.count_owned(session, wanted.owner_id) >= self._limits.owned:
-                raise LimitReached(f"owner: owns {self._limits.owned} groups already")
-            group = Qun(**facts)
-            rows.add_group(session, group, wanted.owner_id, members)
+            people_of(session, [owner_id, *members], tenant)
+            if rows.count_owned(session, owner_id) >= self._limits.owned:
+                raise LimitReached(f"owner_id: owns {self._limits.owned} groups already")
+            group = Qun(
+                name=wanted.name,
+                description=wanted.description,
+                avatar=wanted.avatar,
+                max_member=size,
+                creator_id=owner_id,
+                tenant_id=tenant,
+            )
+            rows.add_group(session, group, owner_id, members)
             note_change(session, f"{group.id}@qun")
             return group
 
         group = await self._database.write(make)
-        scene = Scene(tenant, group.id, group.name, (wanted.owner_id, *members), caller)
-        await self._tell(self._announcer.created(scene, wanted.owner_id))
+        scene = Scene(tenant, group.id, group.name, (owner_id, *members), caller)
+        await self._tell(self._announcer.created(scene, owner_id))
         return group
 
     async def see(self, caller: Principal, tenant: str, group_id: str) -> Qun:
@@ -159,23 +135,22 @@ class Groups:
         )
 
     async def update(
-        self, caller: Principal, tenant: str, group_id: str, wanted: GroupChanges
+        self, caller: Principal, tenant: str, group_id: str, wanted: GroupChange
     ) -> Qun:
         """Change what is set. Raises BadInput, NotFound, NotMember, Forbidden."""
-        texts = _checked_texts(wanted)
+        wanted.check()
+        new = {field: value for field, value in asdict(wanted).items() if value is not UNSET}
 
         def change(session: Session) -> tuple[Entered, bool]:
             entered = enter(session, caller, tenant, group_id, Act.SEE)
             group = entered.group
-            for name in texts:
-                entered.check(Act.RENAME if name == "name" else Act.EDIT)
-            if isinstance(wanted.max_member, int):
-                entered.check(Act.RESIZE)
+            for field in new:
+                entered.check(_ACTS[field])
+            if wanted.max_member is not UNSET:
                 check_size(wanted.max_member, len(entered.members), self._limits.most_members)
-                group.max_member = wanted.max_member
-            renamed = texts.get("name", group.name) != group.name
-            for name, text in texts.items():
-                setattr(group, name, text)
+            renamed = wanted.name not in (UNSET, group.name)
+            for field, value in new.items():
+                setattr(group, field, value)
             note_change(session, f"{group_id}@qun")
             return entered, renamed
 
@@ -185,7 +160,7 @@ class Groups:
         return entered.group
 
     async def invite(
-        self, caller: Principal, tenant: str, group_id: str, uids: Sequence[str]
+        self, caller: Principal, tenant: str, group_id: str, uids: list[str]
     ) -> tuple[Qun, list[str]]:
         """Add users; those who are in already stay as they are.
 
@@ -195,7 +170,7 @@ class Groups:
         Raises:
             BadInput, NotFound, NotMember, Forbidden, LimitReached: and nobody was added.
         """
-        wanted = dict.fromkeys(checked_ids(uids))
+        wanted = dict.fromkeys(checked_ids("user_ids", uids))
 
         def add(session: Session) -> tuple[Entered, dict[str, str]]:
             entered = enter(session, caller, tenant, group_id, Act.INVITE)
@@ -214,15 +189,13 @@ class Groups:
         await self._tell(self._announcer.invited(scene, new))
         return entered.group, list(new)
 
-    async def remove(
-        self, caller: Principal, tenant: str, group_id: str, uids: Sequence[str]
-    ) -> Qun:
+    async def remove(self, caller: Principal, tenant: str, group_id: str, uids: list[str]) -> Qun:
         """Remove members; who is none is passed over. The caller among them leaves.
 
         Raises:
             BadInput, NotFound, NotMember, Forbidden: and nobody was removed.
         """
-        wanted = set(checked_ids(uids))
+        wanted = set(checked_ids("user_ids", uids))
         own = caller.uid if isinstance(caller, UserCaller) else None
 
         def drop(session: Session) -> tuple[Entered, list[Notice]]:
@@ -312,11 +285,26 @@ class Groups:
             log.warning("notices not sent", group=notices[0].group_id, error=str(error))
 
 
-def _checked_texts(wanted: GroupChanges) -> dict[str, str]:
-    """Those that are set, by column. Raises BadInput for what does not fit it."""
-    texts = {"name": NAME, "description": LINE, "avatar": LINE}
-    given = {name: getattr(wanted, name) for name in texts}
-    return {n: text_of(n, v, texts[n]) for n, v in given.items() if isinstance(v, str)}
+_ACTS = {
+    "name": Act.RENAME,
+    "description": Act.EDIT,
+    "avatar": Act.EDIT,
+    "max_member": Act.RESIZE,
+}
+
+
+def _owner_of(caller: Principal, wanted: NewGroup) -> str:
+    """Who will own a new group."""
+    own = caller.uid if isinstance(caller, UserCaller) else None
+    if not is_keeper(caller):
+        if own is None:
+            caller.require(Permission.SYNC)
+        if wanted.owner_id not in (None, own):
+            raise Forbidden("owner_id: a user owns what he creates")
+    owner_id = wanted.owner_id or own
+    if owner_id is None:
+        raise BadInput("owner_id", None, "the user who will own the group")
+    return known_id("owner_id", owner_id)
 
 
 def _seat(session: Session, entered: Entered, uid: str) -> rows.Seat:

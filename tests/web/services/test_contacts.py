@@ -13,12 +13,14 @@ from appmodel.orm.contacts import ShieldMsg, ShieldType, UserUser
 from appmodel.orm.groups import Qun
 from tests.web.group_people import add_users, many_threads, user
 from web.config import GroupsConfig
+from web.core.groups import ContactChange, MuteChange
 from web.core.paging import Paging
 from web.services.contacts import Contacts, Mutes
 
 ANN, BOB, ZOE = user("ann"), user("bob"), user("zoe", "t2")
 USER, APPLICATION, GROUP = ShieldType
 ALL = Paging()
+PLAIN = ContactChange()
 
 
 @pytest.fixture
@@ -51,11 +53,11 @@ async def notes(database: Database) -> list[str]:
 
 async def test_starred(contacts: Contacts) -> None:
     """One-directional; remark and order stay when they are not given; listed by order, then uid."""
-    await contacts.star(ANN, "cyd")
-    await contacts.star(ANN, "bob", remark="老王", sort=2)
+    await contacts.star(ANN, "cyd", PLAIN)
+    await contacts.star(ANN, "bob", ContactChange(remark="老王", sort=2))
 
-    again = await contacts.star(ANN, "bob")
-    await contacts.star(ANN, "dan", sort=-1.0)
+    again = await contacts.star(ANN, "bob", PLAIN)
+    await contacts.star(ANN, "dan", ContactChange(sort=-1))
 
     listed = await contacts.page(ANN, ALL)
     assert (again.remark, again.sort) == ("老王", 2)
@@ -69,14 +71,14 @@ async def test_starred_by_many_calls_at_once(database: Database, contacts: Conta
     with many_threads(database) as crowd:
         async with trio.open_nursery() as nursery:
             for _ in range(12):
-                nursery.start_soon(Contacts(crowd, GroupsConfig()).star, ANN, "bob")
+                nursery.start_soon(Contacts(crowd, GroupsConfig()).star, ANN, "bob", PLAIN)
 
     assert await count(database, UserUser) == 1
 
 
 async def test_no_contact_any_more(contacts: Contacts) -> None:
     """Also when he was none, or is nobody."""
-    await contacts.star(ANN, "bob")
+    await contacts.star(ANN, "bob", PLAIN)
 
     for uid in ("bob", "bob", "nobody"):
         await contacts.unstar(ANN, uid)
@@ -88,26 +90,26 @@ async def test_stars_that_are_refused(database: Database, contacts: Contacts) ->
     """Nobody of another tenant, nobody who is not there, and no more than the limit."""
     for uid in ("zoe", "nobody"):
         with pytest.raises(NotFound, match=uid):
-            await contacts.star(ANN, uid)
+            await contacts.star(ANN, uid, PLAIN)
     with pytest.raises(BadInput, match="remark"):
-        await contacts.star(ANN, "bob", remark="x" * 46)
+        await contacts.star(ANN, "bob", ContactChange(remark="x" * 46))
     with pytest.raises(BadInput, match="sort"):
-        await contacts.star(ANN, "bob", sort=0.5)
+        await contacts.star(ANN, "bob", ContactChange(sort=2**31))
     for uid in ("ann", "bob", "cyd"):
-        await contacts.star(ANN, uid)
+        await contacts.star(ANN, uid, PLAIN)
     with pytest.raises(LimitReached, match="3 are starred"):
-        await contacts.star(ANN, "dan")
+        await contacts.star(ANN, "dan", PLAIN)
 
-    await contacts.star(ANN, "bob", remark="still")
+    await contacts.star(ANN, "bob", ContactChange(remark="still"))
     assert await count(database, UserUser) == 3
 
 
 async def test_muted(database: Database, mutes: Mutes) -> None:
     """By type and id; all nodes are told; once is enough."""
-    await mutes.mute(ANN, APPLICATION, "a1", "noise")
-    await mutes.mute(ANN, APPLICATION, "a1")
-    await mutes.mute(ANN, USER, "bob")
-    await mutes.mute(ANN, GROUP, "g1")
+    await mutes.mute(ANN, APPLICATION, "a1", MuteChange("noise"))
+    await mutes.mute(ANN, APPLICATION, "a1", MuteChange())
+    await mutes.mute(ANN, USER, "bob", MuteChange())
+    await mutes.mute(ANN, GROUP, "g1", MuteChange())
 
     listed = await mutes.page(ANN, ALL)
     assert [(row.type, row.target_id, row.memo) for row in listed] == [
@@ -126,15 +128,17 @@ async def test_muted_by_many_calls_at_once(database: Database, mutes: Mutes) -> 
     with many_threads(database) as crowd:
         async with trio.open_nursery() as nursery:
             for _ in range(12):
-                nursery.start_soon(Mutes(crowd, GroupsConfig()).mute, ANN, APPLICATION, "a1")
+                nursery.start_soon(
+                    Mutes(crowd, GroupsConfig()).mute, ANN, APPLICATION, "a1", MuteChange()
+                )
 
     assert await count(database, ShieldMsg) == 1
 
 
 async def test_heard_again(database: Database, mutes: Mutes) -> None:
     """Idempotent; what changed nothing is not noted."""
-    await mutes.mute(ANN, APPLICATION, "a1")
-    await mutes.mute(BOB, APPLICATION, "a1")
+    await mutes.mute(ANN, APPLICATION, "a1", MuteChange())
+    await mutes.mute(BOB, APPLICATION, "a1", MuteChange())
 
     for _ in range(2):
         await mutes.unmute(ANN, APPLICATION, "a1")
@@ -150,15 +154,15 @@ async def test_mutes_that_are_refused(database: Database, mutes: Mutes) -> None:
     wrong = [(USER, "zoe"), (USER, "a1"), (APPLICATION, "g1"), (GROUP, "bob"), (GROUP, "x")]
     for type_, target in wrong:
         with pytest.raises(NotFound, match=target):
-            await mutes.mute(ANN, type_, target)
+            await mutes.mute(ANN, type_, target, MuteChange())
     with pytest.raises(NotFound):
-        await mutes.mute(ZOE, APPLICATION, "a1")
+        await mutes.mute(ZOE, APPLICATION, "a1", MuteChange())
     with pytest.raises(BadInput, match="memo"):
-        await mutes.mute(ANN, USER, "bob", "x" * 256)
+        await mutes.mute(ANN, USER, "bob", MuteChange("x" * 256))
     for uid in ("bob", "cyd", "dan"):
-        await mutes.mute(ANN, USER, uid)
+        await mutes.mute(ANN, USER, uid, MuteChange())
     with pytest.raises(LimitReached, match="3 are set"):
-        await mutes.mute(ANN, APPLICATION, "a1")
+        await mutes.mute(ANN, APPLICATION, "a1", MuteChange())
 
     assert await count(database, ShieldMsg) == 3
 
@@ -169,10 +173,10 @@ async def test_a_user_is_forgotten(database: Database, contacts: Contacts) -> No
     rows = [Application(id="a1", tenant_id="t1"), Application(id="ann", tenant_id="t1")]
     await database.write(lambda session: session.add_all(rows))
     for one, other in ((ANN, "bob"), (BOB, "ann"), (BOB, "cyd")):
-        await contacts.star(one, other)
-        await mutes.mute(one, USER, other)
-    await mutes.mute(ANN, APPLICATION, "a1")
-    await mutes.mute(BOB, APPLICATION, "ann")  # an application of the same id
+        await contacts.star(one, other, PLAIN)
+        await mutes.mute(one, USER, other, MuteChange())
+    await mutes.mute(ANN, APPLICATION, "a1", MuteChange())
+    await mutes.mute(BOB, APPLICATION, "ann", MuteChange())  # an application of the same id
     before = len(await notes(database))
 
     await database.write(lambda session: contact_queries.forget_user(session, "ann"))

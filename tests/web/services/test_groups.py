@@ -26,9 +26,10 @@ from appmodel.orm.changes import Change
 from appmodel.orm.groups import Qun, QunUser, Role
 from tests.web.group_people import Post, a_group, add_users, groups_on, many_threads, user
 from web.config import GroupsConfig
+from web.core.groups import GroupChange, NewGroup
 from web.core.paging import Paging
 from web.core.principals import AppCaller, Operator, Permission, Principal
-from web.services.groups import GroupChanges, Groups, NewGroup
+from web.services.groups import Groups
 
 ANN, BOB, CYD, DAN, EVE = map(user, ["ann", "bob", "cyd", "dan", "eve"])
 OPERATOR = Operator(Caller("x", "", frozenset({"admin"}), "", 0, 1))
@@ -59,7 +60,7 @@ async def notes(database: Database) -> list[str]:
 
 async def test_a_new_group(database: Database, groups: Groups, post: Post) -> None:
     """Its creator owns it, the others are members, each once; the creator is told, all nodes are too."""
-    wanted = NewGroup(name="午餐 🍜", owner_id="ann", member_ids=["bob", "ann", "bob"])
+    wanted = NewGroup(name="午餐 🍜", owner_id="ann", user_ids=["bob", "ann", "bob"])
 
     group = await groups.create(ANN, "t1", wanted)
 
@@ -76,14 +77,14 @@ REFUSED: list[tuple[dict[str, Any], type[PushError], str]] = [
     ({"name": "a\nb"}, BadInput, "name"),
     ({"description": "x" * 256}, BadInput, "description"),
     ({"avatar": "x" * 256}, BadInput, "avatar"),
-    ({"member_ids": ["nobody"]}, NotFound, "'nobody'"),
-    ({"member_ids": ["zoe"]}, NotFound, "'zoe'"),
-    ({"member_ids": ["a\0"]}, BadInput, "uid"),
-    ({"member_ids": [str(n) for n in range(1001)]}, BadInput, "1001 of them"),
-    ({"owner_id": "zoe"}, NotFound, "'zoe'"),
+    ({"user_ids": ["nobody"]}, NotFound, "'nobody'"),
+    ({"user_ids": ["zoe"]}, NotFound, "'zoe'"),
+    ({"user_ids": ["a\0"]}, BadInput, r"user_ids\[0\]"),
+    ({"user_ids": [str(n) for n in range(1001)]}, BadInput, "1001 of them"),
+    ({"owner_id": "bob"}, Forbidden, "owner_id"),
     ({"max_member": 0}, BadInput, "max_member"),
     ({"max_member": 10_001}, BadInput, "max_member"),
-    ({"max_member": 2, "member_ids": ["bob", "cyd"]}, LimitReached, "max_member = 2"),
+    ({"max_member": 2, "user_ids": ["bob", "cyd"]}, LimitReached, "max_member = 2"),
 ]
 
 
@@ -105,6 +106,26 @@ async def test_a_group_that_is_not_made(
     assert not post.batches
 
 
+@on_sqlite
+async def test_keepers_create_groups_for_others(
+    database: Database, groups: Groups, post: Post
+) -> None:
+    """They say who owns it; somebody of the tenant. An application needs sync for it."""
+    app = AppCaller("a1", "A", "t1", "", frozenset({Permission.SYNC}))
+    for keeper in (OPERATOR, app, user("eve", role="admin")):
+        group = await groups.create(keeper, "t1", NewGroup(name="x", owner_id="bob"))
+
+        assert await roles(database, group.id) == {"bob": Role.OWNER}
+        assert post.told() == {"bob": ['You created the group "x"']}
+        with pytest.raises(NotFound, match="'zoe'"):
+            await groups.create(keeper, "t1", NewGroup(name="x", owner_id="zoe"))
+    with pytest.raises(BadInput, match="owner_id"):
+        await groups.create(app, "t1", NewGroup(name="x"))
+    with pytest.raises(Forbidden, match="'sync'"):
+        pushing = AppCaller("a1", "A", "t1", "", frozenset({Permission.PUSH}))
+        await groups.create(pushing, "t1", NewGroup(name="x", owner_id="bob"))
+
+
 async def test_nobody_owns_too_many(database: Database, groups: Groups, post: Post) -> None:
     """W17: rows cost, and strangers to a group pay nothing."""
     few = groups_on(database, post, GroupsConfig(owned=2))
@@ -121,9 +142,9 @@ async def test_a_name_is_changed(database: Database, groups: Groups, post: Post)
     """By any member; nobody is told of the same name again."""
     group_id = await a_group(groups, "ann", "bob")
 
-    await groups.update(BOB, "t1", group_id, GroupChanges(name="Dinner"))
+    await groups.update(BOB, "t1", group_id, GroupChange(name="Dinner"))
     renamed = post.told()
-    await groups.update(BOB, "t1", group_id, GroupChanges(name="Dinner"))
+    await groups.update(BOB, "t1", group_id, GroupChange(name="Dinner"))
 
     assert (await groups.see(ANN, "t1", group_id)).name == "Dinner"
     assert renamed == {
@@ -136,14 +157,14 @@ async def test_a_name_is_changed(database: Database, groups: Groups, post: Post)
 async def test_the_rest_is_changed_by_whom_it_concerns(database: Database, groups: Groups) -> None:
     """Together: all or nothing."""
     group_id = await a_group(groups, "ann", "bob")
-    both = GroupChanges(name="Dinner", description="at eight")
+    both = GroupChange(name="Dinner", description="at eight")
 
     with pytest.raises(Forbidden, match="'member' may not change description"):
         await groups.update(BOB, "t1", group_id, both)
     with pytest.raises(BadInput, match="max_member: got 1, expected 2 to 10000"):
-        await groups.update(ANN, "t1", group_id, GroupChanges(name="Dinner", max_member=1))
+        await groups.update(ANN, "t1", group_id, GroupChange(name="Dinner", max_member=1))
     before = await groups.see(ANN, "t1", group_id)
-    await groups.update(ANN, "t1", group_id, GroupChanges(description="at eight", max_member=2))
+    await groups.update(ANN, "t1", group_id, GroupChange(description="at eight", max_member=2))
     after = await groups.see(ANN, "t1", group_id)
 
     assert before.name == after.name == "Lunch"
@@ -334,7 +355,7 @@ ATTEMPTS: dict[str, Attempt] = {
     "see": lambda groups, who, tenant, g: groups.see(who, tenant, g),
     "members": lambda groups, who, tenant, g: groups.seats_page(who, tenant, g, Paging()),
     "rename": lambda groups, who, tenant, g: groups.update(
-        who, tenant, g, GroupChanges(name="Mine")
+        who, tenant, g, GroupChange(name="Mine")
     ),
     "invite": lambda groups, who, tenant, g: groups.invite(who, tenant, g, ["eve"]),
     "remove": lambda groups, who, tenant, g: groups.remove(who, tenant, g, ["bob"]),
@@ -386,7 +407,7 @@ async def test_notices_that_fail_change_no_answer(
     post.trouble = Unavailable("no comet")
 
     group_id = await a_group(groups, "ann", "bob")
-    await groups.update(ANN, "t1", group_id, GroupChanges(name="Dinner"))
+    await groups.update(ANN, "t1", group_id, GroupChange(name="Dinner"))
 
     assert (await groups.see(BOB, "t1", group_id)).name == "Dinner"
     assert groups.untold == 3
