@@ -18,12 +18,15 @@ Source: Apple, "Sending notification requests to APNs" and "Handling notificatio
 
 import re
 import ssl
+from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import structlog
 import trio
 from aioapns.exceptions import ConnectionClosed
 
+from appmodel.io.outbound import Resolve
 from web.core.notifications import (
     ApnsStyle,
     Device,
@@ -86,6 +89,7 @@ class ApnsGateway:
         options: ApnsOptions,
         tls: ssl.SSLContext,
         token: SharedToken | None,
+        resolve: Resolve,
     ) -> None:
         """
         Args:
@@ -96,6 +100,7 @@ class ApnsGateway:
         self._island = island
         self._options = options
         self._token = token
+        self._resolve = resolve
         self._tls = tls
         self._pool: ApnsPool | None = None
         self._proven = False  # Apple has taken something of this credential
@@ -136,10 +141,14 @@ class ApnsGateway:
                 self._topic,
                 self._tls,
                 self._token,
+                partial(self._island.from_asyncio, self._find),
                 max_connections=options.max_connections,
                 idle_timeout=options.idle_timeout,
             )
         return await self._pool.send_notification(request)
+
+    async def _find(self) -> Sequence[str]:
+        return await self._resolve(self._options.host, self._options.port)
 
     async def _close(self, pool: ApnsPool) -> None:
         pool.close()

@@ -147,7 +147,7 @@ class ApnsConnection(APNsTLSClientProtocol):
         self._idle_timeout = idle_timeout
         self._streams: dict[int, _Stream] = {}
         self._window_moved = asyncio.Event()
-        self._heard = loop.time()
+        self._answered = loop.time()  # the last of all streams
         self._ended = False
 
     @property
@@ -174,14 +174,13 @@ class ApnsConnection(APNsTLSClientProtocol):
             self.end(f"HTTP/2: {error}")
             raise ConnectionClosed(str(error)) from None
         except asyncio.CancelledError:
-            if self._heard < asked:  # nothing at all came since: it is not only this stream
+            if self._answered < asked:  # nor was any other since: it is not only this stream
                 self.end("no answer")
             raise
         finally:
             self._forget(stream_id)
 
     def data_received(self, data: bytes) -> None:
-        self._heard = self.loop.time()
         try:
             for event in self.conn.receive_data(data):
                 self._on(event)
@@ -257,6 +256,7 @@ class ApnsConnection(APNsTLSClientProtocol):
                 pass  # pings, acknowledged settings
 
     def _head(self, stream_id: int, headers: dict[bytes, bytes]) -> None:
+        self._answered = self.loop.time()
         stream = self._streams.get(stream_id)
         if stream is not None:
             stream.status = headers.get(b":status", b"").decode("ascii", "replace")

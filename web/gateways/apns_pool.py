@@ -8,6 +8,7 @@ Source: aioapns/connection.py, APNsBaseConnectionPool.
 
 import asyncio
 import ssl
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from aioapns.common import NotificationRequest
@@ -27,14 +28,21 @@ class ApnsPool(APNsBaseConnectionPool):
         topic: str,
         tls: ssl.SSLContext,
         token: SharedToken | None,
+        resolve: Callable[[], Awaitable[Sequence[str]]],
         *,
         max_connections: int,
         idle_timeout: float,
     ) -> None:
-        """Inside of asyncio. `token` None: the certificate in `tls` says who we are."""
+        """Inside of asyncio.
+
+        Args:
+            token: None: the certificate in `tls` says who we are.
+            resolve: the addresses of `host`. asyncio's own way of asking cannot be cancelled here.
+        """
         super().__init__(topic, max_connections)
         tls.set_alpn_protocols(["h2"])
         self._host, self._port, self._tls = host, port, tls
+        self._resolve = resolve
         self._make = partial(
             ApnsConnection, topic, host, token, self.discard_connection, idle_timeout=idle_timeout
         )
@@ -63,8 +71,17 @@ class ApnsPool(APNsBaseConnectionPool):
         return min(self._all(), key=lambda connection: connection.channels.load)
 
     async def create_connection(self) -> ApnsConnection:
+        failure = OSError(f"{self._host} has no address")
+        for address in await self._resolve():
+            try:
+                return await self._connect(address)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    async def _connect(self, address: str) -> ApnsConnection:
         _, connection = await self.loop.create_connection(
-            self._make, self._host, self._port, ssl=self._tls
+            self._make, address, self._port, ssl=self._tls, server_hostname=self._host
         )
         try:
             await connection.ready

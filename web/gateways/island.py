@@ -6,7 +6,7 @@ logged and counted, and the connection that it belonged to is closed by asyncio 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -36,6 +36,18 @@ class Island:
     async def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Await an asyncio coroutine. Cancelling waits until it has seen that, and has ended."""
         answer: T = await self._loop().run_aio_coroutine(coroutine)  # type: ignore[attr-defined]  # trio-asyncio's
+        return answer
+
+    async def from_asyncio(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await a function of trio, from a coroutine that runs here.
+
+        trio-asyncio loses a cancellation that comes when `work` is done, or cannot be cancelled: the coroutine
+        would go on, and whoever cancelled it would wait for ever.
+        """
+        answer: T = await self._loop().trio_as_future(work)  # type: ignore[attr-defined]  # trio-asyncio's
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         return answer
 
     def _loop(self) -> asyncio.AbstractEventLoop:

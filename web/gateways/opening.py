@@ -140,7 +140,7 @@ class Factory:
             idle_timeout=config.idle_timeout,
             style=ApnsStyle(config.sound, config.category),
         )
-        return ApnsGateway(credential, self._island, options, tls, token)
+        return ApnsGateway(credential, self._island, options, tls, token, self._resolve)
 
     def _outbound(self) -> Outbound:
         return Outbound(self._config.outbound, tls=self._tls, resolve=self._resolve)

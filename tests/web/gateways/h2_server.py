@@ -8,7 +8,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 
 import h2.config
 import h2.connection
@@ -58,7 +57,8 @@ RESET = Action("reset the stream")
 CUT = Action("cut the connection")
 CUT_IN_ANSWER = Action("send the head of an answer, then cut the connection")
 GOODBYE = Action("say GOAWAY: everything up to this stream will be answered, and this one is not")
-NOISE = Action("say what is no HTTP/2")
+NOISE = Action("break the rules of HTTP/2")
+NONSENSE = Action("say what is the start of an endless frame")
 
 Answer = Callable[[Asked], Reply | Action]
 
@@ -75,11 +75,16 @@ class H2Server:
         self.most_streams = 0  # that were open at once on one connection
         self.resets = 0  # by the client
         self.port = 0
+        self.scope = trio.CancelScope()
         self.settings = settings or {}
         self.first = trio.Event()  # a request has come
         self.release = trio.Event()  # ends what `hold` holds
         self.hold = False  # answers wait for `release`
         self.closed_window = False  # what is received is not acknowledged
+
+    def stop(self) -> None:
+        """Be gone: nobody listens any more, and connections are cut."""
+        self.scope.cancel()
 
     async def handle(self, stream: trio.SSLStream[trio.SocketStream]) -> None:
         """One connection, until either side ends it."""
@@ -88,7 +93,7 @@ class H2Server:
         try:
             await stream.do_handshake()
             await _Connection(self, stream, self.connections).run()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, h2.exceptions.ProtocolError):
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, h2.exceptions.ProtocolError):
             pass  # whoever hung up: it is what some tests are about
         finally:
             self.open -= 1
@@ -177,6 +182,8 @@ class _Connection:
         elif reply is CUT_IN_ANSWER:
             self.http.send_headers(stream, [(":status", "200")])
         elif reply is NOISE:
+            await self.stream.send_all(b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x")  # DATA of stream 0
+        elif reply is NONSENSE:
             await self.stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         await self._flush()
         if reply in (CUT, CUT_IN_ANSWER):
@@ -200,10 +207,15 @@ class _Connection:
 @asynccontextmanager
 async def serving(server: H2Server, tls: ssl.SSLContext) -> AsyncIterator[H2Server]:
     """The server on a port of loopback until the block ends. Its connections are cut then."""
+    (tcp,) = await trio.open_tcp_listeners(server.port, host="127.0.0.1")
+    server.port = tcp.socket.getsockname()[1]
+    listener = trio.SSLListener(tcp, tls, https_compatible=True)
+
+    async def serve() -> None:
+        with server.scope:
+            await trio.serve_listeners(server.handle, [listener])
+
     async with trio.open_nursery() as nursery:
-        (tcp,) = await trio.open_tcp_listeners(server.port, host="127.0.0.1")
-        server.port = tcp.socket.getsockname()[1]
-        listener = trio.SSLListener(tcp, tls, https_compatible=True)
-        nursery.start_soon(partial(trio.serve_listeners, server.handle, [listener]))
+        nursery.start_soon(serve)
         yield server
-        nursery.cancel_scope.cancel()
+        server.stop()

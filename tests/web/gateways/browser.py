@@ -1,0 +1,99 @@
+"""A browser and its push service on loopback: who sends is verified, and what is sent can be read.
+
+POST /push/<id>     RFC 8030 with RFC 8291 and RFC 8292; what `always` says, else 201
+"""
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+
+import http_ece
+import jwt
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.web.gateways.authority import pem
+from tests.web.gateways.h2_server import Action, Asked, H2Server, Reply
+from web.core.base64url import decode_base64url, encode_base64url
+
+SUBJECT = "mailto:ops@shop.example"
+_VAPID = re.compile(r"vapid t=([^,]+),\s*k=(\S+)")
+
+
+@dataclass
+class Browser:
+    """Verifies what it is asked, then says what it was told to say."""
+
+    vapid: ec.EllipticCurvePrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
+    always: Reply | Action | None = None
+
+    def __post_init__(self) -> None:
+        self.server = H2Server(self.answer)
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._auth = os.urandom(16)
+
+    @property
+    def credential(self) -> str:
+        """The key that the browser subscribed for, as it is stored."""
+        return json.dumps({"subject": SUBJECT, "private_key": pem(self.vapid)})
+
+    @property
+    def url(self) -> str:
+        """Of the push service."""
+        return f"https://localhost:{self.server.port}"
+
+    def subscription(self, number: int = 1) -> str:
+        """What the browser gives to its page."""
+        return json.dumps(
+            {
+                "endpoint": f"{self.url}/push/{number}",
+                "expirationTime": None,
+                "keys": {
+                    "p256dh": encode_base64url(point(self._key)),
+                    "auth": encode_base64url(self._auth),
+                },
+            }
+        )
+
+    def read(self, asked: Asked) -> bytes:
+        """What the browser shows its page."""
+        plain: bytes = http_ece.decrypt(
+            asked.body, private_key=self._key, auth_secret=self._auth, version="aes128gcm"
+        )
+        return plain
+
+    def answer(self, asked: Asked) -> Reply | Action:
+        """What a push service would."""
+        if asked.method != "POST" or not asked.path.startswith("/push/"):
+            return Reply(404)
+        if not asked.headers.get("ttl", "").isdecimal():
+            return Reply(400)
+        if asked.headers.get("content-encoding") != "aes128gcm" or len(asked.body) > 4096:
+            return Reply(413)
+        return self._check(asked.headers.get("authorization", "")) or self.always or Reply(201)
+
+    def _check(self, header: str) -> Reply | None:
+        match = _VAPID.fullmatch(header)
+        if match is None:
+            return Reply(401)
+        if decode_base64url(match[2], "k") != point(self.vapid):
+            return Reply(403)
+        try:
+            jwt.decode(
+                match[1],
+                self.vapid.public_key(),
+                ["ES256"],
+                audience=self.url,
+                options={"require": ["exp", "sub", "aud"]},
+            )
+        except jwt.InvalidTokenError:
+            return Reply(403)
+        return None
+
+
+def point(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Its public key, 65 bytes."""
+    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
