@@ -1,8 +1,11 @@
-"""A bucket's way to Redis: one writer and one reader, each a thread's round at a time (rounds.py).
+"""A bucket's way to Redis: a writer with two threads and a reader with one, a round at a time (rounds.py).
 
-    save                     -> writer: all that wait are one run of the script SAVE
+    save                     -> writer: all that wait are a few runs of the script SAVE
     delete, remember, revoke -> writer: all that wait are one exchange
-    fetch, marks, feed, ...  -> reader: all that wait are one exchange, on a connection of its own
+    fetch, marks, feed, ...  -> reader: all that wait are one exchange
+
+Each thread has a connection of its own. While Redis works on the round of one writer, the other packs
+the next or answers the last: Redis decides what comes first, as it does between message nodes.
 
 Buckets do not wait for one another, so a node of a Cluster that hangs stops its own keys only.
 
@@ -29,7 +32,7 @@ from message.stores import redis_original as original
 from message.stores.notices import Notices
 from message.stores.redis_errors import REFUSED, code_of, explain
 from message.stores.redis_keys import Bucket
-from message.stores.redis_link import Link
+from message.stores.redis_link import Health, Link
 from message.stores.redis_prepare import Preparation
 from message.stores.redis_saving import Part, pairs_of, save_command
 from message.stores.redis_scripts import Command
@@ -38,6 +41,7 @@ from message.stores.rounds import Job, Rounds
 
 MAX_READS = 10_000  # calls that may wait for the reader
 READS_PER_ROUND = 256
+WRITERS = 2  # with one, Redis rests while its round is packed and answered: a tenth fewer saves
 ROWS_PER_RUN = 500  # keys in one run of SAVE, unless one call has more: 5 to 10 ms
 BLAMED = frozenset({"FOREIGN", "WRONGTYPE", "RUNAWAY", "ERR"})  # one save's fault, not the server's
 
@@ -97,19 +101,23 @@ class Lane:
         self.bucket = bucket
         self._config, self._now, self._notices, self._highest = config, now, notices, highest
         self._settling = settling
+        self._writing, self._reading = Health(), Health()
         prepare = partial(preparation, bucket)
-        self.write_link = Link(config.redis, servers, bucket.marks, prepare)
-        self.read_link = Link(config.redis, servers, bucket.marks, prepare)
+        new_link = partial(Link, config.redis, servers, bucket.marks, prepare)
+        self._read_link = new_link(self._reading)
+        write_links = [new_link(self._writing) for _ in range(WRITERS)]
+        self.links = [self._read_link, *write_links]
+        self.where = self._read_link.where
         self.writer: Rounds[SavePart | Ask] = Rounds(
-            self._write_round,
-            name=f"store {self.write_link.where}",
+            [partial(self._write_round, link) for link in write_links],
+            name=f"store {self.where}",
             queue_limit=config.queue_limit,
             round_limit=config.round_limit,
             refusal=NotStored,
         )
         self.reader: Rounds[Ask] = Rounds(
-            self._read_round,
-            name=f"store {self.read_link.where}",
+            [self._read_round],
+            name=f"store {self.where}",
             queue_limit=MAX_READS,
             round_limit=READS_PER_ROUND,
         )
@@ -117,7 +125,7 @@ class Lane:
     @property
     def trouble(self) -> str | None:
         """Why it does not serve, until it does."""
-        return self.write_link.trouble or self.read_link.trouble
+        return self._writing.trouble or self._reading.trouble
 
     async def run(self) -> None:
         """Serve until `close`, and what is waiting then."""
@@ -136,26 +144,26 @@ class Lane:
 
     def disconnect(self) -> None:
         """Close the connections. Blocks for a moment; only when `run` has ended."""
-        self.write_link.close()
-        self.read_link.close()
+        for link in self.links:
+            link.close()
 
     def _read_round(self, jobs: Sequence[Job[Ask]]) -> None:
-        self._do(self.read_link, self._in_time(jobs, Unavailable), Unavailable)
+        self._do(self._read_link, self._in_time(jobs, Unavailable), Unavailable)
 
-    def _write_round(self, jobs: Sequence[Job[SavePart | Ask]]) -> None:
+    def _write_round(self, link: Link, jobs: Sequence[Job[SavePart | Ask]]) -> None:
         jobs = self._in_time(jobs, NotStored)
-        self._save([job for job in jobs if isinstance(job.request, SavePart)])
+        self._save(link, [job for job in jobs if isinstance(job.request, SavePart)])
         others = [job for job in jobs if isinstance(job.request, Ask)]
         for repeatable in (True, False):
             alike = [job for job in others if job.request.repeatable == repeatable]
-            self._do(self.write_link, alike, NotStored)
+            self._do(link, alike, NotStored)
 
     def _in_time(self, jobs: Sequence[Job[Any]], refusal: type[Unavailable]) -> list[Job[Any]]:
         """Those that have not waited longer than an exchange may take; the others are refused."""
         oldest = time.monotonic() - self._config.redis.timeout
         for job in jobs:
             if job.request.asked < oldest:
-                job.fail(refusal(self.trouble or f"{self.write_link.where}: too much waits for it"))
+                job.fail(refusal(self.trouble or f"{self.where}: too much waits for it"))
         return [job for job in jobs if not job.settled]
 
     def _do(self, link: Link, jobs: Sequence[Job[Any]], refusal: type[Unavailable]) -> None:
@@ -176,21 +184,21 @@ class Lane:
                 try:
                     job.succeed(job.request.parse(own))
                 except redis.ResponseError as error:
-                    job.fail(self._refusal(error, link, refusal))
+                    job.fail(self._refusal(error, refusal))
                 except Exception as error:
                     job.fail(_as(refusal, error))
 
-    def _save(self, jobs: Sequence[Job[SavePart]]) -> None:
+    def _save(self, link: Link, jobs: Sequence[Job[SavePart]]) -> None:
         """All in a few runs of one exchange; if a run is refused because of one, each of it alone."""
         if not jobs:
             return
         try:
-            floors = self._floors(jobs)
-            settled = self._run(_runs(jobs), floors)
+            floors = self._floors(link, jobs)
+            settled = self._run(link, _runs(jobs), floors)
             for run, reply in list(settled):
                 if len(run) > 1 and _is_blamed(reply):
                     settled.remove((run, reply))
-                    settled += self._run([[job] for job in run], floors)
+                    settled += self._run(link, [[job] for job in run], floors)
         except Exception as error:  # raised again where the calls were made
             with self._settling:
                 self._notices.failures += len(jobs)
@@ -202,7 +210,10 @@ class Lane:
                 self._settle_saves(run, reply)
 
     def _run(
-        self, runs: Sequence[Sequence[Job[SavePart]]], floors: dict[bytes, int] | None
+        self,
+        link: Link,
+        runs: Sequence[Sequence[Job[SavePart]]],
+        floors: dict[bytes, int] | None,
     ) -> list[tuple[Sequence[Job[SavePart]], Any]]:
         """Each run with its reply, once enough replicas have them."""
         now, highest = self._now(), self._highest.mark
@@ -219,32 +230,32 @@ class Lane:
         ]
         replicas = self._config.redis.replicas
         if not replicas:
-            return list(zip(runs, self.write_link.exchange(commands), strict=True))
+            return list(zip(runs, link.exchange(commands), strict=True))
         # the write before WAIT is this connection's own: WAIT counts from there, also after a reconnect
         patience = int(self._config.redis.timeout * 800)  # ms; the reply has to come in time too
         guard: list[Command] = [
             ("SET", self.bucket.probe, 1, "PX", 1),
             ("WAIT", replicas, patience),
         ]
-        *replies, _, reached = self.write_link.exchange([*commands, *guard])
+        *replies, _, reached = link.exchange([*commands, *guard])
         if isinstance(reached, Exception) or reached < replicas:
-            text = f"{self.write_link.where}: {reached} of {replicas} replicas have it"
+            text = f"{self.where}: {reached} of {replicas} replicas have it"
             replies = [r if isinstance(r, Exception) else OutcomeUnknown(text) for r in replies]
         return list(zip(runs, replies, strict=True))
 
-    def _floors(self, jobs: Sequence[Job[SavePart]]) -> dict[bytes, int] | None:
+    def _floors(self, link: Link, jobs: Sequence[Job[SavePart]]) -> dict[bytes, int] | None:
         """The marks that keys have in the original's data, if we are to look there."""
         if not self._config.redis.original:
             return None
         names = list({name for job in jobs for name in job.request.part.names})
-        replies = self.write_link.exchange([original.mark_command(name) for name in names])
+        replies = link.exchange([original.mark_command(name) for name in names])
         return {name: original.mark_of(reply) for name, reply in zip(names, replies, strict=True)}
 
     def _settle_saves(self, jobs: Sequence[Job[SavePart]], reply: Any) -> None:
         if isinstance(reply, Exception):
             self._notices.failures += len(jobs)
             if isinstance(reply, redis.ResponseError):
-                reply = self._refusal(reply, self.write_link, NotStored)
+                reply = self._refusal(reply, NotStored)
             for job in jobs:
                 job.fail(reply)
             return
@@ -257,9 +268,7 @@ class Lane:
         for job, pairs in zip(jobs, all_pairs, strict=True):
             job.succeed(pairs)
 
-    def _refusal(
-        self, error: redis.ResponseError, link: Link, refusal: type[Unavailable]
-    ) -> PushError:
+    def _refusal(self, error: redis.ResponseError, refusal: type[Unavailable]) -> PushError:
         """What a caller is told of a command that Redis refused."""
         text = str(error)
         if text.startswith("RUNAWAY "):
@@ -268,9 +277,9 @@ class Lane:
             known = text.startswith("FOREIGN ")
             name = text.removeprefix("FOREIGN ") if known else f"{self.bucket.base.decode()}..."
             self._notices.foreign_data(name)
-            return refusal(f"{link.where}: {name!r} holds data of another program")
+            return refusal(f"{self.where}: {name!r} holds data of another program")
         kind = refusal if code_of(error) in REFUSED else OutcomeUnknown
-        return kind(f"{link.where}: {explain(error)}")
+        return kind(f"{self.where}: {explain(error)}")
 
 
 def _runs(jobs: Sequence[Job[SavePart]]) -> list[list[Job[SavePart]]]:

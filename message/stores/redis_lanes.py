@@ -63,21 +63,21 @@ class Lanes:
         return self._lanes[number_of(name, len(self._lanes))]
 
     def connect(self) -> None:
-        """Connect the readers, and learn the highest mark of all. Blocks; before `run` of the lanes.
+        """Connect, and learn the highest mark of all. Blocks; before `run` of the lanes.
 
         Raises:
             ConfigError: Redis refuses us, or what lies there was made with other settings.
         """
-        for lane in self._lanes:
-            link = lane.read_link
+        questions = [(link, each.ask_highest()) for each in self._lanes for link in each.links]
+        for link, question in questions:
             try:
-                self._highest.observe(whole(only(link.exchange([lane.ask_highest()]))))
-            except PushError:
+                self._highest.observe(whole(only(link.exchange([question]))))
+            except PushError as error:
                 setting = link.setting_to_blame
                 if setting is None:
                     return  # it is away: who asks first will wait for it
                 value = getattr(self._config.redis, setting)
-                raise ConfigError(f"message.redis.{setting}", value, str(link.trouble)) from None
+                raise ConfigError(f"message.redis.{setting}", value, str(error)) from None
 
     async def look_for_highest(self) -> None:
         """Know the highest mark that there is now. Raises Unavailable."""

@@ -9,10 +9,11 @@
     "not here", "not now"       find the server anew, and again; until the deadline
     any other error             is the reply to its command
 
-Everything here blocks and belongs to one thread at a time (rounds.py sees to that).
+Everything here blocks, and a link belongs to one thread at a time (rounds.py sees to that).
 """
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,23 +35,45 @@ Prepare = Callable[[Callable[[Command], Any]], None]
 """Called with a function that asks the server; raises redis.RedisError if it is of no use to us."""
 
 
+class Health:
+    """Whether Redis does what it is asked, as the links that share this have found."""
+
+    def __init__(self) -> None:
+        self.trouble: str | None = None  # why it does not serve, until it does
+        self._lock = threading.Lock()
+
+    def fails(self, trouble: str) -> None:
+        """It did not do it. One log line until it does."""
+        with self._lock:
+            if self.trouble is None:
+                log.error("redis does not serve", error=trouble)
+            self.trouble = trouble
+
+    def serves(self, where: str) -> None:
+        """It did it."""
+        with self._lock:
+            if self.trouble is not None:
+                log.info("redis serves again", server=where)
+            self.trouble = None
+
+
 class Link:
     """To whichever server holds `name` now. Connects when it is first used.
 
     Args:
         prepare: run on each new connection before anything else.
+        health: told how it goes.
     """
 
     def __init__(
-        self, config: RedisConfig, servers: Servers, name: bytes, prepare: Prepare
+        self, config: RedisConfig, servers: Servers, name: bytes, prepare: Prepare, health: Health
     ) -> None:
         self._config, self._servers, self._name = config, servers, name
-        self._prepare = prepare
+        self._prepare, self._health = prepare, health
         self._connection: Connection | None = None
         self._pause = 0.0  # seconds, before jitter; 0 = the last attempt went well
         self._next_try = 0.0  # monotonic
         self.where = f"redis {', '.join(config.addresses)}"
-        self.trouble: str | None = None  # why it does not serve, until it does
         self.setting_to_blame: str | None = None  # of [message.redis], if the trouble comes from it
 
     def exchange(self, commands: Sequence[Command], *, repeatable: bool = True) -> list[Any]:
@@ -105,14 +128,14 @@ class Link:
             wait = self._next_try - time.monotonic()
             if wait > 0:
                 if time.monotonic() + wait >= end:
-                    raise Unavailable(self.trouble or f"{self.where}: away")
+                    raise Unavailable(self._health.trouble or f"{self.where}: away")
                 time.sleep(wait)
             try:
                 self._connection = self._connect()
             except (redis.RedisError, OSError) as error:
                 self._fail(error)
                 if self.setting_to_blame is not None:  # it will be wrong again
-                    raise Unavailable(str(self.trouble)) from None
+                    raise Unavailable(f"{self.where}: {explain(error)}") from None
             else:
                 self._pause = 0.0
                 return self._connection
@@ -138,7 +161,7 @@ class Link:
         self.close()
         self.setting_to_blame = setting_to_blame(error)
         if not isinstance(error, redis.exceptions.NoScriptError):
-            self._say(f"{self.where}: {explain(error)}")
+            self._health.fails(f"{self.where}: {explain(error)}")
         ceiling = self._config.max_retry_pause
         self._pause = min(self._pause * 2, ceiling) if self._pause else min(FIRST_PAUSE, ceiling)
         self._next_try = time.monotonic() + self._pause * random.uniform(0.5, 1.0)  # noqa: S311
@@ -147,15 +170,9 @@ class Link:
         """Remember whether Redis does what it is asked."""
         able = [error for error in refusals if code_of(error) in ADVICE]
         if able:
-            self._say(f"{self.where}: {explain(able[0])}")
-        elif self.trouble is not None:
-            self.trouble = None
-            log.info("redis serves again", server=self.where)
-
-    def _say(self, trouble: str) -> None:
-        if self.trouble is None:
-            log.error("redis does not serve", error=trouble)
-        self.trouble = trouble
+            self._health.fails(f"{self.where}: {explain(able[0])}")
+        else:
+            self._health.serves(self.where)
 
     def _is_elsewhere(self, error: redis.ResponseError) -> bool:
         code = code_of(error)

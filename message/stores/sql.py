@@ -72,13 +72,13 @@ async def open_sql(
         await trio.to_thread.run_sync(store.open, abandon_on_cancel=True)
     try:
         async with trio.open_nursery() as nursery:
-            for rounds in (store.writer, *store.readers):
-                nursery.start_soon(rounds.run)
+            nursery.start_soon(store.writer.run)
+            nursery.start_soon(store.reader.run)
             try:
                 yield store
             finally:
-                for rounds in (store.writer, *store.readers):
-                    rounds.close()
+                store.writer.close()
+                store.reader.close()
     finally:
         store.disconnect()
 
@@ -99,21 +99,18 @@ class SqlStore:
         pages = Pages(config.page_limit, self.notices)
         name = f"database {self._server.where}"
         self.writer: Rounds[Turn] = Rounds(
-            Writer(self._write_link, now, self.notices, depth=config.depth).do,
+            [Writer(self._write_link, now, self.notices, depth=config.depth).do],
             name=name,
             queue_limit=config.queue_limit,
             round_limit=config.round_limit,
             refusal=NotStored,
         )
-        self.readers: list[Rounds[Turn]] = [
-            Rounds(
-                Reader(link, now, pages).do,
-                name=name,
-                queue_limit=MAX_READS,
-                round_limit=READS_PER_ROUND,
-            )
-            for link in self._read_links
-        ]
+        self.reader: Rounds[Turn] = Rounds(
+            [Reader(link, now, pages).do for link in self._read_links],
+            name=name,
+            queue_limit=MAX_READS,
+            round_limit=READS_PER_ROUND,
+        )
 
     def open(self) -> None:
         """Connect, and make the tables if need be. Blocks. Raises ConfigError, or Fault if it is away."""
@@ -201,8 +198,7 @@ class SqlStore:
         return found
 
     async def _read(self, what: Ask | Work) -> Any:
-        reader = min(self.readers, key=lambda rounds: rounds.waiting)
-        return await reader.ask(Turn(what, time.monotonic() + self._patience))
+        return await self.reader.ask(Turn(what, time.monotonic() + self._patience))
 
     async def _write(self, what: tuple[Save, ...] | Work, weight: int = 0) -> Any:
         turn = Turn(what, time.monotonic() + self._patience)

@@ -99,14 +99,14 @@ class SqliteStore:
         self.notices = Notices()
         self.trouble: str | None = None  # why the last transaction failed, until one succeeds
         self.writer: Rounds[Write] = Rounds(
-            self._write_round,
+            [self._write_round],
             name=f"store {config.sqlite.path}",
             queue_limit=config.queue_limit,
             round_limit=config.round_limit,
             refusal=NotStored,
         )
         self.reader: Rounds[Read] = Rounds(
-            self._read_round,
+            [self._read_round],
             name=f"store {config.sqlite.path}",
             queue_limit=MAX_READS,
             round_limit=READS_PER_ROUND,

@@ -31,7 +31,7 @@ class Worker:
 def open_rounds(worker: Worker, *, queue: int = 100, round_: int = 100) -> Rounds[int]:
     """Rounds of that worker."""
     return Rounds(
-        worker.work, name="test", queue_limit=queue, round_limit=round_, refusal=NotStored
+        [worker.work], name="test", queue_limit=queue, round_limit=round_, refusal=NotStored
     )
 
 
@@ -54,6 +54,30 @@ async def test_what_arrives_during_a_round_is_the_next_round(nursery: trio.Nurse
 
     assert worker.rounds == [[0], [1, 2, 3, 4, 5]]
     assert answers == {number: number * 2 for number in range(6)}
+
+
+async def test_the_next_round_does_not_wait_for_the_last(nursery: trio.Nursery) -> None:
+    """If there is another thread; when both are busy, what arrives is one round of the first free."""
+    workers = [Worker(), Worker()]
+    rounds = Rounds([w.work for w in workers], name="test", queue_limit=100, round_limit=100)
+    nursery.start_soon(rounds.run)
+    await wait_all_tasks_blocked()
+    answers: dict[int, int] = {}
+
+    async def ask(number: int) -> None:
+        answers[number] = await rounds.ask(number)
+
+    async with trio.open_nursery() as asking:
+        for number in range(5):
+            asking.start_soon(ask, number)
+            await wait_all_tasks_blocked()
+        for worker in workers:
+            worker.may_go_on.set()
+    rounds.close()
+
+    assert sorted(worker.rounds[0] for worker in workers) == [[0], [1]]
+    assert [round_ for worker in workers for round_ in worker.rounds[1:]] == [[2, 3, 4]]
+    assert answers == {number: number * 2 for number in range(5)}
 
 
 async def test_a_round_is_bounded(nursery: trio.Nursery) -> None:
