@@ -16,12 +16,17 @@ from web.api.app_frame import AppFrame
 from web.api.app_groups import AppGroups
 from web.api.app_organisation import OrganisationRoutes
 from web.api.app_pushes import AppPushes
+from web.api.app_sessions import AppSessions
 from web.api.internal import Limits
 from web.api.v2_applications import ApplicationsPart
+from web.api.v2_contacts import ContactsPart
 from web.api.v2_departments import DepartmentsPart
 from web.api.v2_frame import Part
+from web.api.v2_groups import GroupsPart
 from web.api.v2_push_credentials import PushCredentialsPart
 from web.api.v2_quotas import QuotasPart
+from web.api.v2_sync import SyncPart
+from web.api.v2_sessions import SessionsPart
 from web.api.v2_tenants import TenantsPart
 from web.config import WebConfig
 from web.core.access import Access
@@ -45,7 +50,9 @@ from web.services.push_credentials import PushCredentials
 from web.services.pushing import Pushing
 from web.services.quota_keeping import QuotaKeeping
 from web.services.quotas import Quotas
+from web.services.sessions import Sessions
 from web.services.statistics import Statistics
+from web.services.syncing import Syncing
 from web.services.tenants import Customers, Tenants
 from web.services.tickets import Tickets
 
@@ -75,6 +82,7 @@ class ApplicationLayer:
         self._departments = Departments(context.database, self.changes)
         self._department_members = DepartmentMembers(context.database)
         self._tenants = Tenants(context.database)
+        self._syncing = Syncing(context.database, context.tokens, passwords)
         self._application_tokens = ApplicationTokens(context.database, self.changes)
         self._applications = Applications(context.database, tickets.revoke_credential)
         self._menus = Menus(context.database)
@@ -95,6 +103,7 @@ class ApplicationLayer:
         self.groups = Groups(context.database, self.messaging, announcer, config.groups)
         self.contacts = Contacts(context.database, config.groups)
         self.mutes = Mutes(context.database, config.groups)
+        self.sessions = Sessions(context.database)
         context.metrics.counter(
             "web_group_notices_failed",
             "Notices of changed groups that were not sent.",
@@ -128,6 +137,7 @@ class ApplicationLayer:
         OrganisationRoutes(self._departments, self._department_members, self._tenants).add_to(frame)
         AppGroups(self.groups, weedfs=self._config.app.weedfs).add_to(frame)
         AppContacts(self.contacts, self.mutes).add_to(frame)
+        AppSessions(self.sessions).add_to(frame)
         ApplicationRoutes(self._applications, self._menus, self._quota_keeping).add_to(frame)
         return frame.routes, frame.refuse
 
@@ -136,7 +146,11 @@ class ApplicationLayer:
         return [
             TenantsPart(self.callers, self._tenants, Customers(self._database)),
             DepartmentsPart(self.callers, self._departments, self._department_members),
+            GroupsPart(self.callers, self.groups),
+            ContactsPart(self.callers, self.contacts, self.mutes),
+            SyncPart(self.callers, self._syncing),
             ApplicationsPart(self.callers, self._applications, self._menus),
             QuotasPart(self.callers, self._quota_keeping, Statistics(self._database)),
             PushCredentialsPart(self.callers, PushCredentials(self._database)),
+            SessionsPart(self.callers, self.sessions),
         ]

@@ -79,7 +79,7 @@ class Origins:
             return []
         return [
             *allowed,
-            ("Access-Control-Allow-Methods", "GET, POST, DELETE"),
+            ("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE"),
             ("Access-Control-Allow-Headers", "Authorization, Content-Type"),
             ("Access-Control-Max-Age", "600"),
         ]

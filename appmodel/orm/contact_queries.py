@@ -61,8 +61,9 @@ def remove_star(session: Session, uid: str, contact_id: str) -> None:
 def mutes_page(
     session: Session, uid: str, after: Sequence[str | int] | None, limit: int
 ) -> list[ShieldMsg]:
-    """A page of what a user has muted, by type and id."""
-    wanted = sa.select(ShieldMsg).where(ShieldMsg.source_id == uid)
+    """A page of what a user has muted, by type and id. An adopted database may hold other types."""
+    known = ShieldMsg.type.in_([int(type_) for type_ in ShieldType])
+    wanted = sa.select(ShieldMsg).where(ShieldMsg.source_id == uid, known)
     return list(session.scalars(page(wanted, [ShieldMsg.type, ShieldMsg.target_id], after, limit)))
 
 

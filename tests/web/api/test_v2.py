@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from appmodel.core.names import parse_key
 from appmodel.errors import Unavailable
-from tests.web import documented_applications, documented_messages, documented_organisation
+from tests.web import (
+    documented_applications,
+    documented_groups,
+    documented_messages,
+    documented_organisation,
+)
 from tests.web.documented import Table
 from tests.web.schema import mismatch
 from tests.web.world import Answer, World, open_world, small_bodies
@@ -319,7 +324,12 @@ async def test_any_request_is_answered_or_refused(
 
 TABLES = [
     Table(each.prepare, each.CALLS)
-    for each in (documented_messages, documented_organisation, documented_applications)
+    for each in (
+        documented_messages,
+        documented_organisation,
+        documented_groups,
+        documented_applications,
+    )
 ]
 """Each part's calls: see tests/web/documented.py."""
 

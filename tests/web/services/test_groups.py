@@ -121,8 +121,8 @@ async def test_keepers_create_groups_for_others(
             await groups.create(keeper, "t1", NewGroup(name="x", owner_id="zoe"))
     with pytest.raises(BadInput, match="owner_id"):
         await groups.create(app, "t1", NewGroup(name="x"))
+    pushing = AppCaller("a1", "A", "t1", "", frozenset({Permission.PUSH}))
     with pytest.raises(Forbidden, match="'sync'"):
-        pushing = AppCaller("a1", "A", "t1", "", frozenset({Permission.PUSH}))
         await groups.create(pushing, "t1", NewGroup(name="x", owner_id="bob"))
 
 
