@@ -5,9 +5,10 @@ groups   g10, g100, ...            u00000 owns each, the next ones are its membe
 token    of u00000
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -17,6 +18,7 @@ from appmodel.orm.base import Base, now
 from appmodel.orm.groups import Qun, QunUser, Role
 from appmodel.orm.organisations import Tenant
 from appmodel.orm.people import User, UserToken
+from migrations.running import alone, migrate
 
 TENANT = "acme"
 SENDER = "u00000"
@@ -25,6 +27,12 @@ SENDER = "u00000"
 def uid(number: int) -> str:
     """The id of a user."""
     return f"u{number:05d}"
+
+
+def make_tables(url: str) -> None:
+    """All tables, in an empty database."""
+    with alone(DatabaseLimits(url=url), lambda _: None) as connection:
+        migrate(connection, lambda _: None)
 
 
 def found(url: str, secret: bytes, *, users: int, groups: Sequence[int]) -> str:
@@ -41,7 +49,7 @@ def found(url: str, secret: bytes, *, users: int, groups: Sequence[int]) -> str:
         for n in range(size + 1)
     ]
     login = {"digest": digest, "user_id": SENDER, "expires": now() + timedelta(days=1)}
-    rows: list[tuple[type[Base], list[dict[str, object]]]] = [
+    rows: list[tuple[type[Base], Sequence[Mapping[str, Any]]]] = [
         (Tenant, [{"id": TENANT, "name": "Acme"}]),
         (User, people),
         (

@@ -126,6 +126,41 @@ class OrderEntry:
         self._connection.close()
 
 
+class CompanyEntry:
+    """POST /app/client/device/push on one keep-alive connection: messages of one user."""
+
+    def __init__(self, port: int, token: str, *, sender: str, ttl: int) -> None:
+        """`ttl` in seconds."""
+        self._connection = _dial(port)
+        self._port, self._token, self._sender, self._ttl = port, token, sender, ttl
+
+    def push(self, to: str, number: int) -> None:
+        """Send a message to a name; messages of all numbers have one size."""
+        base = {"token": self._token, "deviceID": "d0", "deviceType": "iOS"}
+        msg = {
+            "fromUserName": f"{self._sender}@user",
+            "toUserName": to,
+            "content": f"hello {number:05d}",
+            "msgType": 1,
+            "expire": self._ttl,
+        }
+        text = json.dumps({"baseRequest": base, "msg": msg}).encode()
+        head = (
+            f"POST /app/client/device/push HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\n"
+            f"Content-Length: {len(text)}\r\n\r\n"
+        )
+        self._connection.sendall(head.encode() + text)
+
+    def confirm(self) -> None:
+        """Wait for the answer. Raises LoadFailed on a refusal."""
+        answer = read_response(self._connection)
+        if b'"ret":0' not in answer:
+            raise LoadFailed(f"a message was answered {answer[-300:]!r}")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 def read_response(connection: socket.socket) -> bytes:
     """One HTTP response with a Content-Length, from its status line to its last byte."""
     text = _read_until(connection, b"\r\n\r\n")

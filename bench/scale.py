@@ -30,6 +30,8 @@ class Scale:
     cluster_keys: int = 120
     cluster_seconds: float = 3.0  # of each load
     moved_clients: int = 10_000
+    group_sizes: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)  # 1 = a user
+    group_pushes: int = 100  # to each; a tenth to the large ones
     store_kinds: tuple[str, ...] = ("memory", "sqlite", "redis", "postgresql", "mariadb")
     store_seconds: float = 3.0  # of each load
 
@@ -51,6 +53,8 @@ QUICK = Scale(
     cluster_seconds=1.0,
     moved_clients=1_000,
     store_seconds=1.0,
+    group_sizes=(1, 10, 100, 1_000),
+    group_pushes=30,
 )
 
 

@@ -31,6 +31,7 @@ LONG = 3600  # seconds between heartbeats of clients that are not here to send a
 WEBSOCKET = "APPMSG_COMET__WEBSOCKET__PORT"
 ADMIN = "APPMSG_WEB__ADMIN__PORT"
 API = "APPMSG_WEB__API__PORT"
+APP = "APPMSG_WEB__APP__PORT"
 OUR_SETTINGS = {
     "APPMSG_COMET__TCP__PORT": "0",
     "APPMSG_COMET__STAT__PORT": "0",
@@ -85,10 +86,14 @@ Start = Callable[[Cores], AbstractContextManager[Server]]
 
 
 @contextmanager
-def appmsg(cores: Cores) -> Iterator[Server]:
-    """The all-in-one node in home mode: comet, message and web in one process, SQLite on disk."""
-    ports = _free_ports(WEBSOCKET, ADMIN, API)
+def appmsg(cores: Cores, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """The all-in-one node in home mode: comet, message and web in one process, SQLite on disk.
+
+    `settings`: more of them, as environment variables.
+    """
+    ports = _free_ports(WEBSOCKET, ADMIN, API, APP)
     environment = {name: str(port) for name, port in ports.items()} | OUR_SETTINGS
+    environment |= settings or {}
     with tempfile.TemporaryDirectory() as home:
         command = [beside_python("appmsg"), "up"]
         with _process(command, cores.server, Path(home), environment) as (process, log):
@@ -101,7 +106,7 @@ def appmsg(cores: Cores) -> Iterator[Server]:
                 port,
                 subscription(port),
                 lambda _, at_once: HttpEntry(admin, at_once),
-                ports={"admin": admin, "api": api},
+                ports={"admin": admin, "api": api, "app": ports[APP]},
             )
 
 
