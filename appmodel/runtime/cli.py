@@ -5,6 +5,7 @@
     appmsg push | listen           send to a name, and watch a key
     appmsg ring | token issue      who owns a key; a credential
     appmsg node list | drain | undrain | weight | watch
+    appmsg migrate [up | down | status | adopt]
     appmsg config show | check | defaults
     appmsg app create | rotate | disable | enable | permit | list
 
@@ -28,6 +29,7 @@ from appmodel.runtime.cli_clients import listen, push
 from appmodel.runtime.cli_config import Files, Overrides, load
 from appmodel.runtime.cli_config import app as config_app
 from appmodel.runtime.cli_keys import ring, token_app
+from appmodel.runtime.cli_migrate import migrate
 from appmodel.runtime.cli_nodes import app as node_app
 from appmodel.runtime.logs import flush_logs
 from appmodel.runtime.service import Address, credentials_secret, run
@@ -162,6 +164,7 @@ def _began() -> float:
 app.command()(push)
 app.command()(listen)
 app.command()(ring)
+app.command()(migrate)
 app.add_typer(token_app, name="token")
 app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
