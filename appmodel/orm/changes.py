@@ -31,3 +31,8 @@ def note_change(session: Session, *subjects: str) -> None:
     """Tell all nodes that what they know of `subjects` is old, when `session` commits."""
     session.add_all(Change(subject=subject) for subject in subjects)
     session.info.setdefault(CHANGED, set()).update(subjects)
+
+
+def note_here(session: Session, *subjects: str) -> None:
+    """Tell the caches of this process only, when `session` commits: others hear within their bound."""
+    session.info.setdefault(CHANGED, set()).update(subjects)

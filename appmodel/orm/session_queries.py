@@ -8,7 +8,7 @@ and the other "gone" of the same session come one after the other, and nobody de
 made. Rows are locked in the order of their ids; one transaction does only one of the two.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 
 from appmodel.core.sessions import Holder, SessionName, SessionState
 from appmodel.orm.base import now
+from appmodel.orm.pages import page
+from appmodel.orm.people import User
 from appmodel.orm.presence import Session as SessionRow
 from appmodel.orm.presence import SessionHolder
 from appmodel.orm.upserts import upsert
@@ -70,6 +72,34 @@ def all_holders(session: Session) -> list[Holder]:
     """Every process that holds a session."""
     found = sa.select(SessionHolder.node, SessionHolder.incarnation).distinct()
     return [Holder(node, incarnation) for node, incarnation in session.execute(found)]
+
+
+def sessions_page(
+    session: Session, user: str, tenant: str, after: Sequence[str | int] | None, limit: int
+) -> list[SessionRow]:
+    """The sessions of a user by their ids, one more than `limit`. None if he is of another tenant."""
+    return list(session.scalars(page(_of_tenant(user, tenant), [SessionRow.id], after, limit)))
+
+
+def set_state(
+    session: Session, session_id: str, state: SessionState, *, user: str | None, tenant: str
+) -> SessionRow | None:
+    """The session with its new state; `updated` stays.
+
+    None if it is not there, or of another tenant's user, or of another one than `user` (None = any).
+    """
+    wanted = _of_tenant(user, tenant).where(SessionRow.id == session_id)
+    row = session.scalar(wanted.with_for_update(of=SessionRow))
+    if row is not None and row.state != state:
+        change = sa.update(SessionRow).where(SessionRow.id == session_id)
+        session.execute(change.values(state=state.value, updated=SessionRow.updated))
+    return row
+
+
+def _of_tenant(user: str | None, tenant: str) -> sa.Select[SessionRow]:
+    found = sa.select(SessionRow).join(User, User.id == SessionRow.user_id)
+    found = found.where(User.tenant_id == tenant)
+    return found if user is None else found.where(SessionRow.user_id == user)
 
 
 def _held_by(holder: Holder) -> tuple[sa.ColumnElement[bool], ...]:

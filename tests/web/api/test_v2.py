@@ -17,6 +17,7 @@ from tests.web import (
     documented_groups,
     documented_messages,
     documented_organisation,
+    documented_sessions,
 )
 from tests.web.documented import Table
 from tests.web.schema import mismatch
@@ -329,6 +330,7 @@ TABLES = [
         documented_organisation,
         documented_groups,
         documented_applications,
+        documented_sessions,
     )
 ]
 """Each part's calls: see tests/web/documented.py."""
