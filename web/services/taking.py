@@ -58,6 +58,7 @@ class Taking:
         Raises:
             Unavailable: the database is away, or too many wait. Perhaps it was taken in vain.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         if len(self._waiting) >= self._most:
             raise Unavailable(f"quota: {self._most} calls wait for the database already")
         taker = Taker(limits, count)
