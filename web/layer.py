@@ -25,15 +25,15 @@ from web.api.v2_frame import Part
 from web.api.v2_groups import GroupsPart
 from web.api.v2_push_credentials import PushCredentialsPart
 from web.api.v2_quotas import QuotasPart
-from web.api.v2_sync import SyncPart
 from web.api.v2_sessions import SessionsPart
+from web.api.v2_sync import SyncPart
 from web.api.v2_tenants import TenantsPart
 from web.config import WebConfig
 from web.core.access import Access
 from web.core.notices import Announcer
 from web.core.principals import AppCaller, UserCaller
 from web.core.texts import Texts
-from web.services.accounts import Accounts
+from web.layer_people import PeopleLayer
 from web.services.applications import Applications, ApplicationTokens
 from web.services.caching import Changes
 from web.services.callers import Callers
@@ -45,7 +45,6 @@ from web.services.file_links import FileLinks
 from web.services.groups import Groups
 from web.services.menus import Menus
 from web.services.messaging import Messaging
-from web.services.passwords import Passwords
 from web.services.push_credentials import PushCredentials
 from web.services.pushing import Pushing
 from web.services.quota_keeping import QuotaKeeping
@@ -71,18 +70,11 @@ class ApplicationLayer:
         self.directory = Directory(context.database, staleness=staleness)
         quotas = context.settings.section(WebConfig).quota
         self.quotas = Quotas(context.database, self.changes, quotas)
-        login = context.settings.section(WebConfig).login
-        passwords = Passwords(
-            threads=login.threads,
-            waiting=login.waiting,
-            memory=login.argon2_memory // 1024,
-            passes=login.argon2_passes,
-        )
-        self.accounts = Accounts(context.database, context.tokens, passwords, login)
+        self._people = people = PeopleLayer(context, self.quotas)
         self._departments = Departments(context.database, self.changes)
         self._department_members = DepartmentMembers(context.database)
         self._tenants = Tenants(context.database)
-        self._syncing = Syncing(context.database, context.tokens, passwords)
+        self._syncing = Syncing(context.database, context.tokens, people.passwords)
         self._application_tokens = ApplicationTokens(context.database, self.changes)
         self._applications = Applications(context.database, tickets.revoke_credential)
         self._menus = Menus(context.database)
@@ -112,7 +104,7 @@ class ApplicationLayer:
 
     async def user(self, token: str) -> UserCaller:
         """See Authenticating.user."""
-        return await self.accounts.user(token)
+        return await self._people.accounts.user(token)
 
     async def application(self, token: str) -> AppCaller:
         """See Authenticating.application."""
@@ -134,6 +126,7 @@ class ApplicationLayer:
             self.messaging, self, self.quotas, expire=expire, max_message=limits.message
         )
         pushes.add_to(frame)
+        self._people.add_to(frame, self, origins)
         OrganisationRoutes(self._departments, self._department_members, self._tenants).add_to(frame)
         AppGroups(self.groups, weedfs=self._config.app.weedfs).add_to(frame)
         AppContacts(self.contacts, self.mutes).add_to(frame)
@@ -144,6 +137,7 @@ class ApplicationLayer:
     def parts(self, limits: Limits) -> list[Part]:
         """The operations of /v2."""
         return [
+            *self._people.parts(self.callers),
             TenantsPart(self.callers, self._tenants, Customers(self._database)),
             DepartmentsPart(self.callers, self._departments, self._department_members),
             GroupsPart(self.callers, self.groups),

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from appmodel.core.departments import DepartmentRow
+from appmodel.core.departments import DepartmentRow, LinkRow
 from appmodel.core.people import Person
 from appmodel.orm.contacts import UserUser
 from appmodel.orm.organisation_queries import DEPARTMENT, below
@@ -28,14 +28,6 @@ class MemberRow(NamedTuple):
 
     person: Person
     sort: int  # within the department
-
-
-class LinkRow(NamedTuple):
-    """That a user is in a department."""
-
-    department_id: str
-    user_id: str
-    sort: int
 
 
 def members_of(session: Session, tenant_id: str, department_id: str) -> list[MemberRow]:
@@ -113,6 +105,13 @@ def delete_links(session: Session, department_id: str, uids: Collection[str]) ->
     """How many there were."""
     wanted = sa.delete(OrgUser).where(OrgUser.org_id == department_id, OrgUser.user_id.in_(uids))
     return _count(session.execute(wanted))
+
+
+def delete_these_links(session: Session, links: Collection[tuple[str, str]]) -> None:
+    """By (department, user)."""
+    if links:
+        which = sa.tuple_(OrgUser.org_id, OrgUser.user_id).in_(links)
+        session.execute(sa.delete(OrgUser).where(which))
 
 
 def starred_by(session: Session, tenant_id: str, uid: str, limit: int) -> list[Person]:

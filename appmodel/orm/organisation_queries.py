@@ -120,7 +120,9 @@ def relocate(session: Session, tenant_id: str, old: str, new: str) -> None:
 
 def add_departments(session: Session, rows: Iterable[DepartmentRow]) -> None:
     """Insert these. An id that another tenant has is an IntegrityError."""
-    session.connection().execute(sa.insert(Org), [row._asdict() for row in sorted(rows)])
+    values = [row._asdict() for row in sorted(rows)]
+    if values:
+        session.connection().execute(sa.insert(Org), values)
 
 
 def put_departments(session: Session, rows: Iterable[DepartmentRow]) -> None:

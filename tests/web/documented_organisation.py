@@ -53,4 +53,12 @@ CALLS = [
     Call("DELETE", "/v2/departments/d2?tenant=t1"),
     Call("DELETE", "/v2/departments/d2/members/u1?tenant=t1"),
     Call("DELETE", "/v2/departments/d2?tenant=t1"),
+    Call(
+        "POST",
+        "/v2/sync",
+        b'{"tenant_id":"t1","users":[{"id":"u9","name":"Z"}],"delete":{"users":["u1"]}}',
+    ),
+    Call("POST", "/v2/sync", b'{"tenant_id":"t1","departments":[{"id":"d9"}]}'),
+    Call("POST", "/v2/sync", b'{"users":[{"id":9}]}'),
+    Call("POST", "/v2/sync", b"{}"),
 ]

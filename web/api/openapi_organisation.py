@@ -1,6 +1,7 @@
 """The operations of /v2 about departments, tenants and customers, as the OpenAPI document shows them."""
 
 from web.api.openapi import PAGING, Json, content, operation, query
+from web.core.problems import MEDIA_TYPE
 
 TENANT = query("tenant", "Whose; only operators name another one than their own")
 READ = "For everybody of the tenant, and operators."
@@ -9,6 +10,13 @@ OPERATOR = "For operators: an access token with scope `admin`."
 CREATED = "What was created"
 FOUND = "What was found"
 GONE = "Done"
+
+EXAMPLE_BATCH = {
+    "departments": [{"id": "d1", "name": "Sales"}, {"id": "d2", "name": "EU", "parent_id": "d1"}],
+    "users": [{"id": "u1", "name": "ann", "nickname": "Ann"}],
+    "links": [{"department_id": "d2", "user_id": "u1"}],
+    "delete": {"users": ["u9"]},
+}
 
 
 def list_departments() -> Json:
@@ -275,4 +283,23 @@ def delete_customer() -> Json:
         f"{OPERATOR} 409 while it has tenants.",
         answers={"204": (GONE, None)},
         refusals="401 403 404 409 422 503",
+    )
+
+
+def sync() -> Json:
+    """POST /v2/sync"""
+    wrong = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/SyncProblem"}}}
+    return operation(
+        "sync",
+        "Create, change and delete many users, departments and links",
+        f"{SYNC} Up to 1,000 rows in all, in any order, all or nothing: 422 names what is wrong "
+        "with each row. What is left out of a row stays as it is; what there is not is created. "
+        "The same batch again changes nothing. Hashing a password takes 30 ms, so at most 20 rows "
+        "bring a plain one, the others an argon2id hash or none.",
+        body=content("SyncRequest", example=EXAMPLE_BATCH),
+        answers={
+            "200": ("What became of the rows, or would", content("SyncAnswer")),
+            "422": ("Rows are wrong; nothing was changed", wrong),
+        },
+        refusals="401 403 409 413 429 503 504",
     )

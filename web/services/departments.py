@@ -175,7 +175,12 @@ def lock(session: Session, tenant_id: str) -> None:
         BadInput: there is no such tenant.
     """
     if not queries.lock_tenant(session, tenant_id):
-        raise BadInput("tenant", tenant_id, "the id of a tenant")
+        raise no_tenant(tenant_id)
+
+
+def no_tenant(tenant_id: str) -> BadInput:
+    """The refusal of a tenant that there is not."""
+    return BadInput("tenant", tenant_id, "the id of a tenant")
 
 
 def found(session: Session, tenant_id: str, department_id: str) -> DepartmentRow:
