@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import structlog
 import trio
 
+from appmodel.core.credentials import MAX_SKEW
 from appmodel.core.interfaces import Ledger
 from appmodel.core.people import Account, Login
 from appmodel.core.revocations import Revocations, token_subject, user_subject
@@ -168,13 +169,14 @@ class UserTokens:
 
     async def revoke_login(self, digest: str, uid: str) -> None:
         """End the login of `uid` with this digest: here at once, everywhere within a second."""
-        await self._void(token_subject(digest), self.limits.max_age)
         await self._store.forget(digest, uid)
+        self._known.pop(digest, None)
+        await self._void(token_subject(digest), self.limits.max_age, ahead=MAX_SKEW)
 
     async def revoke_all(self, uid: str) -> None:
         """End all logins of a user, and void what was issued for his keys."""
-        await self._void(user_subject(uid), self.limits.kept)
         await self._store.forget_all(uid)
+        await self._void(user_subject(uid), self.limits.kept)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Ask and write until cancelled. The store is not touched before the first token."""
@@ -246,10 +248,11 @@ class UserTokens:
             if self._used.get(digest) == at:
                 del self._used[digest]
 
-    async def _void(self, subject: str, kept: float) -> None:
+    async def _void(self, subject: str, kept: float, *, ahead: float = 0.0) -> None:
+        """Tell the ledger. `ahead`: also what was issued by a clock that is so many seconds before ours."""
         now, ledger = self._now(), self._ledger()
         with trio.move_on_after(self.limits.timeout) as patience:
-            await ledger.revoke(subject, issued_before=now, kept_until=now + kept)
+            await ledger.revoke(subject, issued_before=now + ahead, kept_until=now + kept)
             for revocation in await ledger.revocations(self._revocations.position):
                 self._revocations.add(revocation)
         if patience.cancelled_caught:

@@ -7,7 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from appmodel.core.people import Person
+from appmodel.orm.base import DISABLED
 from appmodel.orm.contacts import UserUser
+from appmodel.orm.organisations import Tenant
 from appmodel.orm.pages import page
 from appmodel.orm.people import User
 
@@ -51,6 +53,18 @@ def find_person(session: Session, uid: str, tenant_id: str) -> Person | None:
     return None if row is None else person_of(row)
 
 
+def find_enabled(session: Session, uid: str) -> Person | None:
+    """One of any tenant, unless he or the tenant is disabled."""
+    wanted = (
+        sa.select(*PERSON)
+        .outerjoin(Tenant, Tenant.id == User.tenant_id)
+        .where(User.id == uid, User.status != DISABLED)
+        .where(sa.func.coalesce(Tenant.status, 0) != DISABLED)
+    )
+    row = session.execute(wanted).one_or_none()
+    return None if row is None else person_of(row)
+
+
 def find_member(
     session: Session, uid: str, tenant_id: str, viewer: str
 ) -> tuple[Person, bool] | None:
@@ -65,28 +79,16 @@ def find_member(
     return None if row is None else (person_of(row), row[-1] is not None)
 
 
-def search_people(
-    session: Session, tenant_id: str, text: str, *, offset: int, limit: int
-) -> tuple[list[Person], int]:
-    """Those of a tenant whose nickname contains `text`, by nickname; and how many there are in all."""
-    meant = _named(tenant_id, text)
-    count = session.scalar(sa.select(sa.func.count()).select_from(User).where(meant)) or 0
-    if count <= offset or not limit:
-        return [], count
-    wanted = sa.select(*PERSON).where(meant).order_by(User.nickname, User.id)
-    return people_of(session.execute(wanted.offset(offset).limit(limit))), count
-
-
 def page_of_people(
     session: Session, tenant_id: str, text: str, after: Sequence[str | int] | None, limit: int
 ) -> list[Person]:
     """Those of a tenant, by id; `text`: only whose nickname contains it; one more than `limit`."""
-    wanted = sa.select(*PERSON).where(_named(tenant_id, text))
+    wanted = sa.select(*PERSON).where(in_tenant(tenant_id, text))
     return people_of(session.execute(page(wanted, [User.id], after, limit)))
 
 
-def _named(tenant_id: str, text: str) -> sa.ColumnElement[bool]:
-    """Upper and lower case are the same, and "%" and "_" are characters like others."""
+def in_tenant(tenant_id: str, text: str) -> sa.ColumnElement[bool]:
+    """Users of a tenant whose nickname contains `text`: "A" is "a", and "%" and "_" are what they are."""
     mine = User.tenant_id == tenant_id
     if not text:
         return mine

@@ -59,6 +59,11 @@ def page_routes(folder: Path = STATIC) -> list[Route]:
     return routes
 
 
+def page_route(at: str, path: Path) -> Route:
+    """One file at a place of its own."""
+    return Route(method="GET", path=at, handler=partial(_serve, _read(path)))
+
+
 def _read(path: Path) -> Page:
     body = path.read_bytes()
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"

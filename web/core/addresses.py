@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from appmodel.errors import ConfigError
+from appmodel.protocol.http import Request
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -25,6 +26,10 @@ class Addresses:
     def __init__(self, proxies: Iterable[str]) -> None:
         """Raises ConfigError for what is no network."""
         self._proxies: list[Network] = [_network(text) for text in proxies]
+
+    def origin_of(self, request: Request) -> str:
+        """The name under which the tries of a request are counted."""
+        return self.origin(request.peer, request.headers.get("x-forwarded-for", ""))
 
     def origin(self, peer: str, forwarded: str) -> str:
         """The name under which tries are counted.

@@ -48,6 +48,12 @@ class Text(enum.Enum):
     YOU_ARE_OWNER = ("You now own the group", "你已成为新群主")
     ADMINISTRATOR = ("An administrator", "管理员")  # who acts, if it is an operator
 
+    # the business card (web/core/card.py)
+    CARD_MOBILE = ("Mobile", "手机")
+    CARD_EMAIL = ("E-mail", "邮箱")
+    CARD_SCAN = ("Scan to open this card", "扫一扫，打开名片")
+    CARD_MISSING = ("There is no such card", "名片不存在")
+
     def __init__(self, en: str, zh: str) -> None:
         self.en, self.zh = en, zh
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from appmodel.core.people import Account, Person
 from appmodel.core.user_tokens import can_log_in
-from appmodel.errors import LoginRefused, PushError
+from appmodel.errors import Forbidden, LoginRefused, PushError, Unauthorized
 from appmodel.io.database import Database
 from appmodel.io.user_tokens import UserTokens
 from appmodel.orm.device_queries import keep_apns_token
@@ -32,7 +32,7 @@ from appmodel.orm.login_queries import (
 )
 from web.config import LoginConfig
 from web.core.fields import text_of
-from web.core.principals import UserCaller
+from web.core.principals import AppCaller, UserCaller
 from web.core.throttle import Throttle
 from web.services.passwords import Check, Passwords
 
@@ -83,6 +83,11 @@ class Accounts:
         self._names = Throttle(config.account_tries, window, capacity=remembered)
         self._origins = Throttle(config.address_tries, window, capacity=remembered)
 
+    @property
+    def ttl(self) -> float:
+        """Seconds that a token is good after its last use."""
+        return float(self._tokens.limits.ttl)
+
     async def user(self, token: str) -> UserCaller:
         """See Authenticating.user in web/core/principals.py."""
         owner, account = await self._tokens.prove(token)
@@ -116,6 +121,35 @@ class Accounts:
             account.uid, device_id=attempt.device_id, device_type=attempt.device_type
         )
         return LoggedIn(token, candidate.person)
+
+    async def log_out(self, caller: UserCaller, token: str) -> None:
+        """End one of the caller's logins.
+
+        Raises:
+            Forbidden: the token is none of his.
+            Unavailable, OutcomeUnknown: try again.
+        """
+        await self._tokens.revoke(token, caller.uid)
+
+    async def end_login(self, caller: UserCaller) -> None:
+        """End the login by which the caller came. Raises as `log_out`."""
+        await self._tokens.revoke_login(caller.token_id, caller.uid)
+
+    async def prove_to(self, application: AppCaller, token: str) -> str:
+        """Whose token an application was given: a user's of its tenant, or one for this application.
+
+        Raises:
+            Unauthorized: neither.
+            Forbidden: a user's of another tenant.
+            Unavailable: the database is away.
+        """
+        try:
+            return self._tokens.verify_audience(token, application.id).uid
+        except Unauthorized:
+            user = await self.user(token)
+        if user.tenant_id != application.tenant_id:
+            raise Forbidden("token: of a user of another tenant")
+        return user.uid
 
     async def verify_password(self, uid: str, password: str, origin: str) -> None:
         """Whether it is this user's, counted as a login is.

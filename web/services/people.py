@@ -16,6 +16,7 @@ from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from appmodel.core.departments import LinkRow
 from appmodel.core.people import Person
 from appmodel.errors import BadInput, Conflict, NotFound
 from appmodel.io.database import Database
@@ -23,10 +24,11 @@ from appmodel.io.user_tokens import UserTokens
 from appmodel.orm import people_queries as queries
 from appmodel.orm.base import DISABLED, new_id
 from appmodel.orm.changes import note_change
-from appmodel.orm.link_queries import LinkRow, put_links
+from appmodel.orm.link_queries import put_links
 from appmodel.orm.login_queries import stored_password
 from appmodel.orm.organisation_queries import hold_department
 from appmodel.orm.people import User as Model
+from appmodel.orm.searching import ApplicationEntry, search_applications, search_people
 from appmodel.orm.tenant_queries import find_tenant
 from appmodel.orm.user_changes import delete_users, insert_user, name_is_taken, update_user
 from web.core.fields import known_id, uid_of
@@ -119,9 +121,19 @@ class People:
         self, caller: UserCaller, text: str, *, offset: int, limit: int
     ) -> tuple[list[Person], int]:
         """Users of the caller's tenant by a part of their nickname; and how many there are in all."""
+        tenant_id = caller.tenant_id
         return await self._database.read(
-            lambda session: queries.search_people(
-                session, caller.tenant_id, text, offset=offset, limit=limit
+            lambda session: search_people(session, tenant_id, text, offset=offset, limit=limit)
+        )
+
+    async def search_applications(
+        self, caller: UserCaller, text: str, *, offset: int, limit: int
+    ) -> tuple[list[ApplicationEntry], int]:
+        """The same for applications, by their name."""
+        tenant_id = caller.tenant_id
+        return await self._database.read(
+            lambda session: search_applications(
+                session, tenant_id, text, offset=offset, limit=limit
             )
         )
 

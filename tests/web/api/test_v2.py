@@ -17,6 +17,7 @@ from tests.web import (
     documented_groups,
     documented_messages,
     documented_organisation,
+    documented_people,
     documented_sessions,
 )
 from tests.web.documented import Table
@@ -330,6 +331,7 @@ TABLES = [
         documented_organisation,
         documented_groups,
         documented_applications,
+        documented_people,
         documented_sessions,
     )
 ]
