@@ -29,7 +29,10 @@ CHANGED = "changed"  # where a session notes its changes, for the caches of this
 
 def note_change(session: Session, *subjects: str) -> None:
     """Tell all nodes that what they know of `subjects` is old, when `session` commits."""
-    session.add_all(Change(subject=subject) for subject in subjects)
+    if not subjects:
+        return
+    rows = [{"subject": subject} for subject in subjects]
+    session.connection().execute(sa.insert(Change), rows)  # at once: add_all sends them one by one
     session.info.setdefault(CHANGED, set()).update(subjects)
 
 

@@ -10,6 +10,7 @@ What it may do is what permission SYNC allows one by one. See web/core/sync.py a
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Protocol
 
 from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
@@ -18,7 +19,6 @@ from sqlalchemy.orm import Session
 from appmodel.core.people import Person
 from appmodel.errors import BadInput, Conflict
 from appmodel.io.database import Database
-from appmodel.io.user_tokens import UserTokens
 from appmodel.orm import link_queries, sync_queries
 from appmodel.orm import organisation_queries as departments
 from appmodel.orm.changes import note_change
@@ -41,12 +41,19 @@ from web.services.departments import lock, no_tenant, note_departments
 from web.services.passwords import Passwords, checked_password, is_password_hash
 
 
+class Logins(Protocol):
+    """Where users' logins end."""
+
+    async def revoke_all(self, uid: str) -> None:
+        """End all logins of a user."""
+
+
 class Syncing:
     """The use case."""
 
-    def __init__(self, database: Database, tokens: UserTokens, passwords: Passwords) -> None:
+    def __init__(self, database: Database, logins: Logins, passwords: Passwords) -> None:
         self._database = database
-        self._tokens = tokens
+        self._logins = logins
         self._passwords = passwords
 
     async def sync(self, caller: Principal, batch: SyncRequest) -> SyncAnswer:
@@ -72,7 +79,7 @@ class Syncing:
         if batch.dry_run:
             return plan.answer(dry_run=True)
         for uid in plan.logged_out:
-            await self._tokens.revoke_all(uid)
+            await self._logins.revoke_all(uid)
 
         def write(session: Session) -> Plan:
             lock(session, tenant_id)
