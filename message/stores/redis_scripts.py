@@ -38,7 +38,7 @@ local function failed(reply) return type(reply) == 'table' and reply.err end
 local function expiry(member) return tonumber(string.match(member, '^%S+')) or math.huge end
 local function text(number) return string.format('%.0f', number) end
 -- of a message: when it expires, its push, how many share the body, its tail or ''; nil if it is not ours
-local function parts(member) return string.match(member, '^(%S+) (%d+) (%d+)%f[%z ] ?(.*)$') end
+local function parts(member) return string.match(member, '^(%S+) (%d+) (%d+) ?(.*)$') end
 
 -- a message goes before its time, and its body, if it is the last to share it
 local function retire(base, member)

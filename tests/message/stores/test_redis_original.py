@@ -75,6 +75,27 @@ async def test_its_marks_count(server: Server) -> None:
         assert ids(await store.fetch(PLAIN, 0, limit=9)) == [NOW - 50]
 
 
+async def test_tails_and_its_marks_go_together(server: Server) -> None:
+    """Each key has its own of both, in a round where not all saves have tails."""
+    tails = [b'"t":1', b'"t":2']
+    async with open_on(server, original=True) as store:
+        saved = await store.save(
+            [
+                push(1, [PLAIN], at=NOW - 50),
+                push(2, [FORK, FIRST], at=NOW - 50, body=b'{"n":1}', tails=tails),
+            ]
+        )
+
+        assert saved[1] == Saved((NOW - 9, NOW - 10), (NOW - 10, NOW - 11))
+        assert bodies(await store.fetch(PLAIN, 0, limit=9)) == [b'"body"']
+        assert bodies(await store.fetch(FORK, NOW - 10, limit=9)) == [
+            b'{"n":1,"toUserKey":"fork@user","t":1}'
+        ]
+        assert bodies(await store.fetch(FIRST, NOW - 11, limit=9)) == [
+            b'{"n":1,"toUserKey":"first","t":2}'
+        ]
+
+
 async def test_it_is_left_as_it_is(server: Server) -> None:
     """Saves, deletions, depth and sweeps are ours alone."""
     before = [server.cli("DUMP", name) for name in ("fork@user", "first", "plain@user")]
