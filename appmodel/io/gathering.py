@@ -22,8 +22,18 @@ MANY = 500  # keys of one call
 class Gathering(Generic[K, V]):
     """Asks for values by their keys. `run` must be running."""
 
-    def __init__(self, load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
-        """`load(keys)`: what there is of them; its error is the error of all who asked for them."""
+    def __init__(
+        self,
+        load: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]],
+        *,
+        waiting: int = MAX_WAITING,
+    ) -> None:
+        """
+        Args:
+            load: what there is of some keys; its error is the error of all who asked for them.
+            waiting: keys that may wait.
+        """
+        self._most = waiting
         self._load = load
         self._waiting: dict[K, _Answer[V]] = {}
         self._wanted = trio.Event()
@@ -36,8 +46,8 @@ class Gathering(Generic[K, V]):
         """
         answer = self._waiting.get(key)
         if answer is None:
-            if len(self._waiting) >= MAX_WAITING:
-                raise LimitReached(f"{MAX_WAITING} others wait for the same; try again")
+            if len(self._waiting) >= self._most:
+                raise LimitReached(f"{self._most} others wait for the same; try again")
             answer = self._waiting[key] = _Answer()
             self._wanted.set()
         await answer.is_there.wait()

@@ -29,7 +29,6 @@ from appmodel.errors import Forbidden, OutcomeUnknown, PushError, Unauthorized
 from appmodel.io.gathering import Gathering
 from appmodel.io.token_stores import Found, TokenStore
 
-EXTEND_EVERY = 1.0  # seconds: uses are written this long after them
 EXTEND_MANY = 500  # logins in one statement
 SWEEP_EVERY = 600.0  # seconds
 SWEEP_MANY = 1000  # logins of one step
@@ -49,6 +48,7 @@ class TokenLimits:
     cached: int  # logins remembered
     kept: float  # how long it is remembered that all of a user's credentials are void
     timeout: float  # of one call of the ledger
+    flush: float = 1.0  # uses are written this long after them
 
     @property
     def touch(self) -> float:
@@ -87,6 +87,11 @@ class UserTokens:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._used: dict[str, float] = {}  # digest -> last use, to be written
         self._use = trio.Event()
+
+    @property
+    def unwritten(self) -> int:
+        """Logins whose use is to be written yet."""
+        return len(self._used)
 
     async def issue(self, uid: str, *, device_id: str = "", device_type: str = "") -> str:
         """The token of a new login.
@@ -202,14 +207,11 @@ class UserTokens:
     async def _look_up(self, owner: Owner) -> _Known | None:
         asked_at = trio.current_time()
         login, account = await self._finding.get(owner.digest) or (None, None)
+        before = self._known.pop(owner.digest, None)
         if login is None or account is None:
-            self._known.pop(owner.digest, None)
             return None
-        expires = login.expires
-        if owner.digest in self._used:  # moved here, and not yet written
-            expires = max(expires, self._used[owner.digest] + self.limits.ttl + self.limits.touch)
+        expires = max(login.expires, before.expires if before else 0.0)  # moved, not yet written
         known = self._known[owner.digest] = _Known(login, account, asked_at, expires)
-        self._known.move_to_end(owner.digest)
         if len(self._known) > self.limits.cached:
             self._known.popitem(last=False)
         return known
@@ -231,7 +233,7 @@ class UserTokens:
         """Write uses, until cancelled. What could not be written is tried again."""
         while True:
             await self._use.wait()
-            await trio.sleep(EXTEND_EVERY)
+            await trio.sleep(self.limits.flush)
             self._use = trio.Event()
             try:
                 while self._used:
