@@ -2,21 +2,20 @@
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from appmodel.orm.applications import Application, Operation, PushCredential
 from appmodel.orm.counting import PushCnt, Quota
 from appmodel.orm.organisations import Tenant
 from tests.web.documented import Call
+from tests.web.gateways.authority import pem
 from tests.web.organisations import put
 from tests.web.world import World
 
 
 def a_p8(**fields: str) -> str:
     """The content of a credential for APNs."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
-    content = {"key_id": "ABC123DEFG", "team_id": "DEF123GHIJ", "key": pem}
+    key = pem(ec.generate_private_key(ec.SECP256R1()))
+    content = {"key_id": "ABC123DEFG", "team_id": "DEF123GHIJ", "key": key}
     return msgspec.json.encode(content | fields).decode()
 
 
