@@ -31,6 +31,7 @@ from appmodel.io.outbound_limits import OutboundLimits
 __all__ = ["Answer", "Outbound", "OutboundLimits", "Resolve", "SystemResolver", "trusting"]
 
 LOOKUPS = 8  # names looked up at once
+SILENCE = 0.8  # of the time of a call: a connection that says nothing for so long is closed
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """The addresses of a name, in the order in which they are to be tried. Raises OSError."""
@@ -162,13 +163,17 @@ class Outbound:
         self._outward.check(destination)
         seconds = self._limits.timeout if within is None else within
         limit = self._limits.max_answer if max_answer is None else max_answer
-        # A time-out of its own makes httpcore give up the connection; a call that is cancelled does not.
-        timeouts = dict.fromkeys(("pool", "connect", "read", "write"), seconds)
+        # A cancelled call leaves an HTTP/2 connection open, even if its peer is gone for good. A time-out of
+        # httpcore's own gives it up, so that one comes first.
+        timeouts = dict.fromkeys(("pool", "connect", "read", "write"), seconds * SILENCE)
+        fields = [(name.encode(), value.encode()) for name, value in headers]
+        if content or method in _WITH_CONTENT:
+            fields.append((b"Content-Length", b"%d" % len(content)))
         request = self._pool.stream(
             method,
             url,
-            headers=[(name.encode(), value.encode()) for name, value in headers],
-            content=content if content or method in _WITH_CONTENT else None,  # None: no length
+            headers=fields,
+            content=_Body(content) if content else None,
             extensions={"timeout": timeouts},
         )
         try:
@@ -195,6 +200,25 @@ async def _read(response: httpcore.Response, limit: int, destination: Destinatio
         for name, value in response.headers
     )
     return Answer(response.status, headers, bytes(body))
+
+
+class _Body:
+    """Bytes as httpcore wants to iterate over them, any number of times.
+
+    Its own way is an async generator, which is left to the collector if the connection breaks: trio warns.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._rest = [content]
+
+    def __aiter__(self) -> Self:
+        return type(self)(self._content)
+
+    async def __anext__(self) -> bytes:
+        if not self._rest:
+            raise StopAsyncIteration
+        return self._rest.pop()
 
 
 def _reason(error: BaseException) -> str:
@@ -229,7 +253,40 @@ class _Guard(httpcore.AsyncNetworkBackend):
         failure: Exception = httpcore.ConnectError("its name has no address")
         for address in addresses:
             try:
-                return await self._tcp.connect_tcp(address, port, self._timeout)
+                return _Plain(await self._tcp.connect_tcp(address, port, self._timeout))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
+
+
+class _Plain(httpcore.AsyncNetworkStream):
+    """A connection before TLS. httpcore forgets to close it if the handshake is cancelled."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream = stream
+
+    async def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  # the pool's interface
+    ) -> httpcore.AsyncNetworkStream:
+        """What goes on with TLS."""
+        try:
+            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._stream.aclose()
+            raise
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+        return await self._stream.read(max_bytes, timeout)
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)

@@ -35,8 +35,13 @@ MANY = 3000  # error answers in a row: aioapns stopped after 1,285
 class Case(Protocol):
     """A gateway, and the provider behind it."""
 
-    server: H2Server
-    gateway: Gateway
+    @property
+    def server(self) -> H2Server:
+        """The provider's connections."""
+
+    @property
+    def gateway(self) -> Gateway:
+        """The one under test."""
 
     def device(self, number: int = 1) -> Device:
         """One that the provider knows."""
@@ -231,7 +236,8 @@ class GatewayContract:
     async def test_a_receipt_holds_no_secret(self, hasty: Case) -> None:
         """It is logged and counted: neither the token nor what was said is in it."""
         token = hasty.device().token
-        replies = [*self.REFUSED, *self.MISCONFIGURED, *(reply for reply, _ in self.GONE), SILENCE]
+        gone = [reply for reply, _ in self.GONE]
+        replies: list[Reply | Action] = [*self.REFUSED, *self.MISCONFIGURED, *gone, SILENCE]
         for reply in replies:
             hasty.say(reply)
 

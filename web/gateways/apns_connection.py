@@ -237,12 +237,9 @@ class ApnsConnection(APNsTLSClientProtocol):
                     body = self._streams[number].body
                     body += (data or b"")[: MAX_BODY - len(body)]
             case StreamEnded(stream_id=int(number)):
-                if number in self._streams and not self._streams[number].answered.done():
-                    self._streams[number].answered.set_result(None)
+                self._settle(number, None)
             case StreamReset(stream_id=int(number)):
-                if number in self._streams and not self._streams[number].answered.done():
-                    reset = ConnectionClosed(f"Apple reset the stream: {event.error_code!r}")
-                    self._streams[number].answered.set_exception(reset)
+                self._settle(number, f"Apple reset the stream: {event.error_code!r}")
             case RemoteSettingsChanged():
                 self.channels.allow(self.conn.remote_settings.max_concurrent_streams)
                 self._window_moved.set()  # the size of new windows is a setting too
@@ -261,6 +258,16 @@ class ApnsConnection(APNsTLSClientProtocol):
         if stream is not None:
             stream.status = headers.get(b":status", b"").decode("ascii", "replace")
             stream.retry_after = headers.get(b"retry-after", b"").decode("ascii", "replace")
+
+    def _settle(self, stream_id: int, failure: str | None) -> None:
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.answered.done():
+            return
+        if failure is None:
+            stream.answered.set_result(None)
+        else:
+            stream.answered.set_exception(ConnectionClosed(failure))
+        self._window_moved.set()  # it may still be waiting to send the rest of its body
 
     def _headers(self, request: ApnsRequest) -> list[tuple[str, str]]:
         headers = [

@@ -75,12 +75,22 @@ class H2Server:
         self.most_streams = 0  # that were open at once on one connection
         self.resets = 0  # by the client
         self.port = 0
+        self.live: list[_Connection] = []  # all that there ever were
         self.scope = trio.CancelScope()
         self.settings = settings or {}
         self.first = trio.Event()  # a request has come
         self.release = trio.Event()  # ends what `hold` holds
         self.hold = False  # answers wait for `release`
-        self.closed_window = False  # what is received is not acknowledged
+        self.hasty: Reply | None = None  # answered as soon as a request begins
+        self.window_open = trio.Event()  # until then what is received is not acknowledged
+        self.window_open.set()
+
+    async def lower_limit(self, streams: int) -> None:
+        """Tell all connections that so many streams at once are allowed from now on."""
+        for connection in self.live:
+            limit = h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS
+            connection.http.update_settings({limit: streams})
+            await connection.flush()
 
     def stop(self) -> None:
         """Be gone: nobody listens any more, and connections are cut."""
@@ -92,7 +102,9 @@ class H2Server:
         self.open += 1
         try:
             await stream.do_handshake()
-            await _Connection(self, stream, self.connections).run()
+            connection = _Connection(self, stream, self.connections)
+            self.live.append(connection)
+            await connection.run()
         except* (trio.BrokenResourceError, trio.ClosedResourceError, h2.exceptions.ProtocolError):
             pass  # whoever hung up: it is what some tests are about
         finally:
@@ -108,7 +120,6 @@ class _Connection:
     bodies: dict[int, bytearray] = field(default_factory=dict)
     heads: dict[int, dict[str, str]] = field(default_factory=dict)
     waiting: dict[int, list[bytes]] = field(default_factory=dict)  # of answers: no window yet
-    owed: list[tuple[int, int]] = field(default_factory=list)  # received, not acknowledged
     writing: trio.Lock = field(default_factory=trio.Lock)
 
     async def run(self) -> None:
@@ -121,12 +132,12 @@ class _Connection:
             )
         )
         self.http.initiate_connection()
-        await self._flush()
+        await self.flush()
         async with trio.open_nursery() as nursery:
             while data := await self.stream.receive_some(65536):
                 for event in self.http.receive_data(data):
                     await self._on(event, nursery)
-                await self._flush()
+                await self.flush()
             nursery.cancel_scope.cancel()
 
     async def _on(self, event: h2.events.Event, nursery: trio.Nursery) -> None:
@@ -134,12 +145,14 @@ class _Connection:
             assert event.stream_id is not None
             self.heads[event.stream_id] = dict(event.headers or ())  # type: ignore[arg-type]  # str: header_encoding
             self.bodies[event.stream_id] = bytearray()
+            if self.server.hasty is not None:
+                await self._do(event.stream_id, self.server.hasty)
             self.server.most_streams = max(self.server.most_streams, len(self.heads))
         elif isinstance(event, h2.events.DataReceived):
             self.bodies[event.stream_id or 0] += event.data or b""
             size = event.flow_controlled_length or 0
-            if self.server.closed_window:
-                self.owed.append((size, event.stream_id or 0))
+            if not self.server.window_open.is_set():
+                nursery.start_soon(self._acknowledge_later, size)
             else:
                 self.http.acknowledge_received_data(size, event.stream_id or 0)
         elif isinstance(event, h2.events.StreamEnded):
@@ -150,6 +163,11 @@ class _Connection:
         elif isinstance(event, h2.events.WindowUpdated):
             for stream in list(self.waiting):
                 self._send_pieces(stream)
+
+    async def _acknowledge_later(self, size: int) -> None:
+        await self.server.window_open.wait()
+        self.http.increment_flow_control_window(size)
+        await self.flush()
 
     async def _answer(self, stream: int) -> None:
         head = self.heads[stream]
@@ -185,7 +203,7 @@ class _Connection:
             await self.stream.send_all(b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x")  # DATA of stream 0
         elif reply is NONSENSE:
             await self.stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await self._flush()
+        await self.flush()
         if reply in (CUT, CUT_IN_ANSWER):
             await trio.aclose_forcefully(self.stream)
 
@@ -197,7 +215,7 @@ class _Connection:
             self.http.send_data(stream, pieces.pop(0), end_stream=not pieces)
         del self.waiting[stream]
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
         async with self.writing:
             data = self.http.data_to_send()
             if data:
