@@ -34,7 +34,7 @@ from web.core.notices import Announcer
 from web.core.principals import AppCaller, UserCaller
 from web.core.texts import Texts
 from web.layer_people import PeopleLayer
-from web.services.applications import Applications, ApplicationTokens
+from web.services.applications import Applications, ApplicationTokens, revoke_by
 from web.services.caching import Changes
 from web.services.callers import Callers
 from web.services.contacts import Contacts, Mutes
@@ -76,7 +76,7 @@ class ApplicationLayer:
         self._tenants = Tenants(context.database)
         self._syncing = Syncing(context.database, context.tokens, people.passwords)
         self._application_tokens = ApplicationTokens(context.database, self.changes)
-        self._applications = Applications(context.database, tickets.revoke_credential)
+        self._applications = Applications(context.database, revoke_by(tickets))
         self._menus = Menus(context.database)
         self._quota_keeping = QuotaKeeping(context.database)
         self._config = config = context.settings.section(WebConfig)
@@ -115,6 +115,7 @@ class ApplicationLayer:
         async with trio.open_nursery() as nursery:
             await nursery.start(self.changes.run)
             await nursery.start(self.quotas.run)
+            nursery.start_soon(self._people.run)
             task_status.started()
             await trio.sleep_forever()
 

@@ -28,6 +28,7 @@ class PeopleLayer:
     def __init__(self, context: Context, quotas: Quotas) -> None:
         self._config = config = context.settings.section(WebConfig)
         self._database = database = context.database
+        self._tokens = context.tokens
         self._quotas = quotas
         login = config.login
         self.passwords = Passwords(
@@ -57,6 +58,10 @@ class PeopleLayer:
         card = AppCard(self._database, config.card, self._addresses, config.app.language)
         for route in card.routes():
             frame.add(route)
+
+    async def run(self) -> None:
+        """Free logins that have expired, until cancelled."""
+        await self._tokens.sweep()
 
     def parts(self, callers: Callers) -> list[Part]:
         """The operations of /v2."""
