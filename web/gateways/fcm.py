@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import trio
 
 from appmodel.errors import PushError, Unauthorized
 from appmodel.io.outbound import Answer, Outbound
@@ -72,14 +73,18 @@ class FcmGateway:
         account: ServiceAccount,
         outbound: Outbound,
         url: str,
+        *,
+        patience: float,
         now: Callable[[], float] = time.time,
     ) -> None:
         """
         Args:
             outbound: for this tenant alone; closed with the gateway.
             url: of the service: "https://fcm.googleapis.com".
+            patience: seconds for one notification, with all that waits for an access token.
         """
         self._outbound = outbound
+        self._patience = patience
         self._now = now
         self._token = GoogleToken(account, outbound, now)
         self._url = f"{url}/v1/projects/{account.project}/messages:send"
@@ -89,25 +94,24 @@ class FcmGateway:
         """See Gateway."""
         message = fcm_message(notification, badge, device.token, now=self._now())
         try:
-            token = await self._token.get()
-            answer = await self._outbound.call(
-                "POST",
-                self._url,
-                headers=[
-                    ("Authorization", f"Bearer {token}"),
-                    ("Content-Type", "application/json"),
-                ],
-                content=_encode({"message": message}),
-            )
+            with trio.fail_after(self._patience):
+                token = await self._token.get()
+                answer = await self._post(_encode({"message": message}), token)
         except Unauthorized as error:
             return Receipt(Kind.MISCONFIGURED, str(error))
         except PushError as error:
             return Receipt(Kind.RETRY, str(error))
+        except trio.TooSlowError:
+            return Receipt(Kind.RETRY, "no answer in time")
         return self._judge(answer, token)
 
     async def aclose(self) -> None:
         """See Gateway."""
         await self._outbound.aclose()
+
+    async def _post(self, content: bytes, token: str) -> Answer:
+        headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
+        return await self._outbound.call("POST", self._url, headers=headers, content=content)
 
     def _judge(self, answer: Answer, token: str) -> Receipt:
         if answer.status == 200:

@@ -122,7 +122,12 @@ class Factory:
                 tls = await trio.to_thread.run_sync(self._tls_showing, certificate.pem)
                 return self._apns(certificate, tls, None)
             case ServiceAccount() as account:
-                return FcmGateway(account, self._outbound(), self._config.fcm_url)
+                return FcmGateway(
+                    account,
+                    self._outbound(),
+                    self._config.fcm_url,
+                    patience=self._config.outbound.timeout,
+                )
             case VapidKey() as vapid:
                 return WebPushGateway(vapid, self._outbound())
 

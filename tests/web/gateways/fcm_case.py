@@ -68,6 +68,6 @@ async def opened(
         )
         assert isinstance(credential, ServiceAccount)
         outbound = Outbound(limits(patience), tls=AUTHORITY.client_context())
-        gateway = FcmGateway(credential, outbound, google.url, now)
+        gateway = FcmGateway(credential, outbound, google.url, patience=patience, now=now)
         yield FcmCase(google, gateway)
         await gateway.aclose()
