@@ -147,7 +147,7 @@ def _run(use: Use[T], files: Files, overrides: Overrides) -> T:
         database.close()
 
 
-async def _nobody_to_tell(_: str) -> None:
+async def _nobody_to_tell(_app_id: str, _digest: str) -> None:
     await trio.lowlevel.checkpoint()
 
 

@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from appmodel.core.application_tokens import MAX_LENGTH, digest_of, new_token
+from appmodel.core.names import Key
 from appmodel.errors import BadInput, Conflict, Forbidden, NotFound, PushError, Unauthorized
 from appmodel.io.database import Database
 from appmodel.orm.application_queries import ApplicationRow, applications_by_digest, token_subject
@@ -39,11 +40,23 @@ from web.core.paging import Paging, cut
 from web.core.permissions import permissions_of, permissions_text
 from web.core.principals import AppCaller, Operator, Principal, UserCaller, tenant_for
 from web.services.caching import Cache, Changes
+from web.services.tickets import Tickets
 
 MOST_SHOWN = 1000  # applications of a tenant, in a list that has no pages
 
-Revoke = Callable[[str], Awaitable[None]]
-"""Tells all nodes that the token with this digest is void."""
+Revoke = Callable[[str, str], Awaitable[None]]
+"""Tells all nodes that the token of an application is void: its id, and the digest."""
+
+
+def revoke_by(tickets: Tickets) -> Revoke:
+    """By the ledger: the token itself, and the tickets of the application's key that it bought."""
+
+    async def revoke(app_id: str, digest: str) -> None:
+        await tickets.revoke_credential(digest)
+        await tickets.revoke_key(Key("", app_id, "app"))
+
+    return revoke
+
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +99,8 @@ class Applications:
         _require_operator(caller, "create applications")
         wanted.check()
         token = new_token()
-        columns = columns_of(wanted) | {"token_digest": digest_of(token)}
+        tenant_id = tenant_for(caller, wanted.tenant_id)
+        columns = columns_of(wanted) | {"tenant_id": tenant_id, "token_digest": digest_of(token)}
         columns["permissions"] = (
             "" if wanted.permissions is UNSET else permissions_text(wanted.permissions)
         )
@@ -146,7 +160,7 @@ class Applications:
         tenant_id = tenant_for(caller, tenant)
         shown, digest = await self._database.write(partial(_change, app_id, tenant_id, wanted))
         if shown.disabled and digest:
-            await self._void(digest)
+            await self._void(app_id, digest)
         return shown
 
     async def rotate(self, caller: Principal, app_id: str, tenant: str | None) -> NewToken:
@@ -157,7 +171,7 @@ class Applications:
             partial(_rotate, app_id, tenant_id, digest_of(token))
         )
         if old:
-            await self._void(old)
+            await self._void(app_id, old)
         return NewToken(application=shown, token=token)
 
     async def delete(self, caller: Principal, app_id: str, tenant: str | None) -> None:
@@ -166,12 +180,12 @@ class Applications:
         tenant_id = tenant_for(caller, tenant)
         old = await self._database.write(partial(_delete, app_id, tenant_id))
         if old:
-            await self._void(old)
+            await self._void(app_id, old)
 
-    async def _void(self, digest: str) -> None:
+    async def _void(self, app_id: str, digest: str) -> None:
         """Comets hang up on who came with it. Who calls anew is refused, whether they heard of it or not."""
         try:
-            await self._revoke(digest)
+            await self._revoke(app_id, digest)
         except PushError as error:
             log.warning("revocation not told", error=str(error))
 

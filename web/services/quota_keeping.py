@@ -22,7 +22,7 @@ from appmodel.orm.counting import Quota as Model
 from appmodel.orm.organisations import Tenant
 from appmodel.orm.pages import page
 from web.core.paging import Paging, cut
-from web.core.principals import AppCaller, Operator, Permission, Principal, UserCaller
+from web.core.principals import AppCaller, Operator, Permission, Principal, UserCaller, tenant_for
 from web.core.quota import EVERY_TENANT, UNLIMITED, check_quota, parse_count
 from web.core.quota_keeping import NewQuota, Quota, QuotaChange
 from web.services.quotas import quota_subject
@@ -110,21 +110,20 @@ def _tenant_to_set(caller: Principal, asked: str | None) -> str:
     if isinstance(caller, Operator):
         if not asked:
             raise BadInput("tenant_id", asked, f'a tenant, or "{EVERY_TENANT}"')
-        return asked
+        return tenant_for(caller, asked)
     if not caller.tenant_id:
         raise Forbidden("tenant: the credential is of none, and quotas are tenants'")
-    if asked not in (None, caller.tenant_id):
-        raise Forbidden(f"tenant: {asked!r} is not the credential's own")
-    return caller.tenant_id
+    return tenant_for(caller, asked)
 
 
 def _readable(caller: Principal) -> sa.ColumnElement[bool]:
     if isinstance(caller, UserCaller):
         raise Forbidden("credential: users may not do this")
+    tenant_id = tenant_for(caller, None)
     if isinstance(caller, Operator):
         return sa.true()
     shared = sa.and_(Model.tenant_id == EVERY_TENANT, Model.customer_id == caller.customer_id)
-    own = Model.tenant_id == caller.tenant_id
+    own = Model.tenant_id == tenant_id
     return sa.or_(own, shared) if caller.customer_id else own
 
 

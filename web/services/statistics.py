@@ -15,7 +15,7 @@ from appmodel.io.database import Database
 from appmodel.orm.counter_queries import Sum, sums
 from appmodel.orm.counting import ApiCall, PushCnt
 from web.core.paging import Paging, cut
-from web.core.principals import Operator, Principal, UserCaller
+from web.core.principals import Operator, Principal, UserCaller, tenant_for
 from web.core.quota import Period
 from web.core.quota_keeping import Statistic
 
@@ -88,11 +88,8 @@ def _tenant_to_read(caller: Principal, asked: str | None) -> str | None:
     """Whose statistics a call is about; None = everybody's."""
     if isinstance(caller, UserCaller):
         raise Forbidden("credential: users may not do this")
-    if isinstance(caller, Operator):
-        return asked
-    if asked not in (None, caller.tenant_id):
-        raise Forbidden("tenant: the credential is of another one")
-    return caller.tenant_id
+    tenant_id = tenant_for(caller, asked)
+    return asked if isinstance(caller, Operator) else tenant_id
 
 
 def _range(asked: Asked) -> tuple[str, str]:
