@@ -1,4 +1,4 @@
-"""What is known of a department."""
+"""What is known of a department, and of who is in it."""
 
 from typing import NamedTuple
 
@@ -12,4 +12,12 @@ class DepartmentRow(NamedTuple):
     parent_id: str  # "" = a root
     location: str  # see locations.py
     tenant_id: str
+    sort: int
+
+
+class LinkRow(NamedTuple):
+    """That a user is in a department."""
+
+    department_id: str
+    user_id: str
     sort: int

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from msgspec import UNSET
 from sqlalchemy.orm import Session
 
+from appmodel.core.departments import LinkRow
 from appmodel.core.people import Person
 from appmodel.errors import BadInput, NotFound
 from appmodel.io.database import Database
@@ -20,7 +21,7 @@ from appmodel.orm import link_queries as links
 from appmodel.orm import organisation_queries as queries
 from appmodel.orm.base import DISABLED
 from appmodel.orm.changes import note_change
-from appmodel.orm.link_queries import LinkRow, MemberRow
+from appmodel.orm.link_queries import MemberRow
 from web.core.fields import known_id, number_of
 from web.core.organisation import Department, DepartmentMember, LinkChange, NewLinks
 from web.core.paging import Paging, cut
