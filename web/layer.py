@@ -70,6 +70,8 @@ class ApplicationLayer:
         self.directory = Directory(context.database, staleness=staleness)
         quotas = context.settings.section(WebConfig).quota
         self.quotas = Quotas(context.database, self.changes, quotas)
+        counters = self.quotas.counters
+        context.metrics.counter("web_counts_lost", "Not counted.", lambda: counters.lost)
         self._people = people = PeopleLayer(context, self.quotas)
         self._departments = Departments(context.database, self.changes)
         self._department_members = DepartmentMembers(context.database)

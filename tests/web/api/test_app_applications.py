@@ -9,8 +9,10 @@ import sqlalchemy as sa
 from appmodel.orm.applications import Application
 from appmodel.orm.base import DISABLED
 from appmodel.orm.counting import Quota
+from appmodel.orm.people import User
 from tests.web.organisations import Company, notes, put
 from tests.web.shops import OPERATOR, open_shops
+from web.services.passwords import hash_password
 
 LIST, MENU, QUOTA = "device/getApplicationList", "device/getAppOperationList", "app/syncQuota"
 SALES: dict[str, Any] = {
@@ -173,6 +175,54 @@ async def test_whose_credential_it_takes(
         assert await ret(shops, path, wrong, **members) == 65533
         assert await quotas(shops) == []
     assert await ret(shops, path, who, **members) == 0
+
+
+MESSAGE = {"fromUserName": "ann@user", "toUserName": "eve@user", "content": "hi"}
+
+
+async def limit(shops: Company, value: int, **columns: Any) -> None:
+    """A quota of t1 that an operator sets."""
+    wanted = {"tenant_id": "t1", "type": "push_cnt", "value": str(value)} | columns
+    assert (await shops.v2("POST", "quotas", OPERATOR, wanted)).status == 201
+
+
+async def test_pushes_are_limited(shops: Company) -> None:
+    """65537, and nothing goes out; another tenant goes on. In the original the limits of a tenant are never reached (C6)."""
+    await limit(shops, 0, period="day")
+
+    answer = await shops.app("device/push", "ann", msg=MESSAGE)
+
+    assert answer["baseResponse"]["ret"] == 65537
+    assert "push_cnt" in answer["baseResponse"]["errMsg"]
+    assert shops.world.comet.calls == []
+    note = MESSAGE | {"fromUserName": "bob@user", "toUserName": "bob@user"}
+    assert await ret(shops, "device/push", "bob", msg=note) == 0
+
+
+async def test_calls_are_limited_by_path_without_query(shops: Company) -> None:
+    """65536; a query string makes no other API of it (C6)."""
+    await limit(shops, 1, type="api_cnt", api_name="/app/client/device/push")
+
+    assert await ret(shops, "device/push", "ann", msg=MESSAGE) == 0
+    assert await ret(shops, "device/push", "ann", msg=MESSAGE) == 65536
+    assert await ret(shops, "device/push?x=1", "ann", msg=MESSAGE) == 65536
+    assert await ret(shops, "device/getApplicationList", "ann") == 0
+
+
+async def test_strangers_do_not_use_up_logins(shops: Company) -> None:
+    """A wrong password costs the tenant nothing; the right one does, until 65536."""
+    database = shops.world.context.database
+    sue = User(id="sue", name="sue", tenant_id="t1", password=hash_password("right"))
+    await put(database, sue)
+    await limit(shops, 1, type="api_cnt", api_name="/app/client/device/login")
+
+    async def log_in(password: str) -> int:
+        return await ret(shops, "device/login", "", userName="sue", password=password)
+
+    assert await log_in("wrong") == 65539
+    assert await log_in("right") == 0
+    assert await log_in("right") == 65536
+    assert await log_in("wrong") == 65539
 
 
 async def test_status_counts(shops: Company) -> None:
