@@ -18,7 +18,7 @@ from migrations.ours import METADATA as OURS
 from migrations.running import migrate, stamp
 from migrations.state import State, advice, state_of
 
-HASH = "$argon2%"  # how passwords begin that were hashed by us
+HASHES = ("$argon2", "md5+$argon2")  # how passwords begin that were hashed by us
 
 
 def adopt(connection: sa.Connection, say: Say) -> None:
@@ -56,7 +56,8 @@ def _upgrade(connection: sa.Connection, say: Say) -> None:
 def findings(connection: sa.Connection) -> Iterator[str]:
     """What the operators of an adopted database have to know."""
     user, qun, member = OURS.tables["user"], OURS.tables["qun"], OURS.tables["qun_user"]
-    old = user.c.password.not_like(HASH) & (user.c.password != "")
+    kept = sa.or_(*(user.c.password.like(f"{mark}%") for mark in HASHES))
+    old = ~kept & (user.c.password != "")
     owner = sa.exists().where(member.c.qun_id == qun.c.id, member.c.role == 0)
     marks = user.c.id.contains("_", autoescape=True) | user.c.id.contains("@")
     stranger = ~sa.exists().where(user.c.id == member.c.user_id)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/operations.md").read_text()
 CODE = "".join(
     path.read_text()
-    for package in ("appmodel", "comet", "message", "web")
+    for package in ("appmodel", "comet", "message", "migrations", "web")
     for path in sorted((ROOT / package).rglob("*.py"))
 )
 WORDS = set(re.findall(r"`([^`\n]+)`", PAGE))

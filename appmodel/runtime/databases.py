@@ -38,20 +38,27 @@ async def open_database(
         ConfigError: the URL is wrong.
         PushError: the SQLite file cannot be brought up to date.
     """
-    config = settings.database
     if not parts & USERS:
-        async with _open(config) as database:
+        async with _open(settings.database) as database:
             yield database
         return
+    async with ready_database(settings) as database, trio.open_nursery() as nursery:
+        watch = _Watch(database)
+        health.add("database", watch.reason)
+        nursery.start_soon(watch.run, settings.database.check_interval)
+        yield database
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def ready_database(settings: Settings) -> AsyncIterator[Database]:
+    """For a command: the database, up to date if it is a SQLite file. Raises as `open_database` does."""
+    config = settings.database
     if config.migrate and parse_url(str(config.url)).get_backend_name() == "sqlite":
         limits = msgspec.structs.replace(config.limits, timeout=settings.node.start_timeout)
         await trio.to_thread.run_sync(_bring_up_to_date, limits)
-    async with _open(config) as database, trio.open_nursery() as nursery:
-        watch = _Watch(database)
-        health.add("database", watch.reason)
-        nursery.start_soon(watch.run, config.check_interval)
+    async with _open(config) as database:
         yield database
-        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
