@@ -15,9 +15,11 @@ deadlock or a serialization failure is tried again, so it must not touch anythin
     a unique key            IntegrityError  for the caller, who knows what it means
 """
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -77,22 +79,25 @@ class Database:
         self._hear.append(hear)
 
     async def read(self, work: Work[T]) -> T:
-        """What `work` finds. Nothing is committed. Cancelling waits for a statement that runs.
+        """What `work` finds. Nothing is committed. Cancelling is safe, and at once.
 
         Raises:
             Unavailable: the database is away, or had no time within `database.timeout`.
         """
-        return await self._run(partial(self._read, work))
+        return await self._run(partial(self._read, work), may_leave=True)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, may_leave: bool = False) -> T:
         """What `work` returns, once it is committed. If `work` raises, nothing has happened.
+
+        Cancelling waits for a transaction that has begun; with `may_leave` it does not, and nobody knows
+        whether that was committed.
 
         Raises:
             Unavailable: nothing was done.
             OutcomeUnknown: the connection was lost while it was being committed.
             IntegrityError: a unique key; from `work` or from the commit.
         """
-        answer, changed = await self._run(partial(self._write, work))
+        answer, changed = await self._run(partial(self._write, work), may_leave=may_leave)
         if changed:
             for hear in self._hear:
                 hear(changed)
@@ -102,22 +107,25 @@ class Database:
         """Let go of all connections."""
         self.engine.dispose()
 
-    async def _run(self, call: Callable[[], T]) -> T:
-        timeout = self._timeout
-        try:
-            with trio.fail_after(timeout):
-                await self._limiter.acquire_on_behalf_of(call)
-        except trio.TooSlowError:
-            raise Unavailable(f"the database had no time within {timeout:g} s") from None
-        try:
-            answer = await trio.to_thread.run_sync(call, limiter=trio.CapacityLimiter(1))
-        except (Unavailable, OutcomeUnknown) as error:
-            self._say(str(error))
-            raise
-        finally:
-            self._limiter.release_on_behalf_of(call)
-        self._say(None)
-        return answer
+    async def _run(self, call: Callable[[], T], *, may_leave: bool) -> T:
+        timeout, loop = self._timeout, trio.lowlevel.current_trio_token()
+        with trio.move_on_after(timeout) as waiting:  # only for a thread: see `begin`
+
+            def begin() -> T:
+                with suppress(trio.RunFinishedError):
+                    loop.run_sync_soon(setattr, waiting, "deadline", math.inf)
+                return call()
+
+            try:
+                answer = await trio.to_thread.run_sync(
+                    begin, limiter=self._limiter, abandon_on_cancel=may_leave
+                )
+            except (Unavailable, OutcomeUnknown) as error:
+                self._say(str(error))
+                raise
+            self._say(None)
+            return answer
+        raise Unavailable(f"the database had no time within {timeout:g} s")
 
     def _read(self, work: Work[T]) -> T:
         for attempt in range(2):

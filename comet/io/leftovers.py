@@ -72,7 +72,7 @@ class Leftovers:
     async def _release(self, holder: Holder) -> None:
         step = partial(queries.release, holder=holder, limit=self._config.batch)
         before = self.released
-        while count := await self._database.write(step):
+        while count := await self._database.write(step, may_leave=True):
             self.released += count
         log.info(
             "sessions of a comet that is gone",

@@ -120,7 +120,7 @@ class Sessions:
             return
         step = partial(queries.release, holder=self._holder, limit=self._config.batch)
         try:
-            while await self._database.write(step):
+            while await self._database.write(step, may_leave=True):
                 pass
         except FAULTS as error:
             log.warning("sessions not released", error=_text(error))
@@ -165,9 +165,11 @@ class Sessions:
     async def _write(self, news: News) -> None:
         holder = self._holder
         if news.here:
-            await self._database.write(partial(queries.write_here, names=news.here, holder=holder))
+            here = partial(queries.write_here, names=news.here, holder=holder)
+            await self._database.write(here, may_leave=True)
         if news.gone:
-            await self._database.write(partial(queries.write_gone, ids=news.gone, holder=holder))
+            gone = partial(queries.write_gone, ids=news.gone, holder=holder)
+            await self._database.write(gone, may_leave=True)
         self.written += len(news.here) + len(news.gone)
 
     async def _check(self) -> None:

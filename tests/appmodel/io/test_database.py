@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable
+from functools import partial
 
 import pytest
 import sqlalchemy as sa
@@ -255,6 +256,32 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(kind: str)
         with trio.fail_after(WAIT), pytest.raises(Unavailable):
             await database.read(lambda session: session.execute(sa.text(SLOW[kind])).all())
 
+        assert await names(database) == []
+        database.close()
+
+
+@pytest.mark.parametrize("how", ["read", "write"])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_who_may_leave_leaves_at_once(kind: str, how: str) -> None:
+    """A database that hangs keeps nobody from ending; the thread keeps its place as long as it hangs."""
+    with an_empty_database(kind) as url:
+        database = Database(limits(url, threads=1, timeout=Duration(0.5)))
+        has_begun, may_end = trio.Event(), threading.Event()
+        leaving = partial(database.write, may_leave=True)
+
+        def work(session: Session) -> None:
+            trio.from_thread.run_sync(has_begun.set)
+            may_end.wait(WAIT)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(database.read if how == "read" else leaving, work)
+            await has_begun.wait()
+            nursery.cancel_scope.cancel()
+        assert not may_end.is_set()
+
+        with pytest.raises(Unavailable, match="no time"):
+            await names(database)
+        may_end.set()
         assert await names(database) == []
         database.close()
 
