@@ -154,8 +154,10 @@ def delete_departments(session: Session, tenant_id: str, ids: Sequence[str]) -> 
     """With their links. What lies below them is the caller's to name."""
     for at in range(0, len(ids), MANY):
         some = ids[at : at + MANY]
-        session.execute(sa.delete(OrgUser).where(OrgUser.org_id.in_(some)))
-        session.execute(sa.delete(Org).where(Org.tenant_id == tenant_id, Org.id.in_(some)))
+        mine = Org.tenant_id == tenant_id, Org.id.in_(some)
+        session.execute(sa.select(Org.id).where(*mine).order_by(Org.id).with_for_update())
+        session.execute(sa.delete(OrgUser).where(OrgUser.org_id.in_(some)))  # no new ones now
+        session.execute(sa.delete(Org).where(*mine))
 
 
 def _departments(session: Session, *which: sa.ColumnElement[bool]) -> list[DepartmentRow]:

@@ -79,11 +79,16 @@ async def test_roots_are_numbered_per_tenant(departments: Departments, database:
 async def test_moving_takes_along_what_lies_below(
     departments: Departments, database: Database
 ) -> None:
-    """In the original no location changes, not even its own; others stay where they are."""
+    """In the original no location changes, not even its own; others stay where they are, another tenant's too."""
     await create(departments, "a", "b")
     await create(departments, "moved", "stays", parent="a")
     await create(departments, "child", parent="moved")
     await create(departments, "grandchild", parent="child")
+    await put(
+        database,
+        Org(id="last", parent_id="moved", location="0000zz", tenant_id="t1"),
+        Org(id="theirs", location="0000", tenant_id="t2"),
+    )
 
     await move(departments, "moved", "b")
 
@@ -94,8 +99,10 @@ async def test_moving_takes_along_what_lies_below(
         "moved": "0100",
         "child": "010000",
         "grandchild": "01000000",
+        "last": "0100zz",
     }
     assert await locations(database) == expected
+    assert await locations(database, "t2") == {"theirs": "0000"}
     await move(departments, "moved", "")
     assert (await locations(database))["grandchild"] == "020000"
 
