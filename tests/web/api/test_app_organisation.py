@@ -260,9 +260,11 @@ async def test_links_across_tenants_of_an_adopted_database_do_not_count(company:
     )
 
     answer = await company.app("app/getOrgUserList", "sync", orgid="d2")
+    theirs = await company.app("app/getOrgUserList", "other", orgid="d2")
     orgs = await company.app("app/getOrgList", "other", uid="v1")
 
     assert [m["uid"] for m in answer["memberList"]] == ["u1"]
+    assert theirs["memberList"] == []
     assert orgs["orgList"] == []
 
 
