@@ -180,6 +180,7 @@ WIDTHS = {
 }
 LEAST = {"name": 1, "content": 1}
 LONG = ("description", "follow")
+LINES = str.maketrans("\n\r\t", "   ")  # control characters that a long text may have
 
 
 def check_columns(wanted: Written) -> None:
@@ -205,4 +206,4 @@ def _long_text(field: str, value: str) -> None:
     """Lines are welcome."""
     if len(value) > MAX_TEXT:
         raise BadInput(field, value, f"at most {MAX_TEXT} characters")
-    text_of(field, value.replace("\n", " ").replace("\t", " "), MAX_TEXT)
+    text_of(field, value.translate(LINES), MAX_TEXT)

@@ -17,10 +17,11 @@ from appmodel.orm.applications import PushCredential as Model
 from appmodel.orm.changes import note_change
 from appmodel.orm.organisations import Tenant
 from appmodel.orm.pages import page
+from web.core.applications import LINES
 from web.core.paging import Paging, cut
 from web.core.principals import Permission, Principal, UserCaller, tenant_for
 from web.core.push_credentials import MAX_CONTENT, NewPushCredential, PushCredential
-from web.gateways.credentials import parse_credential
+from web.gateways.credentials import HIDDEN, parse_credential
 
 
 class PushCredentials:
@@ -40,6 +41,8 @@ class PushCredentials:
         wanted.check()
         if len(wanted.content) > MAX_CONTENT:
             raise TooLarge(f"content: over {MAX_CONTENT} characters")
+        if not wanted.content.translate(LINES).isprintable():
+            raise BadInput("content", HIDDEN, "a text of lines that can be printed")
         parse_credential(
             wanted.provider,
             wanted.kind,

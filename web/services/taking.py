@@ -13,15 +13,19 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, tzinfo
 from functools import partial
 
+import structlog
 import trio
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from appmodel.errors import OutcomeUnknown, PushError, Unavailable
+from appmodel.errors import PushError, Unavailable
 from appmodel.io.database import Database
 from appmodel.orm.quota_queries import Wish, lock_left, take_granted, take_whole
 from web.core.quota import Limit, share
 
 PER_ROUND = 1000  # takers in one transaction
+
+log = structlog.get_logger(__name__)
 
 
 class Taker:
@@ -33,7 +37,7 @@ class Taker:
         self.limits, self.count = limits, count
         self.done = trio.Event()
         self.short: Limit | None = None  # which has too little left; None: granted
-        self.error: PushError | None = None  # nobody knows
+        self.error: Unavailable | None = None  # nobody knows
 
 
 class Taking:
@@ -69,7 +73,7 @@ class Taking:
         finally:
             self._waiting.pop(taker, None)
         if taker.error is not None:
-            raise Unavailable(str(taker.error))
+            raise taker.error
         return taker.short
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -91,9 +95,11 @@ class Taking:
             shorts = await self._database.write(partial(_take, takers, now))
             for taker, short in zip(takers, shorts, strict=True):
                 taker.short = short
-        except (Unavailable, OutcomeUnknown) as error:
+        except (PushError, SQLAlchemyError) as error:
+            why = str(error).partition("\n")[0]  # behind it SQLAlchemy shows the statement
+            log.warning("quotas not taken", takers=len(takers), error=why)
             for taker in takers:
-                taker.error = error
+                taker.error = Unavailable("quota: the database does not serve")
         except BaseException:
             for taker in takers:
                 taker.error = Unavailable("quota: this node stops")
