@@ -106,12 +106,16 @@ def _push_to(bench: Bench, server: Server, entry: CompanyEntry, size: int) -> li
     with Subscribers.connect(server.port, phones) as members:
         time.sleep(REPORTED)
         entry.push(to, 0)
+        entry.confirm()  # before any waiting: a refusal would be silence
         each = members.receive_alike()
-        entry.confirm()
         for number in range(1, max(rounds, 2) + 1):
             statements, cpu, began = _statements(server), server.cpu, time.monotonic()
             entry.push(to, number)
-            members.receive(each)
+            try:
+                members.receive(each)
+            except Exception:
+                entry.confirm()
+                print(number, timed); raise
             to_last = time.monotonic() - began
             entry.confirm()
             used = server.cpu - cpu

@@ -82,7 +82,9 @@ class Services:
             timeout=config.read_timeout,
         )
         self.tickets = Tickets(context.credentials, context.revocations, peers.ledger, rules)
-        self.layer = ApplicationLayer(context, self.access, self.pushing, self.tickets)
+        self.layer = ApplicationLayer(
+            context, self.access, self.pushing, self.reading, self.tickets
+        )
         self.watch = StoreWatch(peers.store, timeout=config.read_timeout)
 
     def origins(self, listener: ListenerConfig) -> Origins:

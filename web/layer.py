@@ -3,7 +3,7 @@
 Each part brings its services, its routes of 8093 (`AppFrame`) and its operations of /v2 (`Part`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -31,8 +31,10 @@ from web.api.v2_tenants import TenantsPart
 from web.config import WebConfig
 from web.core.access import Access
 from web.core.notices import Announcer
+from web.core.notifications import Job
 from web.core.principals import AppCaller, UserCaller
 from web.core.texts import Texts
+from web.gateways.opening import open_notifier
 from web.layer_people import PeopleLayer
 from web.services.applications import Applications, ApplicationTokens, revoke_by
 from web.services.caching import Changes
@@ -49,6 +51,7 @@ from web.services.push_credentials import PushCredentials
 from web.services.pushing import Pushing
 from web.services.quota_keeping import QuotaKeeping
 from web.services.quotas import Quotas
+from web.services.reading import Reading
 from web.services.sessions import Sessions
 from web.services.statistics import Statistics
 from web.services.syncing import Syncing
@@ -60,9 +63,16 @@ class ApplicationLayer:
     """What all its parts share. `run` must be running."""
 
     def __init__(
-        self, context: Context, access: Access, pushing: Pushing, tickets: Tickets
+        self,
+        context: Context,
+        access: Access,
+        pushing: Pushing,
+        reading: Reading,
+        tickets: Tickets,
     ) -> None:
-        self._database = context.database
+        self._database, self._metrics = context.database, context.metrics
+        self._reading = reading
+        self._notify: Callable[[Sequence[Job]], None] = lambda jobs: None  # until `run` has begun
         self._pushing = pushing
         self.callers = Callers(access, self)
         staleness = context.settings.database.staleness
@@ -89,7 +99,7 @@ class ApplicationLayer:
             self.quotas,
             audience_token=context.tokens.audience_token,
             files=self.files,
-            alert=lambda alert: None,
+            notify=lambda jobs: self._notify(jobs),
             expire=config.app.expire,
         )
         self.texts = Texts(config.app.language)
@@ -114,7 +124,12 @@ class ApplicationLayer:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Its loops, until cancelled."""
-        async with trio.open_nursery() as nursery:
+        config = self._config.notifications
+        async with (
+            open_notifier(config, self._database, self._reading, self._metrics) as notifier,
+            trio.open_nursery() as nursery,
+        ):
+            self._notify = notifier.notify
             await nursery.start(self.changes.run)
             await nursery.start(self.quotas.run)
             nursery.start_soon(self._people.run)

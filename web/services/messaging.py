@@ -25,6 +25,7 @@ from appmodel.errors import Forbidden, NotFound, NotMember, PushError
 from appmodel.orm.contacts import ShieldType
 from appmodel.orm.target_queries import Mute
 from web.core.notices import NOTICE, Notice
+from web.core.notifications import Job
 from web.core.orders import Outcome
 from web.core.principals import AppCaller, Operator, Permission, Principal, UserCaller
 from web.core.push_plan import (
@@ -81,19 +82,7 @@ class Files(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """Users whose phones may be woken: those who are not online."""
-
-    tenant_id: str
-    title: str
-    text: str
-    custom: Mapping[str, Any]
-    expires_at: float
-    ids: Mapping[str, int]  # uid -> id of the message in the inbox
-
-
-Alerting = Callable[[Alert], None]  # never waits, never raises
+Notify = Callable[[Sequence[Job]], None]  # never waits, never raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +134,7 @@ class Messaging:
         *,
         audience_token: Callable[[str, str], str],
         files: Files,
-        alert: Alerting,
+        notify: Notify,
         expire: float,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -155,7 +144,7 @@ class Messaging:
             expire: seconds for which notices are kept.
         """
         self._pushing, self._directory, self._meter = pushing, directory, meter
-        self._audience_token, self._files, self._alert = audience_token, files, alert
+        self._audience_token, self._files, self._notify = audience_token, files, notify
         self._expire, self._now = expire, now
 
     async def send_letter(self, letter: Letter) -> Sent:
@@ -301,7 +290,7 @@ class Messaging:
         caller: UserCaller | AppCaller,
         ttl: float,
     ) -> None:
-        """Tell the phones of whom it is for; the sender knows."""
+        """Wake the phones of whom it is for and who is away; the sender knows."""
         me = caller.uid if isinstance(caller, UserCaller) else None
         keys = {uid: user_key(uid) for uid in people if uid != me}
         ids = {uid: sent.ids[key] for uid, key in keys.items() if key in sent.ids}
@@ -309,16 +298,15 @@ class Messaging:
             return
         title = caller.nickname if isinstance(caller, UserCaller) else caller.name
         text, custom = members.get("content"), members.get("customFilelds")
-        self._alert(
-            Alert(
-                caller.tenant_id,
-                title,
-                text if isinstance(text, str) else "",
-                custom if isinstance(custom, dict) else {},
-                self._now() + ttl if ttl else 0.0,
-                ids,
-            )
+        job = Job(
+            tenant_id=caller.tenant_id,
+            recipients=ids,
+            title=title,
+            text=text if isinstance(text, str) else "",
+            custom=custom if isinstance(custom, dict) else {},
+            expires_at=self._now() + ttl if ttl else 0.0,
         )
+        self._notify([job])
 
 
 def _plan_of(notice: Notice, people: Mapping[str, Recipient]) -> Plan:
