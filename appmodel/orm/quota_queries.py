@@ -7,7 +7,7 @@ locked and looked at. What was counted in a period before its limit existed is u
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -50,6 +50,22 @@ def quotas_of_customers(session: Session, ids: Iterable[str]) -> dict[str, list[
     return found
 
 
+_ADD = (
+    sa.update(Quota)
+    .where(Quota.id == sa.bindparam("id_"))
+    .values(used=Quota.used + sa.bindparam("n"), updated=Quota.updated)
+)
+_BEGIN = (
+    sa.update(Quota)
+    .where(Quota.id == sa.bindparam("id_"))
+    .values(used=sa.bindparam("n"), used_in=sa.bindparam("window"), updated=Quota.updated)
+)
+_TAKE = _ADD.where(
+    Quota.used_in == sa.bindparam("window"),
+    Quota.used + sa.bindparam("n") <= sa.bindparam("most"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be taken from one limit."""
@@ -62,18 +78,19 @@ class Wish:
 
 def take_whole(session: Session, wishes: Sequence[Wish]) -> bool:
     """Take all of it. False: not all fits, or a period begins; then roll back."""
+    connection = session.connection()
     for wish in sorted(wishes, key=lambda each: each.quota_id):  # one order: no deadlocks
-        fits = Quota.used + wish.count <= wish.most
-        take = (
-            sa.update(Quota)
-            .where(Quota.id == wish.quota_id, Quota.used_in == wish.window, fits)
-            .values(used=Quota.used + wish.count, updated=Quota.updated)
-            .execution_options(synchronize_session=False)
-        )
-        result: Any = session.execute(take)
-        if result.rowcount != 1:
+        wanted = {"id_": wish.quota_id, "window": wish.window, "n": wish.count, "most": wish.most}
+        if connection.execute(_TAKE, wanted).rowcount != 1:
             return False
     return True
+
+
+def take_granted(session: Session, granted: Mapping[str, int]) -> None:
+    """Add to what is used of limits that are locked."""
+    connection = session.connection()
+    for quota_id, count in granted.items():
+        connection.execute(_ADD, {"id_": quota_id, "n": count})
 
 
 def lock_left(session: Session, wishes: Sequence[Wish]) -> dict[str, int]:
@@ -86,24 +103,20 @@ def lock_left(session: Session, wishes: Sequence[Wish]) -> dict[str, int]:
     left: dict[str, int] = {}
     for wish in wishes:
         row = rows.get(wish.quota_id)
-        if row is None:
-            continue
-        if row.used_in < wish.window:  # and never back: clocks of nodes differ around midnight
-            _set_used(session, row.id, counted(session, row, wish.window), wish.window)
-            session.refresh(row)
-        left[wish.quota_id] = wish.most - row.used
+        if row is not None:
+            left[wish.quota_id] = wish.most - _used(session, row, wish.window)
     return left
 
 
-def take_granted(session: Session, granted: Mapping[str, int]) -> None:
-    """Add to what is used of limits that are locked."""
-    for quota_id, count in granted.items():
-        session.execute(
-            sa.update(Quota)
-            .where(Quota.id == quota_id)
-            .values(used=Quota.used + count, updated=Quota.updated)
-            .execution_options(synchronize_session=False)
-        )
+def _used(session: Session, row: Quota, window: str) -> int:
+    """Of a locked limit. A period that is over gives way to the next one, never the other way round: clocks of
+    nodes differ around midnight."""
+    if row.used_in >= window:
+        return row.used
+    used = counted(session, row, window)
+    wanted = {"id_": row.id, "n": used, "window": window}
+    session.connection().execute(_BEGIN, wanted)
+    return used
 
 
 def counted(session: Session, quota: Quota, window: str) -> int:
@@ -126,13 +139,4 @@ def _tenants_with_their_own(quota: Quota) -> sa.Select[str]:
         Quota.api_name == quota.api_name,
         Quota.type == quota.type,
         Quota.period == quota.period,
-    )
-
-
-def _set_used(session: Session, quota_id: str, used: int, window: str) -> None:
-    session.execute(
-        sa.update(Quota)
-        .where(Quota.id == quota_id)
-        .values(used=used, used_in=window, updated=Quota.updated)
-        .execution_options(synchronize_session=False)
     )
