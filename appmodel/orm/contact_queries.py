@@ -4,7 +4,7 @@ What a user stars or mutes is in his tenant when he does it. Taking it back need
 gone by then.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -91,16 +91,15 @@ def can_be_muted(session: Session, type_: ShieldType, target_id: str, tenant_id:
     return session.scalar(wanted) is not None
 
 
-def forget_user(session: Session, uid: str) -> None:
-    """No stars and no mutes, by him or of him, for a user who is deleted or goes to another tenant."""
-    starred = sa.or_(UserUser.from_user_id == uid, UserUser.to_user_id == uid)
+def forget_users(session: Session, uids: Collection[str]) -> None:
+    """No stars and no mutes, by them or of them, for users who are deleted or go to another tenant."""
+    starred = sa.or_(UserUser.from_user_id.in_(uids), UserUser.to_user_id.in_(uids))
     session.connection().execute(sa.delete(UserUser).where(starred))
-    muted = sa.select(ShieldMsg.target_id).where(ShieldMsg.source_id == uid)
-    targets = {uid, *session.scalars(muted)}
-    of_him = sa.and_(ShieldMsg.type == ShieldType.USER, ShieldMsg.target_id == uid)
-    gone = sa.delete(ShieldMsg).where(sa.or_(ShieldMsg.source_id == uid, of_him))
-    session.connection().execute(gone)
-    note_change(session, *(f"mute:{target}" for target in sorted(targets)))
+    of_them = sa.and_(ShieldMsg.type == ShieldType.USER, ShieldMsg.target_id.in_(uids))
+    muted = sa.or_(ShieldMsg.source_id.in_(uids), of_them)
+    targets = sorted(session.scalars(sa.select(ShieldMsg.target_id).where(muted).distinct()))
+    session.connection().execute(sa.delete(ShieldMsg).where(muted))
+    note_change(session, *(f"mute:{target}" for target in targets))
 
 
 _MUTED: dict[ShieldType, type[User | Application | Qun]] = {

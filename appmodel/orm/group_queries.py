@@ -82,12 +82,6 @@ def seat(session: Session, group_id: str, tenant_id: str, uid: str) -> Seat | No
     return None if row is None else _seat(row)
 
 
-def count(session: Session, group_id: str, tenant_id: str) -> int:
-    """How many members a group has."""
-    wanted = _in(sa.select(sa.func.count(QunUser.id)), group_id, tenant_id)
-    return session.scalar(wanted) or 0
-
-
 def count_owned(session: Session, uid: str) -> int:
     """How many groups a user owns."""
     wanted = sa.select(sa.func.count()).select_from(QunUser)
@@ -191,20 +185,19 @@ def settle(session: Session, group_ids: Sequence[str]) -> dict[str, str | None]:
     return {row.qun_id: row.user_id for row in heirs} | dict.fromkeys(empty)
 
 
-def forget_user(session: Session, uid: str) -> None:
-    """Out of all groups, for a user who is deleted or goes to another tenant. Notes each of them.
+def forget_users(session: Session, uids: Collection[str]) -> None:
+    """Out of all groups, for users who are deleted or go to another tenant. Notes each group.
 
     Nobody is told: the members see it when they look.
     """
-    of_user = sa.select(QunUser.qun_id).where(QunUser.user_id == uid)
-    group_ids = sorted(session.scalars(of_user))
+    theirs = sa.select(QunUser.qun_id).where(QunUser.user_id.in_(uids)).distinct()
+    group_ids = sorted(session.scalars(theirs))
     for at in range(0, len(group_ids), MANY):
         some = group_ids[at : at + MANY]
         # locked in order of their ids, so that two who do this at once do not wait for each other
-        session.execute(
-            sa.select(Qun.id).where(Qun.id.in_(some)).order_by(Qun.id).with_for_update()
-        )
-        gone = sa.delete(QunUser).where(QunUser.user_id == uid, QunUser.qun_id.in_(some))
+        locked = sa.select(Qun.id).where(Qun.id.in_(some)).order_by(Qun.id).with_for_update()
+        session.execute(locked)
+        gone = sa.delete(QunUser).where(QunUser.user_id.in_(uids), QunUser.qun_id.in_(some))
         session.connection().execute(gone)
         settle(session, some)
         note_change(session, *(f"{group_id}@qun" for group_id in some))
@@ -219,11 +212,14 @@ def _seats(group_id: str, tenant_id: str) -> sa.Select[*tuple[Any, ...]]:
 
 
 def _in(select: SelectT, group_id: str, tenant_id: str) -> SelectT:
-    """Of members who are users of the tenant. An adopted group may have others, and deleted ones."""
+    """Of members who are users of the tenant. An adopted group may have others, and deleted ones.
+
+    The tenant is an expression, so that no planner looks through a whole company for each member.
+    """
     return (
         select.select_from(QunUser)
         .join(User, User.id == QunUser.user_id)
-        .where(QunUser.qun_id == group_id, User.tenant_id == tenant_id)
+        .where(QunUser.qun_id == group_id, sa.func.coalesce(User.tenant_id, "") == tenant_id)
     )
 
 

@@ -65,9 +65,8 @@ def delete_users(session: Session, tenant_id: str, uids: Collection[str]) -> set
         return set()
     linked = sa.select(OrgUser.org_id).where(OrgUser.user_id.in_(there)).distinct()
     departments = session.scalars(linked).all()
-    for uid in there:
-        group_queries.forget_user(session, uid)
-        contact_queries.forget_user(session, uid)
+    group_queries.forget_users(session, there)
+    contact_queries.forget_users(session, there)
     forget_logins_of(session, there)
     forget_devices_of(session, there)
     session.execute(sa.delete(OrgUser).where(OrgUser.user_id.in_(there)))

@@ -179,7 +179,7 @@ async def test_a_user_is_forgotten(database: Database, contacts: Contacts) -> No
     await mutes.mute(BOB, APPLICATION, "ann", MuteChange())  # an application of the same id
     before = len(await notes(database))
 
-    await database.write(lambda session: contact_queries.forget_user(session, "ann"))
+    await database.write(lambda session: contact_queries.forget_users(session, ["ann"]))
 
     assert await contacts.page(ANN, ALL) == []
     assert [one.person.uid for one in await contacts.page(BOB, ALL)] == ["cyd"]

@@ -234,6 +234,10 @@ async def test_removed(database: Database, groups: Groups, post: Post) -> None:
         await groups.remove(CYD, "t1", group_id, ["dan"])
     with pytest.raises(Forbidden, match="'admin' may not remove an admin"):
         await groups.remove(BOB, "t1", group_id, ["ann"])
+    with pytest.raises(Forbidden):
+        await groups.remove(CYD, "t1", group_id, ["nobody"])
+    await groups.remove(BOB, "t1", group_id, ["eve"])
+    assert len(post.batches) == 1
     await groups.remove(BOB, "t1", group_id, ["dan", "eve", "nobody"])
 
     assert list(await roles(database, group_id)) == ["ann", "bob", "cyd"]
@@ -255,6 +259,7 @@ async def test_left(database: Database, groups: Groups, post: Post) -> None:
 
     assert await roles(database, group_id) == {"ann": Role.OWNER}
     assert post.told() == {"ann": ["Bob left the chat"]}
+    assert await notes(database) == [f"{group_id}@qun"] * 2
     with pytest.raises(NotMember):
         await groups.leave(BOB, group_id)
 
@@ -454,7 +459,7 @@ async def test_a_user_is_forgotten(database: Database, groups: Groups) -> None:
     alone = await a_group(groups, "ann")
     seen = len(await notes(database))
 
-    await database.write(lambda session: group_queries.forget_user(session, "ann"))
+    await database.write(lambda session: group_queries.forget_users(session, ["ann"]))
 
     assert await roles(database, owned) == {"bob": Role.OWNER, "cyd": Role.MEMBER}
     assert (await groups.see(BOB, "t1", owned)).creator_id == "bob"
@@ -467,10 +472,12 @@ async def test_a_user_is_forgotten(database: Database, groups: Groups) -> None:
 async def test_an_adopted_group(database: Database, groups: Groups) -> None:
     """Rows of users that are gone or elsewhere are nobody; a size of 0 is the usual one; ages are unknown."""
 
+    await add_users(database, "aaa", tenant="t2")
+
     def adopt(session: Any) -> None:
         session.add(Qun(id="g1", name="Old", creator_id="gone", tenant_id="t1", max_member=0))
-        for uid, role in {"gone": 0, "zoe": 2, "cyd": 2, "bob": 2, "ann": 7}.items():
-            session.add(QunUser(qun_id="g1", user_id=uid, role=role, created=None))
+        for uid, role in {"gone": 0, "aaa": 2, "cyd": 2, "bob": 2, "ann": 7}.items():
+            session.add(QunUser(qun_id="g1", user_id=uid, role=role))
         session.flush()
         session.execute(sa.update(QunUser).values(created=None))
 
@@ -483,6 +490,7 @@ async def test_an_adopted_group(database: Database, groups: Groups) -> None:
     assert before == dict.fromkeys(["ann", "bob", "cyd"], Role.MEMBER)
     assert (await roles(database, "g1"))["cyd"] is Role.OWNER
     assert (await groups.see(CYD, "t1", "g1")).creator_id == "cyd"
+    assert await groups.mine(user("aaa", "t2"), Paging()) == []
 
 
 async def test_statements_do_not_grow_with_members(database: Database, groups: Groups) -> None:
