@@ -12,6 +12,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 _NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _AT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 _QUOTED = re.compile(r"Object (?:missing required|contains unknown) field `(.*?)`", re.DOTALL)
+_SECRET = re.compile(r"password|token|secret", re.IGNORECASE)  # fields that no error shows
 _STEP = re.compile(r"\[(\d+)\]|([^.\[]+)")
 
 
@@ -50,7 +51,13 @@ def _wrong_field(message: str, raw: bytes) -> BadInput:
 
 
 def _value(document: Any, path: str) -> Any:
-    """What the caller wrote at `path`, as far as it exists."""
+    """What the caller wrote at `path`, as far as it exists and is no secret."""
+    if _SECRET.search(path.rpartition(".")[2]):
+        return "********" if _found(document, path) is not None else None
+    return _found(document, path)
+
+
+def _found(document: Any, path: str) -> Any:
     value = document
     for index, name in _STEP.findall(path):
         if index and isinstance(value, list) and int(index) < len(value):

@@ -56,3 +56,18 @@ def test_what_is_too_deep_or_no_text_is_bad_input(raw: bytes) -> None:
     """A deep nest must not end in a traceback."""
     with pytest.raises(BadInput, match="body"):
         decode(REQUEST, raw)
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"password":123456}', b'{"new_password":"123456"}', b'{"baseToken":["123456"]}']
+)
+def test_secrets_are_not_shown(raw: bytes) -> None:
+    """Nor what somebody wrote where a secret is meant, or where none belongs."""
+
+    class Login(msgspec.Struct, forbid_unknown_fields=True):
+        password: str = ""
+
+    with pytest.raises(BadInput) as refused:
+        decode(msgspec.json.Decoder(Login), raw)
+    assert "123456" not in str(refused.value)
+    assert "********" in str(refused.value)
