@@ -101,7 +101,6 @@ def without(
     owner_id = rows.settle(session, [group.id]).get(group.id)
     if owner_id is None:
         return entered.scene(left), None
-    session.refresh(group)
     return entered.scene(left), find_people(session, [owner_id])[owner_id]
 
 
