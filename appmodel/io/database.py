@@ -67,6 +67,7 @@ class Database:
         self._writer = self.engine.execution_options(writes=True)
         self._limiter = trio.CapacityLimiter(limits.threads)
         self._timeout = limits.timeout
+        self._is_closed = False
         self._hear: list[Callable[[Iterable[str]], None]] = []
 
     @property
@@ -104,17 +105,23 @@ class Database:
         return answer
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections; of those that a call left behind uses, when it ends."""
+        self._is_closed = True
         self.engine.dispose()
 
     async def _run(self, call: Callable[[], T], *, may_leave: bool) -> T:
-        timeout, loop = self._timeout, trio.lowlevel.current_trio_token()
+        timeout, loop, pool = self._timeout, trio.lowlevel.current_trio_token(), self.engine.pool
         with trio.move_on_after(timeout) as waiting:  # only for a thread: see `begin`
 
             def begin() -> T:
                 with suppress(trio.RunFinishedError):
                     loop.run_sync_soon(setattr, waiting, "deadline", math.inf)
-                return call()
+                try:
+                    return call()
+                finally:
+                    if self._is_closed:
+                        for one in (pool, self.engine.pool):
+                            one.dispose()  # our connection has just gone back to it
 
             try:
                 answer = await trio.to_thread.run_sync(

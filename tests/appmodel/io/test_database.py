@@ -286,6 +286,29 @@ async def test_who_may_leave_leaves_at_once(kind: str, how: str) -> None:
         database.close()
 
 
+async def test_what_a_call_left_behind_has_open_is_closed_when_it_ends(database: Database) -> None:
+    """Also if the database was closed before that: no connection is lost."""
+    opened, closed = threading.Semaphore(0), threading.Semaphore(0)
+    sa.event.listen(database.engine, "connect", lambda *_: opened.release())
+    sa.event.listen(database.engine, "close", lambda *_: closed.release())
+    has_begun, may_end = trio.Event(), threading.Event()
+
+    def work(session: Session) -> None:
+        session.execute(sa.select(1))
+        trio.from_thread.run_sync(has_begun.set)
+        may_end.wait(WAIT)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(database.read, work)
+        await has_begun.wait()
+        nursery.cancel_scope.cancel()
+    database.close()
+    may_end.set()
+
+    assert opened.acquire(timeout=WAIT)
+    assert await trio.to_thread.run_sync(partial(closed.acquire, timeout=WAIT))
+
+
 async def test_cancelling_waits_for_what_is_under_way(database: Database) -> None:
     """A transaction is done or not done; nobody leaves it behind."""
     has_begun, may_end = trio.Event(), threading.Event()
