@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from appmodel.orm.groups import Qun
 from appmodel.orm.organisations import Customer, Org, OrgUser, Tenant
@@ -398,15 +400,83 @@ async def test_what_is_not_there_or_cannot_be(company: Company) -> None:
 
 async def test_without_its_database_nothing_is_claimed(company: Company) -> None:
     """503, and come back later."""
-    company.world.context.database.close()
-    company.world.context.database.engine.dispose()
 
     def fail(*_: Any) -> None:
         raise sa.exc.OperationalError("SELECT", {}, Exception("away"))
 
-    sa.event.listen(company.world.context.database.engine, "before_cursor_execute", fail)
+    engine = company.world.context.database.engine
+    sa.event.listen(engine, "before_cursor_execute", fail)
     answer = await company.v2("GET", "tenants", "operator")
     app = await company.app("app/getOrgList", "sync", uid="u1")
+    sa.event.remove(engine, "before_cursor_execute", fail)
 
     assert (answer.status, answer.json()["code"]) == (503, "unavailable")
     assert app["baseResponse"]["ret"] == 65535
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+MEMBERS = st.sampled_from(
+    [
+        "id",
+        "name",
+        "tenant_id",
+        "parent_id",
+        "sort",
+        "user_ids",
+        "users",
+        "departments",
+        "links",
+        "delete",
+        "dry_run",
+        "code",
+        "disabled",
+        "customer_id",
+        "short_name",
+        "department_id",
+        "user_id",
+        "password",
+        "role",
+        "email",
+    ]
+)
+BODIES = st.dictionaries(
+    MEMBERS, JUNK | st.lists(st.dictionaries(MEMBERS, JUNK, max_size=3), max_size=2), max_size=4
+)
+PATHS = st.sampled_from(
+    [
+        *READS,
+        *{path for _, path, _ in CHANGES},
+        *{path for _, path, _ in OPERATORS},
+        "departments?tenant=%ff&after=W10",
+        "departments/%f0%9f%98%80/members?deep=true&after=WyJhIl0",
+    ]
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    requests=st.lists(
+        st.tuples(
+            st.sampled_from(["GET", "POST", "PATCH", "DELETE"]),
+            PATHS,
+            st.sampled_from(["operator", "sync", "u1"]),
+            BODIES | JUNK,
+        ),
+        min_size=15,
+        max_size=15,
+    )
+)
+async def test_any_request_is_answered_or_refused(
+    requests: list[tuple[str, str, str, Any]],
+) -> None:
+    """No body and no path gives a 5xx."""
+    async with open_company() as company:
+        for method, path, who, body in requests:
+            answer = await company.v2(method, path, who, body)
+            assert answer.status < 500, (method, path, body)

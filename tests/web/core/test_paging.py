@@ -37,6 +37,17 @@ def test_what_is_no_cursor_is_refused(text: str) -> None:
         decode_cursor(text, [str])
 
 
+@pytest.mark.parametrize(
+    "text", ["", "W10", "WyJhIl0=", " WyJhIl0", "WyJhIl0\n", "WyAiYSJd", "WyJhIl1="]
+)
+def test_a_cursor_is_written_in_one_way(text: str) -> None:
+    """Ours; W10 is an empty one, of no list."""
+    assert decode_cursor("WyJhIl0", [str]) == ("a",)
+
+    with pytest.raises(BadInput, match="after"):
+        decode_cursor(text, [str])
+
+
 @pytest.mark.parametrize("position", [(), ("d1", "d2"), (1,), (True,), ("a\0",), (2**63,)])
 def test_a_cursor_of_another_list_is_refused(position: Any) -> None:
     """A list knows what it is sorted by."""
