@@ -1,6 +1,7 @@
 """What opens an account, and what is stored of it."""
 
 from hashlib import md5
+from typing import Any
 
 import pytest
 import trio
@@ -133,3 +134,29 @@ def test_a_new_password_has_bounds(value: str) -> None:
     with pytest.raises(BadInput, match="password") as refused:
         checked_password("password", value, least=8)
     assert "short" not in str(refused.value)
+
+
+@pytest.mark.parametrize("given", ["secret", "wrong", ""])
+@pytest.mark.parametrize("stored", [None, "", MD5, "secret", "hashed", "of md5"])
+async def test_the_time_tells_nothing(
+    passwords: Passwords, monkeypatch: pytest.MonkeyPatch, given: str, stored: str | None
+) -> None:
+    """One run of argon2, whoever it is and whatever is stored."""
+    if stored == "hashed":
+        stored = await passwords.hash("secret")
+    elif stored == "of md5":
+        stored = await passwords.hash_delivered(MD5)
+    runs: list[object] = []
+    hasher = passwords._argon2
+    for name in ("hash", "verify"):
+        run = getattr(hasher, name)
+
+        def counted(*given: object, run: Any = run) -> object:
+            runs.append(given)
+            return run(*given)
+
+        monkeypatch.setattr(type(hasher), name, staticmethod(counted))
+
+    await passwords.check(given, stored)
+
+    assert len(runs) == 1
