@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 import trio
 from sqlalchemy.orm import Session
+from trio.testing import wait_all_tasks_blocked
 
 from appmodel.core.units import Duration
 from appmodel.errors import CallQuota, OutcomeUnknown, PushQuota, Unavailable
@@ -342,6 +343,24 @@ async def test_too_many_do_not_wait(database: Database) -> None:
 
     assert sorted(outcomes) == ["True", "True", "quota: 2 calls wait for the database already"]
     assert await used(database) == [(4, "total")]
+
+
+@ON_SQLITE
+async def test_who_leaves_before_the_round_takes_nothing(database: Database) -> None:
+    """A caller that hangs up while others' round is under way."""
+    await put(database, quota(5))
+    with others(database, 1) as (somebody,):
+        async with a_node(database) as desk:
+            assert await desk.pushes()
+            async with trio.open_nursery() as nursery:
+                with locked(somebody):
+                    nursery.start_soon(desk.pushes)  # its round has begun
+                    await wait_all_tasks_blocked(0.01)
+                    with trio.move_on_after(0.01):
+                        await desk.pushes()
+            assert await desk.pushes()
+
+    assert await used(database) == [(3, "total")]
 
 
 async def test_counters_are_exact_however_many_nodes_count(database: Database) -> None:
