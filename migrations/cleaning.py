@@ -1,7 +1,7 @@
 """Puts rows in order, so that keys can be made: of those that say the same, one stays.
 
 Which one does not depend on the order of rows: the newest or the oldest by its times, else that with the
-smallest id. They are compared in binary: MariaDB's old collation takes "A" for "a".
+smallest id. They are compared byte by byte: MariaDB's old collation takes "A" for "a".
 """
 
 from collections.abc import Sequence
@@ -50,6 +50,7 @@ def add_up(connection: sa.Connection, name: str, columns: Sequence[str], say: Sa
     doubled = connection.execute(sums.group_by(*key).having(sa.func.count() > 1))
     totals = [{"first": id, "total": min(int(total), MOST)} for id, total in doubled]
     if totals:
+        _index_ids(connection, table)
         change = table.update().where(table.c.id == sa.bindparam("first"))
         connection.execute(change.values(count=sa.bindparam("total")), totals)
     merge(connection, Unique(name, columns, (), "counter; they were added up"), say)
@@ -69,6 +70,13 @@ def give_ids(connection: sa.Connection, name: str, say: Say) -> None:
         connection.execute(table.delete().where(table.c.id.in_(ids)))
         connection.execute(table.insert(), rows)
         say(f"{table.name}: {len(rows)} rows had an id that others had too, and got new ones")
+
+
+def _index_ids(connection: sa.Connection, table: sa.Table) -> None:
+    """For a table without a key. It goes when the table gets one: its name is one of ours."""
+    name = f"ix_{table.name}_id"
+    if not table.primary_key.columns and name not in {index.name for index in table.indexes}:
+        sa.Index(name, table.c.id).create(connection)
 
 
 def as_it_is(connection: sa.Connection, name: str) -> sa.Table:

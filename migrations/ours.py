@@ -163,8 +163,7 @@ SESSION_HOLDER = _table(
     sa.Column("session_id", exact(255), primary_key=True),
     sa.Column("node", exact(64), primary_key=True),
     sa.Column("incarnation", sa.BigInteger, primary_key=True, autoincrement=False),
-    *_numbers("connections"),
-    _index("node", "incarnation"),
+    _index("node", "incarnation", "session_id"),
 )
 
 # Groups, contacts, mutes

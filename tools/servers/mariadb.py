@@ -44,6 +44,7 @@ class MariaDb:
         options = [f"datadir={data}", f"port={self.port}", "bind-address=127.0.0.1"]
         options += [f"socket={folder / 'socket'}", f"pid-file={folder / 'pid'}"]
         options += [f"init-file={folder / ROOT}", "skip-name-resolve"]
+        options += [f"tmpdir={folder}"]  # one that starts empties it of what others have there
         options += ["innodb-buffer-pool-size=64M", *settings]
         command = [find("mariadbd", PACKAGE), "--no-defaults", *(f"--{o}" for o in options)]
         self.daemon = Daemon(command, log=folder / "mariadb.log", ready=self._answers, user=user)
