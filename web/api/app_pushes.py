@@ -21,7 +21,8 @@ from appmodel.core.names import Key
 from appmodel.errors import BadInput, Forbidden, LoginRefused, PushError, TooLarge, TooManyNames
 from appmodel.protocol.http import Request, Response, Route
 from web.api.app_frame import ANY_METHOD, Answer, AppFrame, BaseRequest, Body, Call
-from web.api.browser_forms import fields_of, render_for_page, required
+from web.api.browser_forms import CALLBACK, fields_of, render_for_page, required
+from web.api.replies import callback_of
 from web.core.decoding import decode
 from web.core.orders import MAX_TTL
 from web.core.principals import AppCaller, Authenticating, UserCaller
@@ -123,6 +124,7 @@ class AppPushes:
 
     async def push_from_page(self, request: Request) -> Response:
         """13"""
+        callback_of(request, CALLBACK)  # before anything is done that could not be answered
         try:
             answer = await self._push_from_page(request)
         except PushError as error:

@@ -2,7 +2,7 @@
 
     write    a change and its note, in one transaction       appmodel/orm/changes.py
     Changes  reads new notes, a few times within the bound   and tells every cache what they name
-    Cache    forgets that; while notes cannot be read, it asks the database each time
+    Cache    forgets that; while notes cannot be read, what it knows is good for the bound alone
 
 What is served at time t has seen every commit before the last poll of notes began, and that was at most
 the bound ago. A note's position is given before its transaction commits, so notes may appear behind newer
@@ -12,7 +12,7 @@ ones: each poll reads again what a transaction still open could have left out.
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -41,7 +41,7 @@ class Changes:
     def __init__(self, database: Database, *, staleness: float) -> None:
         """`staleness`: the bound, in seconds."""
         self._database = database
-        self._staleness = staleness
+        self.staleness = staleness
         self._listeners: list[Callable[[Iterable[str] | None], None]] = []
         self._wanted = trio.Event()
         self._asked_at = float("-inf")
@@ -56,7 +56,7 @@ class Changes:
         """Whether all that was committed before the bound is known. Asking keeps it so."""
         self._asked_at = now = trio.current_time()
         self._wanted.set()
-        return now - self._polled_at <= self._staleness
+        return now - self._polled_at <= self.staleness
 
     def listen(self, hear: Callable[[Iterable[str] | None], None]) -> None:
         """`hear(subjects)` for what has changed; None = anything may have."""
@@ -75,7 +75,7 @@ class Changes:
                 await self._poll(began)
             except PushError:
                 log.warning("changes not read", where=self._database.where)
-            await trio.sleep_until(began + self._staleness / POLLS)
+            await trio.sleep_until(began + self.staleness / POLLS)
 
     async def _poll(self, began: float) -> None:
         if self._floor is None or began - self._polled_at > OPEN_FOR / 2:
@@ -134,7 +134,7 @@ class Cache(Generic[K, V]):
         """
         self._database, self._changes = database, changes
         self._load, self._subject_of, self._limit = load, subject_of, limit
-        self._known: dict[str, tuple[K, V | None]] = {}  # by subject
+        self._known: dict[str, _Known[K, V]] = {}  # by subject
         self._batch: _Batch[K, V] | None = None  # the one that is being gathered
         self._turn = trio.Lock()
         self._under_way: set[str] = set()  # subjects being read, and not changed since
@@ -149,34 +149,31 @@ class Cache(Generic[K, V]):
         Raises:
             Unavailable: the database is away.
         """
-        if self._changes.is_fresh:
-            known = self._known.get(self._subject_of(key))
-            if known is not None:
-                return known[1]
+        known = self._known.get(self._subject_of(key))
+        if known is not None and known.read_at >= self._oldest():
+            return known.value
         return (await self._ask([key])).get(key)
 
     async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
         """What these are; a key that is nothing is left out. Raises as `get`."""
         found: dict[K, V] = {}
         missing: list[K] = []
-        fresh, known, subject_of = self._changes.is_fresh, self._known, self._subject_of
+        oldest, known, subject_of = self._oldest(), self._known, self._subject_of
         for key in keys:
-            entry = known.get(subject_of(key)) if fresh else None
-            if entry is None:
+            entry = known.get(subject_of(key))
+            if entry is None or entry.read_at < oldest:
                 missing.append(key)
-            elif entry[1] is not None:
-                found[key] = entry[1]
+            elif entry.value is not None:
+                found[key] = entry.value
         if missing:
             asked = await self._ask(missing)
             found.update((key, asked[key]) for key in missing if key in asked)
         return found
 
-    def remember(self, answers: Mapping[K, V | None], *, fresh: bool) -> None:
-        """Answers that another query brought along. `fresh`: `is_fresh` before it began."""
-        if fresh:
-            for key, value in answers.items():
-                self._known[self._subject_of(key)] = (key, value)
-            self._shrink()
+    def _oldest(self) -> float:
+        """Since when an answer must have been read: notes tell of what has changed since any time."""
+        changes = self._changes
+        return float("-inf") if changes.is_fresh else trio.current_time() - changes.staleness
 
     async def _ask(self, keys: Sequence[K]) -> Mapping[K, V]:
         batch = self._batch
@@ -208,16 +205,15 @@ class Cache(Generic[K, V]):
                 batch.done.set()
 
     async def _read_some(self, batch: "_Batch[K, V]", keys: list[K]) -> None:
-        fresh = self._changes.is_fresh
+        began = trio.current_time()
         subjects = {self._subject_of(key): key for key in keys}
         self._under_way = set(subjects)
         found = await self._database.read(lambda session: self._load(session, keys))
         batch.found.update(found)
-        if fresh:
-            for subject in self._under_way:
-                key = subjects[subject]
-                self._known[subject] = (key, found.get(key))
-            self._shrink()
+        for subject in self._under_way:
+            key = subjects[subject]
+            self._known[subject] = _Known(key, found.get(key), began)
+        self._shrink()
 
     def _forget(self, subjects: Iterable[str] | None) -> None:
         if subjects is None:
@@ -231,6 +227,12 @@ class Cache(Generic[K, V]):
     def _shrink(self) -> None:
         while len(self._known) > self._limit:
             del self._known[next(iter(self._known))]
+
+
+class _Known(NamedTuple, Generic[K, V]):
+    key: K
+    value: V | None
+    read_at: float  # when reading it began
 
 
 class _Batch(Generic[K, V]):

@@ -144,10 +144,10 @@ async def test_a_note_behind_newer_ones_is_seen(
 
 @quickly
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-async def test_while_notes_cannot_be_read_nothing_is_remembered(
+async def test_while_notes_cannot_be_read_answers_are_good_for_the_bound(
     database: Database, changes: Changes, cache: Cache[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database is asked each time; and when it is away, so is the answer."""
+    """Then the database is asked; and when it is away, so is the answer."""
     await fresh(changes)
     await cache.get("u1")
 
