@@ -9,6 +9,7 @@
     hop         the same pushes to clients of the owner, and to clients of another comet
     cluster     pushes/s, latency and CPU by process with 1, 2 and 3 comets
     moving      10,000 clients move to a comet that joins, and away from one that stops
+    logins      logins, and the token of each call
     groups      a user's message to groups of 10 to 10,000 members
     stores      saves and fetches of each store behind a message node
 
@@ -26,7 +27,19 @@ from pathlib import Path
 
 import structlog
 
-from bench import cluster_push, fanout, groups, hop, idle, keys, moving, rest, stores, stream
+from bench import (
+    cluster_push,
+    fanout,
+    groups,
+    hop,
+    idle,
+    keys,
+    logins,
+    moving,
+    rest,
+    stores,
+    stream,
+)
 from bench.load import LoadFailed
 from bench.machine import Bystanders, Cores, describe, raise_open_files
 from bench.scale import FULL, QUICK, Bench
@@ -44,6 +57,7 @@ BENCHMARKS: dict[str, Sequence[Benchmark]] = {
     "hop": (hop.hop,),
     "cluster": (cluster_push.cluster_push,),
     "moving": (moving.moving,),
+    "logins": (logins.logins,),
     "groups": (groups.groups,),
     "stores": (stores.stores,),
 }

@@ -32,6 +32,7 @@ class Scale:
     moved_clients: int = 10_000
     group_sizes: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)  # 1 = a user
     group_pushes: int = 100  # to each; a tenth to the large ones
+    login_calls: int = 500  # and 5 times as many tokens
     store_kinds: tuple[str, ...] = ("memory", "sqlite", "redis", "postgresql", "mariadb")
     store_seconds: float = 3.0  # of each load
 
@@ -55,6 +56,7 @@ QUICK = Scale(
     store_seconds=1.0,
     group_sizes=(1, 10, 100, 1_000),
     group_pushes=30,
+    login_calls=50,
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench import fanout, idle, keys, machine, rest, run, servers, stream
+from bench import fanout, idle, keys, logins, machine, rest, run, servers, stream
 from bench.frames import client_frame, frame_size, server_frame
 from bench.load import LoadFailed, Subscribers
 from bench.machine import Cores, cpu_seconds
@@ -31,6 +31,7 @@ TINY = Scale(
     wrk_seconds=1,
     stream_pushes=600,
     stream_keys=10,
+    login_calls=3,
 )
 OURS_ALONE = Bench(Cores.split(), TINY, peers=False)
 
@@ -63,6 +64,14 @@ def test_a_benchmark_of_the_node_delivers_what_it_offers(
     first = dict(zip(table.columns, table.rows[0], strict=True))
     assert {name: first[name] for name in columns} == columns
     assert report.verdicts
+
+
+def test_logins_are_let_in_and_garbage_is_not() -> None:
+    """Each kind of call got the answer that it measures: otherwise the run would have failed."""
+    report = logins.logins(OURS_ALONE)
+
+    [table] = report.tables
+    assert [row[1] for row in table.rows] == ["3", "15", "6", "15"] * 2
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
