@@ -10,7 +10,7 @@ Comets write both, in batches, behind the connection; nobody waits for them.
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from appmodel.orm.base import Base, Created, Number, Ref, Updated, exact, options
+from appmodel.orm.base import Base, Created, Ref, Updated, exact, options
 
 
 class Session(Base):
@@ -31,9 +31,8 @@ class SessionHolder(Base):
     """A process that holds a session: swept as a whole when its node is gone."""
 
     __tablename__ = "session_holder"
-    __table_args__ = options(sa.Index(None, "node", "incarnation"))
+    __table_args__ = options(sa.Index(None, "node", "incarnation", "session_id"))
 
     session_id: Mapped[str] = mapped_column(exact(255), primary_key=True)
     node: Mapped[str] = mapped_column(exact(64), primary_key=True)
     incarnation: Mapped[int] = mapped_column(sa.BigInteger, primary_key=True, autoincrement=False)
-    connections: Mapped[Number]

@@ -116,15 +116,12 @@ async def test_5000_that_come_at_once_are_a_few_statements(database: Database) -
     async with keeping(database) as kept:
         come = kept.come(*ids)
         await kept.world.until(lambda: kept.sessions.written == 5000)
-        begins = (
-            20 if database.engine.dialect.name == "sqlite" else 0
-        )  # each a statement of its own
-        assert database.statements <= 22 + begins  # with those of a new connection
+        assert database.statements <= 20
 
         before = database.statements
         kept.go(*come)
         await kept.world.until(lambda: kept.sessions.written == 10_000)
-        assert database.statements - before <= 30 + begins
+        assert database.statements - before <= 30
         assert await session_ids(database) == set()
 
 
