@@ -52,7 +52,6 @@ app = typer.Typer(
 def main() -> None:
     """Entry point. What is refused on purpose is one line on stderr; a bug is a traceback."""
     try:
-        add_commands(app)
         app()
     except PushError as error:
         flush_logs()
@@ -61,16 +60,6 @@ def main() -> None:
     except BrokenPipeError:  # `appmsg listen ... | head -1`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-
-
-def add_commands(app: typer.Typer) -> None:
-    """Those of other packages."""
-    for entry in sorted(entry_points(group=COMMANDS)):
-        found = entry.load()
-        if isinstance(found, typer.Typer):
-            app.add_typer(found, name=entry.name)
-        else:
-            app.command(entry.name)(found)
 
 
 @app.command()
@@ -168,6 +157,12 @@ app.command()(migrate)
 app.add_typer(token_app, name="token")
 app.add_typer(node_app, name="node")
 app.add_typer(config_app, name="config")
+for entry in sorted(entry_points(group=COMMANDS)):
+    found = entry.load()
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=entry.name)
+    else:
+        app.command(entry.name)(found)
 
 if __name__ == "__main__":
     main()
