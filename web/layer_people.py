@@ -46,6 +46,12 @@ class PeopleLayer:
             min_password=login.min_password,
         )
         self._addresses = Addresses(config.proxies)
+        context.metrics.counter(
+            "web_logins",
+            "Logins by outcome: in, refused, slowed (too many tries, or none left), failed.",
+            lambda: {(outcome,): n for outcome, n in self.accounts.outcomes.items()},
+            labels=("outcome",),
+        )
         self._devices, self._versions = Devices(database), Versions(database)
 
     def add_to(self, frame: AppFrame, authenticating: Authenticating, origins: Origins) -> None:

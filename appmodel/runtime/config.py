@@ -228,7 +228,7 @@ class TokensConfig(Section, frozen=True):
         86400
     )  # while the database is away: who logged in within this time is still let in by comets
     per_user: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50  # logins; the oldest go
-    cached: Count = 100_000  # logins that a node remembers for database.staleness
+    cached: Count = 10_000  # logins that a node remembers, each for database.staleness
     store: Literal["sql", "redis"] = "sql"  # of logins; users are in the database in any case
     redis: Password = Password(
         "redis://127.0.0.1:6379/0"

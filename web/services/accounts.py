@@ -12,6 +12,7 @@ the first row.
 """
 
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from appmodel.core.people import Account, Person
 from appmodel.core.user_tokens import can_log_in
-from appmodel.errors import Forbidden, LoginRefused, PushError, Unauthorized
+from appmodel.errors import Forbidden, LimitReached, LoginRefused, PushError, Unauthorized
 from appmodel.io.database import Database
 from appmodel.io.user_tokens import UserTokens
 from appmodel.orm.device_queries import keep_apns_token
@@ -82,6 +83,7 @@ class Accounts:
         window, remembered = config.window, config.remembered
         self._names = Throttle(config.account_tries, window, capacity=remembered)
         self._origins = Throttle(config.address_tries, window, capacity=remembered)
+        self.outcomes: Counter[str] = Counter()  # of logins: "in", "refused", "slowed", "failed"
 
     @property
     def ttl(self) -> float:
@@ -112,15 +114,13 @@ class Accounts:
             PushError: of `admit`.
         """
         _check_fields(attempt)
-        candidate, check = await self._find(attempt)
-        account = candidate.account
-        if admit is not None:
-            await admit(account)
-        await self._database.write(lambda session: _note(session, attempt, candidate, check))
-        token = await self._tokens.issue(
-            account.uid, device_id=attempt.device_id, device_type=attempt.device_type
-        )
-        return LoggedIn(token, candidate.person)
+        try:
+            logged_in = await self._log_in(attempt, admit)
+        except PushError as error:
+            self.outcomes[_outcome(error)] += 1
+            raise
+        self.outcomes["in"] += 1
+        return logged_in
 
     async def log_out(self, caller: UserCaller, token: str) -> None:
         """End one of the caller's logins.
@@ -160,6 +160,17 @@ class Accounts:
         """
         await self._find(Attempt(name=uid, password=password, origin=origin, is_uid=True))
 
+    async def _log_in(self, attempt: Attempt, admit: Admit | None) -> LoggedIn:
+        candidate, check = await self._find(attempt)
+        account = candidate.account
+        if admit is not None:
+            await admit(account)
+        await self._database.write(lambda session: _note(session, attempt, candidate, check))
+        token = await self._tokens.issue(
+            account.uid, device_id=attempt.device_id, device_type=attempt.device_type
+        )
+        return LoggedIn(token, candidate.person)
+
     async def _find(self, attempt: Attempt) -> tuple[Candidate, Check]:
         now = self._now()
         name = f"{'uid' if attempt.is_uid else 'name'}:{attempt.name}"
@@ -198,6 +209,12 @@ class Accounts:
             if check.is_right and candidate.is_enabled and can_log_in(candidate.person.uid):
                 return candidate, check
         raise LoginRefused("auth failed")
+
+
+def _outcome(error: PushError) -> str:
+    if isinstance(error, LoginRefused):
+        return "refused"
+    return "slowed" if isinstance(error, LimitReached) else "failed"
 
 
 def _check_fields(attempt: Attempt) -> None:

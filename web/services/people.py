@@ -262,7 +262,10 @@ class People:
                 put_links(session, [LinkRow(department_id, uid, 0)])
                 note_change(session, f"{department_id}@org", f"orgs:{tenant_id}")
 
-        await self._insert(uid, put)
+        try:
+            await self._database.write(put)
+        except IntegrityError:  # perhaps he was delivered twice at once: then he is there now
+            await self._insert(uid, put)
         if stored is not None and (is_new_password or columns["status"] == DISABLED):
             await self._tokens.revoke_all(uid)
 

@@ -1,5 +1,6 @@
 """Who may log in, and what a login leaves behind; on each database."""
 
+from contextlib import suppress
 from hashlib import md5
 
 import pytest
@@ -236,6 +237,19 @@ async def test_many_tries_at_once_are_counted_too(database: Database) -> None:
                 nursery.start_soon(guess)
 
     assert guesses == 3
+
+
+@sqlite_only
+async def test_operators_see_what_becomes_of_logins(database: Database) -> None:
+    """Each is counted once, by its outcome."""
+    config = LoginConfig(account_tries=2)
+    async with open_desk(database, config) as desk:
+        await desk.add("ann", password="secret")
+        for password in ("secret", "wrong", "wrong", "secret"):
+            with suppress(LoginRefused, LimitReached):
+                await desk.accounts.log_in(attempt("ann", password))
+
+        assert desk.accounts.outcomes == {"in": 1, "refused": 2, "slowed": 1}
 
 
 @sqlite_only

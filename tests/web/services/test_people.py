@@ -420,6 +420,18 @@ async def test_delivered_passwords(database: Database) -> None:
         await desk.accounts.log_in(attempt("ann", "another"))
 
 
+async def test_a_user_may_be_delivered_twice_at_once(database: Database) -> None:
+    """Whoever comes second changes what the first has made."""
+    async with open_desk(database) as desk:
+        async with trio.open_nursery() as nursery:
+            for at in range(4):
+                user = delivered(nick_name=f"Ann {at}")
+                nursery.start_soon(desk.people.put, app_of("t1"), "", user)
+
+        ((uid, nickname),) = await desk.all(User.id, User.nickname)
+        assert (uid, nickname[:4]) == ("ann", "Ann ")
+
+
 @pytest.mark.parametrize(
     ("changes", "org_id", "refusal", "field"),
     [
