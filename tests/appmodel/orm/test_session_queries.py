@@ -149,9 +149,6 @@ async def test_what_a_holder_holds_is_counted_and_read_in_pages(database: Databa
 @pytest.mark.parametrize("batch", [1, 500])
 async def test_a_batch_is_few_statements(database: Database, batch: int) -> None:
     """Two for those that come, three for those that go, however many they are."""
-    begin = (
-        database.engine.dialect.name == "sqlite"
-    )  # it is told to begin by a statement of its own
     before = database.statements
     await here(database, A, *range(batch))
     come = database.statements - before
