@@ -183,7 +183,7 @@ def _hot_routes(context: Context, services: Services) -> Offer:
     lookups = External(services.layer.callers, origins, services.reading)
     pushes = PushApi(
         services.layer.callers,
-        Addressing(services.layer.directory, limit=limits.names),
+        Addressing(services.layer.directory, services.layer.quotas, limit=limits.names),
         origins,
         services.ordering,
         limits,

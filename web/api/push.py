@@ -129,7 +129,7 @@ class PushApi:
             raise TooLarge(f"msg: over {self._limits.message} bytes")
         checked_json(body, "msg")
         ttl = parse_ttl(wanted.ttl) if wanted.ttl != 0 else 0.0
-        keys, names = await self._addressing.find(wanted.to, principal)
+        keys, names, _ = await self._addressing.find(wanted.to, principal)
         expires_at = now + ttl if ttl else 0.0
         if wanted.idempotency_key is None:
             push = Push(fresh_push_id(), keys, body, expires_at, sessions=ALL_SESSIONS)

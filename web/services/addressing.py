@@ -5,21 +5,46 @@
     d3@org/**                 the same, with all departments below
 
 An operator pushes to any key. A group, department or tenant that the directory does not know is a key for him, for
-systems without people have rooms of that name. An application reaches its own tenant only, and everything that
-it names must be there.
+systems without people have rooms of that name. An application reaches its own tenant only, everything that it
+names must be there, who muted it gets nothing, and what it pushes counts against its tenant's quota.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from appmodel.core.names import Key, parse_key
 from appmodel.errors import Forbidden, NotFound
+from appmodel.orm.contacts import ShieldType
+from appmodel.orm.target_queries import Mute
 from web.core.orders import parse_targets
 from web.core.principals import AppCaller, Operator, Permission, Principal, UserCaller
 from web.core.push_plan import is_broadcast
+from web.core.quota import Consumer
+from web.core.resolution import permission_for, push_type
 from web.core.targets import Kind, Target, find_target, user_key
 from web.services.directory import Directory
 
 Names = dict[str, tuple[Key, ...]]
+
+
+class Addressed(NamedTuple):
+    """Where a push goes."""
+
+    keys: tuple[Key, ...]  # each once
+    names: Names | None = None  # by name; None = every name is its key
+    sizes: Mapping[str, int] = {}  # keys by push type
+
+
+class Meter(Protocol):
+    """Quotas and statistics: `Quotas`."""
+
+    async def take_push(self, consumer: Consumer, count: int) -> None:
+        """Raises PushQuota if `count` keys are more than are left; then nothing is taken."""
+
+    def note_push(self, consumer: Consumer, push_type: str, entries: int) -> None:
+        """For the statistics, some time later."""
+
 
 MANY = ("@qun", "@org", "@tenant", "/**")  # ends of names that stand for many
 
@@ -27,19 +52,18 @@ MANY = ("@qun", "@org", "@tenant", "/**")  # ends of names that stand for many
 class Addressing:
     """Looks names up. Names that are keys cost nothing."""
 
-    def __init__(self, directory: Directory, *, limit: int) -> None:
+    def __init__(self, directory: Directory, meter: Meter, *, limit: int) -> None:
         """`limit`: names in one call."""
-        self._directory, self._limit = directory, limit
+        self._directory, self._meter, self._limit = directory, meter, limit
 
-    async def find(
-        self, to: str | Sequence[str], principal: Principal
-    ) -> tuple[tuple[Key, ...], Names | None]:
-        """The keys, each once; and by name, unless every name is its key.
+    async def find(self, to: str | Sequence[str], principal: Principal) -> Addressed:
+        """Where it goes; what it costs is taken.
 
         Raises:
             BadInput, TooLarge: a bad name, none, or too many.
             NotFound: an application names what its tenant does not have.
             Forbidden: a user, or an application without the permission.
+            PushQuota: the application's tenant has fewer keys left.
             Unavailable: the database is needed, and away.
         """
         names = [to] if isinstance(to, str) else to
@@ -47,16 +71,19 @@ class Addressing:
             realm = principal.caller.realm
             if realm or not any(name.endswith(MANY) for name in names):
                 if isinstance(to, str):
-                    return (parse_key(to, realm, field="to"),), None
-                return parse_targets(names, realm, field="to", limit=self._limit), None
+                    return Addressed((parse_key(to, realm, field="to"),))
+                return Addressed(parse_targets(names, realm, field="to", limit=self._limit))
             return await self._look_up(names, None)
         if isinstance(principal, UserCaller):
             raise Forbidden("credential: users push with /app/client/device/push")
-        return await self._look_up(names, principal)
+        found = await self._look_up(names, principal)
+        consumer = Consumer.of_application(principal)
+        await self._meter.take_push(consumer, sum(found.sizes.values()))
+        for kind, size in found.sizes.items():
+            self._meter.note_push(consumer, kind, size)
+        return found
 
-    async def _look_up(
-        self, names: Sequence[str], application: AppCaller | None
-    ) -> tuple[tuple[Key, ...], Names]:
+    async def _look_up(self, names: Sequence[str], application: AppCaller | None) -> Addressed:
         parse_targets(
             [name.removesuffix("/**") for name in names], "", field="to", limit=self._limit
         )
@@ -67,8 +94,11 @@ class Addressing:
         else:
             _check(wanted, application)
         tenant = None if application is None else application.tenant_id
-        resolution = await self._directory.resolve(wanted, tenant=tenant)
+        mutes = [] if application is None else [Mute(ShieldType.APPLICATION, application.id)]
+        resolution = await self._directory.resolve(wanted, mutes, tenant=tenant)
+        unwilling = {uid for muted in resolution.muted.values() for uid in muted}
         keys: Names = {}
+        sizes: Counter[str] = Counter()
         for name, target in targets.items():
             found = None if target is None else resolution.found.get(target)
             if found is None:
@@ -76,16 +106,20 @@ class Addressing:
             elif found.target.kind is Kind.APP:
                 keys[name] = (found.target.key,)
             else:
-                keys[name] = tuple(user_key(uid) for uid in found.recipients)
-        return tuple(dict.fromkeys(key for some in keys.values() for key in some)), keys
+                keys[name] = tuple(
+                    user_key(uid) for uid in found.recipients if uid not in unwilling
+                )
+            if target is not None:
+                sizes[push_type(target)] += len(keys[name])
+        whole = tuple(dict.fromkeys(key for some in keys.values() for key in some))
+        return Addressed(whole, keys, sizes)
 
 
 def _check(targets: Sequence[Target], application: AppCaller) -> None:
     application.require(Permission.PUSH)
     for target in targets:
         if is_broadcast(target):
-            tenant = target.kind is Kind.TENANT
-            application.require(Permission.PUSH_TENANT if tenant else Permission.PUSH_ORG)
+            application.require(permission_for(target))
 
 
 def _as_key(name: str, target: Target | None, application: AppCaller | None) -> Key:
