@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -63,9 +64,10 @@ def test_the_tour_of_the_demo_works_as_it_is_printed(tmp_path: Path, mode: str) 
     assert [message["msg"] for message in heard] == [{"text": "hello"}] * 3
 
 
-def _split(out: str) -> list[object]:
+def _split(out: str) -> list[Any]:
     """The answers of three pushes, and the messages that were heard."""
-    decoder, values, rest = json.JSONDecoder(), [], out.strip()
+    decoder, rest = json.JSONDecoder(), out.strip()
+    values: list[Any] = []
     while rest:
         value, end = decoder.raw_decode(rest)
         values.append(value)
