@@ -32,6 +32,7 @@ from appmodel.runtime.ops import ops_routes
 from appmodel.runtime.service import Address, Context, NodePart
 from comet.config import CometConfig, ListenerConfig
 from comet.io.comet import Comet
+from comet.io.logins import keep_logins
 from comet.io.proving import Application, Proving
 from comet.io.sessions import Sessions
 from comet.io.stat_http import Stat
@@ -75,6 +76,8 @@ async def serve(
     async with trio.open_nursery() as nursery:
         await nursery.start(comet.run)
         nursery.start_soon(sessions.run)
+        if context.settings.auth.mode == "on":
+            nursery.start_soon(keep_logins, comet.live.hub, context.tokens)
         async with trio.open_nursery() as calls:
             async with trio.open_nursery() as listening:
                 doors.open(listening, calls)

@@ -14,7 +14,7 @@ Web and comet share this: one object per process, `run` in a nursery of its owne
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -132,6 +132,14 @@ class UserTokens:
         self._note_use(known, now)
         expires = min(known.expires, owner.expires)
         return Owner(owner.uid, owner.digest, owner.issued, expires), known.account
+
+    def note_connected(self, digests: Iterable[str]) -> None:
+        """These logins hold a connection, which is a use as any other. What is no login is no matter."""
+        now = self._now()
+        for digest in digests:
+            if len(self._used) < self.limits.cached:
+                self._used[digest] = now
+                self._use.set()
 
     def verify_signature(self, text: str, *, now: float) -> Owner:
         """Whose token it is, by its signature and its age alone: for while the store is away.

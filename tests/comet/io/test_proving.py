@@ -6,10 +6,11 @@ sessions.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 import trio
 
 from appmodel.core.application_tokens import digest_of
@@ -24,12 +25,14 @@ from appmodel.io.user_tokens import TokenLimits, UserTokens
 from appmodel.orm.application_queries import applications_by_digest
 from appmodel.orm.applications import Application as ApplicationRow
 from appmodel.orm.base import DISABLED
-from appmodel.orm.people import User
+from appmodel.orm.people import User, UserToken
+from appmodel.orm.token_queries import forget_logins
 from comet.config import CometConfig
+from comet.io.logins import keep_logins
 from comet.io.proving import Application, Proving
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
-from tests.comet.world import BEAT, World, changed, open_comet, request
+from tests.comet.world import BEAT, LIMIT, World, changed, open_comet, request
 
 SECRET = b"a secret of the tests, long enough to sign with"
 LIMITS = TokenLimits(
@@ -88,7 +91,11 @@ class Guarded:
 
 @asynccontextmanager
 async def guarded(
-    database: Database, *, patience: float = 30.0, config: CometConfig | None = None
+    database: Database,
+    *,
+    patience: float = 30.0,
+    config: CometConfig | None = None,
+    ttl: float = LIMITS.ttl,
 ) -> AsyncIterator[Guarded]:
     """Users u1 and u2, and the applications a1 (token "secret-1") and a2 ("secret-2")."""
     await database.write(
@@ -108,7 +115,8 @@ async def guarded(
         return {digest: Application(row.id, row.enabled) for digest, row in found.items()}
 
     ledger, store = MemoryStore(MessageConfig()), TokenStore(database)
-    tokens = UserTokens(store, TokenSigner(SECRET), Revocations(), lambda: ledger, LIMITS)
+    limits = replace(LIMITS, ttl=ttl)
+    tokens = UserTokens(store, TokenSigner(SECRET), Revocations(), lambda: ledger, limits)
     proving = Proving(
         Credentials(SECRET), tokens=tokens, applications=applications, patience=patience
     )
@@ -327,3 +335,29 @@ async def test_a_user_has_a_bounded_number_of_sessions(database: Database) -> No
         client = await comet.world.tcp(request("sub", "u1_c@user", "30", token, "2"))
 
         assert await client.read_all() == b"-x 4409 too many connections of this key\r\n"
+
+
+@on_sqlite
+async def test_the_login_of_who_is_connected_lives_on(database: Database) -> None:
+    """A phone that only listens is no reason to log in again; a login that was ended stays ended."""
+    async with guarded(database, ttl=0.2) as comet, trio.open_nursery() as nursery:
+        tokens = {uid: await comet.tokens.issue(uid) for uid in ("u1", "u2")}
+        for uid, token in tokens.items():
+            assert await comet.reply(f"{uid}_Android-d@user", token) == BEAT
+        nursery.start_soon(keep_logins, comet.world.comet.live.hub, comet.tokens)
+        await database.write(lambda session: forget_logins(session, [digest_of(tokens["u2"])]))
+        before = await expiries(database)
+
+        with trio.fail_after(LIMIT):
+            while (after := await expiries(database)) == before:
+                await trio.lowlevel.checkpoint()
+
+        assert after.keys() == before.keys() == {"u1"}
+        assert after["u1"] > before["u1"]
+        nursery.cancel_scope.cancel()
+
+
+async def expiries(database: Database) -> dict[str, float]:
+    """Until when which user's login lives."""
+    rows = await database.read(lambda session: session.scalars(sa.select(UserToken)).all())
+    return {row.user_id: row.expires.timestamp() for row in rows}
