@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from appmodel.core.units import Size
 from appmodel.orm.counting import Quota
@@ -427,3 +428,21 @@ async def test_no_get(world: World) -> None:
     for path in (LOGIN, "/app/client/device/delToken", "/app/client/device/validateToken", AUTH):
         answer = await world.app.ask("GET", path)
         assert (answer.status, answer.body) == (405, b"Method Not Allowed")
+
+
+async def test_no_log_line_has_a_secret(world: World) -> None:
+    """Neither a password nor a token, whatever becomes of the call (W15)."""
+    ann = await log_in(world, "ann")
+    shop = await an_application(world, "shop")
+    with capture_logs() as lines:
+        token = (await try_login(world))["token"]
+        await try_login(world, password="wrong-password")
+        await post(world, LOGIN, {"baseRequest": base(), "password": "secret"})
+        await from_page(world, FIELDS | {"callbackparam": "<b>"})
+        await prove(world, shop, "bob", token)
+        await ann.ask("delToken", delToken=token)
+        await ann.ask("addApnsToken", apnsToken="0a0b0c")
+
+    said = str(lines)
+    for secret in ("secret", "wrong-password", "argon2", token, ann.token, shop, "0a0b0c"):
+        assert secret not in said
