@@ -206,6 +206,11 @@ async def open_context(
         metrics.counter("log_dropped", "Log lines that nobody read in time.", dropped_lines)
         health, names = Health(), frozenset(parts)
         database = await stack.enter_async_context(open_database(settings, names, health))
+        metrics.counter(
+            "database_statements",
+            "SQL statements sent to the application's database.",
+            lambda: database.statements,
+        )
         secret, revocations = credentials_secret(settings).encode(), Revocations()
         tokens = await stack.enter_async_context(
             open_tokens(settings, secret, database, revocations, peers)
