@@ -22,13 +22,18 @@ async def keep_logins(hub: Hub, tokens: UserTokens) -> None:
     """Tell `tokens` who is connected, round after round, until cancelled."""
     while True:
         await trio.sleep(tokens.limits.ttl / ROUNDS)
-        channels = hub.channels()
-        for at in range(0, len(channels), STEP):
-            tokens.note_connected(logins_of(channels[at : at + STEP]))
-            await trio.sleep(PAUSE)
+        await tell_logins(hub, tokens)
 
 
-def logins_of(channels: Iterable[Channel]) -> Iterator[str]:
+async def tell_logins(hub: Hub, tokens: UserTokens) -> None:
+    """One round. Cancelling is safe."""
+    channels = hub.channels()
+    for at in range(0, len(channels), STEP):
+        tokens.note_connected(_logins_of(channels[at : at + STEP]))
+        await trio.sleep(PAUSE)
+
+
+def _logins_of(channels: Iterable[Channel]) -> Iterator[str]:
     """The credentials that let users in, by id: of a user's token, and of a ticket that it bought, its digest."""
     for channel in channels:
         if channel.key.user is not None:

@@ -6,7 +6,7 @@ sessions.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import pytest
@@ -28,7 +28,7 @@ from appmodel.orm.base import DISABLED
 from appmodel.orm.people import User, UserToken
 from appmodel.orm.token_queries import forget_logins
 from comet.config import CometConfig
-from comet.io.logins import keep_logins
+from comet.io.logins import tell_logins
 from comet.io.proving import Application, Proving
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
@@ -91,11 +91,7 @@ class Guarded:
 
 @asynccontextmanager
 async def guarded(
-    database: Database,
-    *,
-    patience: float = 30.0,
-    config: CometConfig | None = None,
-    ttl: float = LIMITS.ttl,
+    database: Database, *, patience: float = 30.0, config: CometConfig | None = None
 ) -> AsyncIterator[Guarded]:
     """Users u1 and u2, and the applications a1 (token "secret-1") and a2 ("secret-2")."""
     await database.write(
@@ -115,8 +111,7 @@ async def guarded(
         return {digest: Application(row.id, row.enabled) for digest, row in found.items()}
 
     ledger, store = MemoryStore(MessageConfig()), TokenStore(database)
-    limits = replace(LIMITS, ttl=ttl)
-    tokens = UserTokens(store, TokenSigner(SECRET), Revocations(), lambda: ledger, limits)
+    tokens = UserTokens(store, TokenSigner(SECRET), Revocations(), lambda: ledger, LIMITS)
     proving = Proving(
         Credentials(SECRET), tokens=tokens, applications=applications, patience=patience
     )
@@ -340,21 +335,20 @@ async def test_a_user_has_a_bounded_number_of_sessions(database: Database) -> No
 @on_sqlite
 async def test_the_login_of_who_is_connected_lives_on(database: Database) -> None:
     """A phone that only listens is no reason to log in again; a login that was ended stays ended."""
-    async with guarded(database, ttl=0.2) as comet, trio.open_nursery() as nursery:
+    async with guarded(database) as comet:
         tokens = {uid: await comet.tokens.issue(uid) for uid in ("u1", "u2")}
         for uid, token in tokens.items():
             assert await comet.reply(f"{uid}_Android-d@user", token) == BEAT
-        nursery.start_soon(keep_logins, comet.world.comet.live.hub, comet.tokens)
         await database.write(lambda session: forget_logins(session, [digest_of(tokens["u2"])]))
         before = await expiries(database)
 
+        await tell_logins(comet.world.comet.live.hub, comet.tokens)
         with trio.fail_after(LIMIT):
             while (after := await expiries(database)) == before:
                 await trio.lowlevel.checkpoint()
 
         assert after.keys() == before.keys() == {"u1"}
         assert after["u1"] > before["u1"]
-        nursery.cancel_scope.cancel()
 
 
 async def expiries(database: Database) -> dict[str, float]:
