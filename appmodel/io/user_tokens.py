@@ -30,6 +30,9 @@ from appmodel.io.gathering import Gathering
 from appmodel.io.token_stores import Found, TokenStore
 
 EXTEND_MANY = 500  # logins in one statement
+MAX_UNWRITTEN = (
+    200_000  # uses that wait for the store: more clients than a comet holds; others are lost
+)
 SWEEP_EVERY = 600.0  # seconds
 SWEEP_MANY = 1000  # logins of one step
 
@@ -137,7 +140,7 @@ class UserTokens:
         """These logins hold a connection, which is a use as any other. What is no login is no matter."""
         now = self._now()
         for digest in digests:
-            if len(self._used) < self.limits.cached:
+            if len(self._used) < MAX_UNWRITTEN:
                 self._used[digest] = now
                 self._use.set()
 
@@ -232,7 +235,7 @@ class UserTokens:
     def _note_use(self, known: _Known, now: float) -> None:
         if known.expires >= now + self.limits.ttl:
             return
-        if len(self._used) < self.limits.cached:
+        if len(self._used) < MAX_UNWRITTEN:
             self._used[known.login.digest] = now
             self._use.set()
         known.expires = now + self.limits.ttl + self.limits.touch
