@@ -23,7 +23,9 @@ from migrations.state import State, revision_of, state_of
 from tests.databases import KINDS, PATIENCE, a_new_database, limits
 from tests.migrations.shapes import shape
 
-HINT = "appmodel/orm (what its __init__ imports) and migrations/ours.py must describe the same tables"
+HINT = (
+    "appmodel/orm (what its __init__ imports) and migrations/ours.py must describe the same tables"
+)
 
 
 @pytest.fixture(params=KINDS)
