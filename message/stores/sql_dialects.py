@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
+from message.stores.sql_arrays import column_of
+
 Rows = list[tuple[Any, ...]]
 Parameters = Sequence[Any]
 Query = tuple[str, Parameters]
@@ -80,10 +82,10 @@ class PostgreSql(Dialect):
         return {"options": options, "application_name": "appmsg"}
 
     def inserts(self, statement: str, columns: Columns, after: Parameters) -> Iterator[Query]:
-        yield statement, (*columns, *after)
+        yield statement, (*map(column_of, columns), *after)
 
     def among(self, statement: str, values: Sequence[Any], after: Parameters) -> Iterator[Query]:
-        yield statement, (list(values), *after)
+        yield statement, (column_of(values), *after)
 
     def plain(self, statement: str) -> str:
         return statement
@@ -96,7 +98,7 @@ class PostgreSql(Dialect):
         rows = f"unnest({arrays}) AS asked ({', '.join(asked)})"
         yield (
             f"SELECT found.* FROM {rows} CROSS JOIN LATERAL ({select}) AS found",  # noqa: S608 (all of it is ours)
-            (*(list(values) for values in asked.values()), *after),
+            (*map(column_of, asked.values()), *after),
         )
 
 
