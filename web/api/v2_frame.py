@@ -8,8 +8,9 @@ A handler is `async (...) -> QuartResponse`; it raises PushError for what it ref
 what they say; refusals are problem documents (web/core/problems.py).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import msgspec
@@ -22,6 +23,7 @@ from appmodel.core.origins import Origins
 from appmodel.errors import BadInput, PushError, TooLarge
 from appmodel.protocol.http import Headers
 from web.api.openapi import Described, Json, document, operation
+from web.core.fields import known_id
 from web.core.problems import MEDIA_TYPE, Problem, problem, problem_headers
 
 BODY_TIMEOUT = 30  # seconds for a client to send a body
@@ -73,9 +75,8 @@ class V2:
         parts = list(parts)
         rules = [rule for part in parts for rule in part.rules]
         rules.append(Rule("GET", "/v2/openapi.json", self.get_document, _document_operation()))
-        described = [*elsewhere, *(Described(r.method, r.path, r.operation) for r in rules)]
-        shapes = dict.fromkeys([*structs, *(one for part in parts for one in part.structs)])
-        self._document = _ENCODER.encode(document(described, shapes))
+        self._described = [*elsewhere, *(Described(r.method, r.path, r.operation) for r in rules)]
+        self._shapes = dict.fromkeys([*structs, *(one for part in parts for one in part.structs)])
         self.app = self._make_app(rules, max_body)
 
     def _make_app(self, rules: Sequence[Rule], max_body: int) -> QuartTrio:
@@ -91,6 +92,10 @@ class V2:
         app.register_error_handler(HTTPException, _refuse_http)
         return app
 
+    @cached_property
+    def _document(self) -> bytes:
+        return _ENCODER.encode(document(self._described, self._shapes))
+
     async def get_document(self) -> QuartResponse:
         """This API, as OpenAPI 3.1."""
         return QuartResponse(self._document, content_type="application/json")
@@ -105,8 +110,8 @@ class V2:
         return None
 
     async def _finish(self, response: QuartResponse) -> QuartResponse:
-        response.headers.update(SECURITY)
-        response.headers.setdefault("Cache-Control", "no-store")
+        for name, value in (SECURITY | {"Cache-Control": "no-store"}).items():
+            response.headers.setdefault(name, value)
         if request.method != "OPTIONS":
             response.headers.extend(self._origins.cors(headers()))
         return response
@@ -139,6 +144,25 @@ def query(*allowed: str) -> dict[str, str]:
     return found
 
 
+def id_in(asked: Mapping[str, str], name: str) -> str | None:
+    """The id in a parameter; None = it is not there, "" = it is empty. Raises BadInput for no id."""
+    value = asked.get(name)
+    return known_id(name, value) if value else value
+
+
+def tenant_of(asked: Mapping[str, str]) -> str | None:
+    """Whose things a call is about, as far as it says so; see `tenant_for`. Raises BadInput."""
+    return id_in(asked, "tenant")
+
+
+def flag(asked: Mapping[str, str], name: str) -> bool:
+    """A parameter that is true or false; false if it is not there. Raises BadInput."""
+    text = asked.get(name, "false")
+    if text not in {"true", "false"}:
+        raise BadInput(name, text, "true or false")
+    return text == "true"
+
+
 async def body() -> bytes:
     """Of the request."""
     data = await request.get_data()
@@ -149,6 +173,11 @@ async def body() -> bytes:
 def json_answer(answer: msgspec.Struct, status: int = 200) -> QuartResponse:
     """A struct as an answer."""
     return QuartResponse(_ENCODER.encode(answer), status=status, content_type="application/json")
+
+
+def no_content() -> QuartResponse:
+    """It is done, and there is nothing to say."""
+    return QuartResponse(b"", status=204)
 
 
 async def _refuse(error: PushError) -> QuartResponse:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import structlog
@@ -106,8 +106,17 @@ class Factory:
         self._config = config
         self._island = island
         self._resolve = SystemResolver()
-        self._tls = _trusting(config)
-        self._apns_tls = _trusting(config)
+        if config.outbound.ca_file:
+            _ = self._tls  # a file that cannot be read is known at start
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """For all but Apple. The system's authorities take 50 ms to read: when there is somebody to call."""
+        return _trusting(self._config)
+
+    @cached_property
+    def _apns_tls(self) -> ssl.SSLContext:
+        return _trusting(self._config)
 
     async def open(self, provider: Provider, stored: StoredCredential) -> Gateway:
         """See OpenGateway."""
