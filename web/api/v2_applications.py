@@ -13,7 +13,7 @@ import msgspec
 from quart import Response as QuartResponse
 
 from web.api import openapi_applications as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query, tenant_of
 from web.core.applications import (
     Application,
     ApplicationChange,
@@ -76,7 +76,7 @@ class ApplicationsPart:
         caller = await self._caller()
         asked = query("tenant", *PARAMETERS)
         paging = paging_of(asked, str)
-        items, after = await self._applications.page(caller, paging, _tenant(asked))
+        items, after = await self._applications.page(caller, paging, tenant_of(asked))
         return json_answer(ApplicationsAnswer(items=items, next=after))
 
     async def create(self) -> QuartResponse:
@@ -89,13 +89,13 @@ class ApplicationsPart:
     async def get(self, app_id: str) -> QuartResponse:
         """One."""
         caller = await self._caller()
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         return json_answer(await self._applications.get(caller, known_id("app", app_id), tenant))
 
     async def change(self, app_id: str) -> QuartResponse:
         """Change one."""
         caller = await self._caller()
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         wanted = decode(_CHANGE, await body())
         app_id = known_id("app", app_id)
         return json_answer(await self._applications.change(caller, app_id, wanted, tenant))
@@ -103,28 +103,28 @@ class ApplicationsPart:
     async def delete(self, app_id: str) -> QuartResponse:
         """Delete one."""
         caller = await self._callers.operator(headers())
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         await self._applications.delete(caller, known_id("app", app_id), tenant)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def rotate(self, app_id: str) -> QuartResponse:
         """A new token for one."""
         caller = await self._caller()
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         made = await self._applications.rotate(caller, known_id("app", app_id), tenant)
         return json_answer(made, 201)
 
     async def get_menu(self, app_id: str) -> QuartResponse:
         """Its menu."""
         caller = await self._caller()
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         items = await self._menus.of_application(caller, known_id("app", app_id), tenant)
         return json_answer(OperationsAnswer(items=items))
 
     async def add_entry(self, app_id: str) -> QuartResponse:
         """Add to its menu."""
         caller = await self._caller()
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         wanted = decode(_NEW_OPERATION, await body())
         added = await self._menus.add(caller, known_id("app", app_id), wanted, tenant)
         return json_answer(added, 201)
@@ -132,7 +132,7 @@ class ApplicationsPart:
     async def change_entry(self, app_id: str, operation_id: str) -> QuartResponse:
         """Change an entry."""
         caller = await self._caller()
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         wanted = decode(_OPERATION_CHANGE, await body())
         app_id, entry_id = known_id("app", app_id), known_id("operation", operation_id)
         return json_answer(await self._menus.change(caller, app_id, entry_id, wanted, tenant))
@@ -140,15 +140,10 @@ class ApplicationsPart:
     async def remove_entry(self, app_id: str, operation_id: str) -> QuartResponse:
         """Remove an entry."""
         caller = await self._caller()
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         app_id, entry_id = known_id("app", app_id), known_id("operation", operation_id)
         await self._menus.remove(caller, app_id, entry_id, tenant)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def _caller(self) -> Principal:
         return await self._callers.principal(headers(), "admin")
-
-
-def _tenant(asked: dict[str, str]) -> str | None:
-    tenant = asked.get("tenant")
-    return known_id("tenant", tenant) if tenant else tenant

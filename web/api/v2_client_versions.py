@@ -11,7 +11,7 @@ import msgspec
 from quart import Response as QuartResponse
 
 from web.api import openapi_users as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query
 from web.core.decoding import decode
 from web.core.paging import PARAMETERS, paging_of
 from web.core.versions import (
@@ -75,4 +75,4 @@ class ClientVersionsPart:
         caller = await self._callers.operator(headers())
         query()
         await self._versions.delete(caller, version)
-        return QuartResponse(b"", status=204)
+        return no_content()

@@ -20,7 +20,7 @@ from appmodel.errors import BadInput
 from appmodel.orm import contact_queries
 from appmodel.orm.contacts import ShieldMsg, ShieldType
 from web.api import openapi_groups as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query
 from web.core.decoding import decode
 from web.core.groups import (
     Contact,
@@ -85,7 +85,7 @@ class ContactsPart:
         user = await self._user()
         query()
         await self._contacts.unstar(user, user_id)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def list_mutes(self) -> QuartResponse:
         """A page of what is muted."""
@@ -109,7 +109,7 @@ class ContactsPart:
         query()
         type_, target_id = _muted(name)
         await self._mutes.unmute(user, type_, target_id)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def _user(self) -> UserCaller:
         return await self._callers.user(headers())

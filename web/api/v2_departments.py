@@ -14,14 +14,11 @@
 Everybody reads his tenant's; permission SYNC is for changes. `?tenant=T`: operators say whose.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 from quart import Response as QuartResponse
 
-from appmodel.errors import BadInput
 from web.api import openapi_organisation as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, flag, headers, json_answer, no_content, query, tenant_of
 from web.core.decoding import decode
 from web.core.fields import known_id
 from web.core.organisation import (
@@ -131,7 +128,7 @@ class DepartmentsPart:
         asked, department_id = query("tenant", "cascade"), known_id("department", department_id)
         cascade = flag(asked, "cascade")
         await self._departments.delete(caller, department_id, tenant_of(asked), cascade=cascade)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def list_members(self, department_id: str) -> QuartResponse:
         """A page of those who are in it."""
@@ -150,7 +147,7 @@ class DepartmentsPart:
         asked, department_id = query("tenant"), known_id("department", department_id)
         wanted = decode(_NEW_LINKS, await body())
         await self._members.add(caller, department_id, wanted, tenant_of(asked))
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def sort_member(self, department_id: str, user_id: str) -> QuartResponse:
         """Give a user another place in it."""
@@ -158,7 +155,7 @@ class DepartmentsPart:
         asked, department_id = query("tenant"), known_id("department", department_id)
         wanted, uid = decode(_LINK_CHANGE, await body()), known_id("user", user_id)
         await self._members.sort(caller, department_id, uid, wanted, tenant_of(asked))
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def remove_member(self, department_id: str, user_id: str) -> QuartResponse:
         """Take a user out of it."""
@@ -167,7 +164,7 @@ class DepartmentsPart:
         await self._members.remove(
             caller, department_id, known_id("user", user_id), tenant_of(asked)
         )
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def of_user(self, user_id: str) -> QuartResponse:
         """In which a user is."""
@@ -178,17 +175,3 @@ class DepartmentsPart:
 
     async def _caller(self) -> Principal:
         return await self._callers.principal(headers(), "admin")
-
-
-def tenant_of(asked: Mapping[str, str]) -> str | None:
-    """What the query names, None = nothing. Raises BadInput for what no row can have."""
-    tenant = asked.get("tenant")
-    return known_id("tenant", tenant) if tenant else tenant
-
-
-def flag(asked: Mapping[str, str], name: str) -> bool:
-    """A parameter that is true or false; false if it is not there. Raises BadInput."""
-    text = asked.get(name, "false")
-    if text not in {"true", "false"}:
-        raise BadInput(name, text, "true or false")
-    return text == "true"

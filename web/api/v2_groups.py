@@ -24,8 +24,7 @@ from appmodel.core.people import DISABLED
 from appmodel.orm.group_queries import Seat
 from appmodel.orm.groups import Qun, Role
 from web.api import openapi_groups as described
-from web.api.v2_departments import flag, tenant_of
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, flag, headers, json_answer, no_content, query, tenant_of
 from web.core.decoding import decode
 from web.core.fields import known_id
 from web.core.groups import (
@@ -137,7 +136,7 @@ class GroupsPart:
         """No group any more."""
         caller, tenant = await self._asked()
         await self._groups.dissolve(caller, tenant, group_id)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def list_members(self, group_id: str) -> QuartResponse:
         """A page of those who are in it."""
@@ -166,7 +165,7 @@ class GroupsPart:
         """Take a member out of it."""
         caller, tenant = await self._asked()
         await self._groups.remove(caller, tenant, group_id, [user_id])
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def transfer(self, group_id: str) -> QuartResponse:
         """Give it to another member."""
@@ -179,7 +178,7 @@ class GroupsPart:
         user = await self._callers.user(headers())
         query()
         await self._groups.leave(user, group_id)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def _caller(self) -> Principal:
         return await self._callers.principal(headers(), "admin")

@@ -13,7 +13,7 @@ from quart import request
 
 from appmodel.core.people import Account
 from web.api import openapi_users as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query
 from web.core.addresses import Addresses
 from web.core.decoding import decode
 from web.core.devices import Device, DevicesAnswer, NewDevice
@@ -84,7 +84,7 @@ class LoginsPart:
         caller = await self._callers.user(headers())
         query()
         await self._accounts.end_login(caller)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def list_devices(self) -> QuartResponse:
         """All of the caller's."""
@@ -104,4 +104,4 @@ class LoginsPart:
         caller = await self._callers.user(headers())
         query()
         await self._devices.forget(caller, device)
-        return QuartResponse(b"", status=204)
+        return no_content()

@@ -24,7 +24,7 @@ from appmodel.errors import BadInput, PushError
 from web.api import openapi_messages as described
 from web.api.internal import Limits
 from web.api.openapi import Described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query
 from web.core.access import Access
 from web.core.decoding import decode
 from web.core.numbers import unsigned
@@ -174,7 +174,7 @@ class MessagesPart:
             if not 0 < len(asked["id"]) <= 64:
                 raise BadInput("id", asked["id"], "the id of a ticket or access token")
             await self._tickets.revoke_credential(asked["id"])
-        return QuartResponse(b"", status=204)
+        return no_content()
 
 
 def _presence_of(key: Key, found: Presence | PushError) -> KeyPresence:

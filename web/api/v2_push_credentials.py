@@ -9,7 +9,7 @@ import msgspec
 from quart import Response as QuartResponse
 
 from web.api import openapi_applications as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query, tenant_of
 from web.core.decoding import decode
 from web.core.fields import known_id
 from web.core.paging import PARAMETERS, paging_of
@@ -39,7 +39,7 @@ class PushCredentialsPart:
         """A page of a tenant's."""
         caller = await self._caller()
         asked = query("tenant", *PARAMETERS)
-        items, after = await self._credentials.page(caller, paging_of(asked, str), _tenant(asked))
+        items, after = await self._credentials.page(caller, paging_of(asked, str), tenant_of(asked))
         return json_answer(PushCredentialsAnswer(items=items, next=after))
 
     async def create(self) -> QuartResponse:
@@ -52,14 +52,9 @@ class PushCredentialsPart:
     async def delete(self, credential_id: str) -> QuartResponse:
         """Remove one."""
         caller = await self._caller()
-        tenant = _tenant(query("tenant"))
+        tenant = tenant_of(query("tenant"))
         await self._credentials.delete(caller, known_id("credential", credential_id), tenant)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def _caller(self) -> Principal:
         return await self._callers.principal(headers(), "admin")
-
-
-def _tenant(asked: dict[str, str]) -> str | None:
-    tenant = asked.get("tenant")
-    return known_id("tenant", tenant) if tenant else tenant

@@ -11,7 +11,7 @@ import msgspec
 from quart import Response as QuartResponse
 
 from web.api import openapi_quotas as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, id_in, json_answer, no_content, query
 from web.core.decoding import decode
 from web.core.fields import known_id
 from web.core.paging import PARAMETERS, paging_of
@@ -54,7 +54,7 @@ class QuotasPart:
         caller = await self._caller()
         asked = query("tenant", "customer", *PARAMETERS)
         items, after = await self._quotas.page(
-            caller, paging_of(asked, str, str), _id(asked, "tenant"), _id(asked, "customer")
+            caller, paging_of(asked, str, str), id_in(asked, "tenant"), id_in(asked, "customer")
         )
         return json_answer(QuotasAnswer(items=items, next=after))
 
@@ -83,7 +83,7 @@ class QuotasPart:
         caller = await self._caller()
         query()
         await self._quotas.delete(caller, known_id("quota", quota_id))
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def get_statistics(self) -> QuartResponse:
         """What was counted."""
@@ -94,7 +94,7 @@ class QuotasPart:
             period=asked.get("period", "day"),
             first=asked.get("from"),
             last=asked.get("to"),
-            tenant=_id(asked, "tenant"),
+            tenant=id_in(asked, "tenant"),
         )
         paging = paging_of(asked, str, str, str, str)
         items, after = await self._statistics.page(caller, paging, wanted)
@@ -102,8 +102,3 @@ class QuotasPart:
 
     async def _caller(self) -> Principal:
         return await self._callers.principal(headers(), "admin")
-
-
-def _id(asked: dict[str, str], name: str) -> str | None:
-    value = asked.get(name)
-    return known_id(name, value) if value else value

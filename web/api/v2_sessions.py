@@ -12,7 +12,7 @@ from quart import Response as QuartResponse
 from appmodel.core.sessions import SessionState
 from appmodel.orm.presence import Session
 from web.api import openapi_sessions as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, query, tenant_of
 from web.core.decoding import decode
 from web.core.paging import PARAMETERS, paging_of
 from web.core.user_sessions import UserSession, UserSessionChange, UserSessionsAnswer
@@ -40,14 +40,14 @@ class SessionsPart:
         caller = await self._callers.principal(headers(), "admin")
         asked = query("user", "tenant", *PARAMETERS)
         uid, paging = asked.get("user", ""), paging_of(asked, str)
-        rows, after = await self._sessions.page(caller, uid, paging, asked.get("tenant"))
+        rows, after = await self._sessions.page(caller, uid, paging, tenant_of(asked))
         return json_answer(UserSessionsAnswer([_shown(row) for row in rows], after))
 
     async def change_session(self, session_id: str) -> QuartResponse:
         """Say whether somebody looks at it."""
         caller = await self._callers.principal(headers(), "admin")
         asked, state = query("tenant"), SessionState(decode(_CHANGE, await body()).state)
-        row = await self._sessions.set_state(caller, session_id, state, asked.get("tenant"))
+        row = await self._sessions.set_state(caller, session_id, state, tenant_of(asked))
         return json_answer(_shown(row))
 
 

@@ -13,7 +13,7 @@ import msgspec
 from quart import Response as QuartResponse
 
 from web.api import openapi_organisation as described
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query
 from web.core.decoding import decode
 from web.core.fields import known_id
 from web.core.organisation import (
@@ -104,7 +104,7 @@ class TenantsPart:
         caller = await self._operator()
         query()
         await self._tenants.delete(caller, known_id("tenant", tenant_id))
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def list_customers(self) -> QuartResponse:
         """A page of all."""
@@ -138,7 +138,7 @@ class TenantsPart:
         caller = await self._operator()
         query()
         await self._customers.delete(caller, known_id("customer", customer_id))
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def _operator(self) -> Operator:
         return await self._callers.operator(headers())

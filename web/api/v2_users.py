@@ -16,8 +16,7 @@ from quart import Response as QuartResponse
 from quart import request
 
 from web.api import openapi_users as described
-from web.api.v2_departments import tenant_of
-from web.api.v2_frame import Rule, body, headers, json_answer, query
+from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query, tenant_of
 from web.core.addresses import Addresses
 from web.core.decoding import decode
 from web.core.fields import known_id, text_of
@@ -86,7 +85,7 @@ class UsersPart:
         """Delete one, with all that is his."""
         caller = await self._caller()
         await self._people.delete(caller, user_id, tenant_of(query("tenant")))
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def set_password(self, user_id: str) -> QuartResponse:
         """Change one's own, or give a user another one."""
@@ -96,13 +95,13 @@ class UsersPart:
         forwarded = headers().get("x-forwarded-for", "")
         origin = self._addresses.origin(request.remote_addr or "", forwarded)
         await self._people.set_password(caller, user_id, wanted, tenant, origin)
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def end_logins(self, user_id: str) -> QuartResponse:
         """Log a user out everywhere."""
         caller = await self._caller()
         await self._people.end_logins(caller, user_id, tenant_of(query("tenant")))
-        return QuartResponse(b"", status=204)
+        return no_content()
 
     async def get_me(self) -> QuartResponse:
         """The user who calls."""
