@@ -365,7 +365,8 @@ FILE_LINK = _table(
 STORED_FILE = _table(
     "stored_file",
     _id(),
-    *_refs("tenant_id", "owner_id"),
+    *_refs("tenant_id"),
+    _exact("owner_id", 70),
     _text("name", 255),
     _text("media_type", 128),
     *_numbers("size"),
@@ -375,7 +376,7 @@ STORED_FILE = _table(
     _index("tenant_id"),
 )
 
-# What has changed; messages that nobody writes
+# What has changed, and who does what alone; messages that nobody writes
 
 CHANGE = _table(
     "change",
@@ -383,6 +384,12 @@ CHANGE = _table(
     _exact("subject", 128, None),
     *_times("created"),
     _index("created"),
+)
+LEASE = _table(
+    "lease",
+    sa.Column("name", exact(128), primary_key=True),
+    *_refs("holder"),
+    *_times("expires", nullable=False),
 )
 
 

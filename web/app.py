@@ -197,8 +197,9 @@ def _hot_routes(context: Context, services: Services) -> Offer:
         response.headers += origins.cors(request.headers)
         return response
 
-    routes = [*pushes.routes(), *lookups.lookup_routes(), *page_routes(), *ops_routes(context)]
-    return Offer(routes, refuse)
+    uploads = services.layer.files.part.routes(origins)
+    routes = [*pushes.routes(), *uploads, *lookups.lookup_routes(), *page_routes()]
+    return Offer([*routes, *ops_routes(context)], refuse)
 
 
 def _v2(services: Services) -> V2:
@@ -216,7 +217,7 @@ def _v2(services: Services) -> V2:
         [messages, *services.layer.parts(limits)],
         services.origins(config.api),
         max_body=limits.body,
-        elsewhere=HOT,
+        elsewhere=[*HOT, *services.layer.files.part.elsewhere],
         structs=HOT_STRUCTS,
     )
 

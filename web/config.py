@@ -1,13 +1,15 @@
 """[web] and its parts: listeners, what one request may ask for, and how long it may take."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from appmodel.core.outward import Outward
 from appmodel.core.units import Duration, Size
 from appmodel.io.http_limits import HttpLimits
-from appmodel.runtime.config import Count, Port, Section, Share, TlsConfig
+from appmodel.runtime.config import Count, Password, Port, Section, Share, TlsConfig
 from web.core.texts import Language
 from web.gateways.config import NotificationsConfig
 
@@ -124,6 +126,64 @@ class CardConfig(Section, frozen=True, kw_only=True):
     url: str = ""  # "https://push.example.com", for the QR code; empty: as the page was asked for
 
 
+class S3Config(Section, frozen=True, kw_only=True):
+    """[web.files.s3]. A bucket of Amazon S3, MinIO, Ceph; needs `pip install appmsgsrv[s3]`."""
+
+    endpoint: str = ""  # "https://minio.internal:9000"; empty: Amazon's
+    bucket: str = ""
+    region: str = "us-east-1"
+    access_key: str = ""  # both empty: as botocore finds them (environment, role of the machine)
+    secret_key: Password = Password()
+    path_style: bool = True  # https://host/bucket/...; false: https://bucket.host/...
+
+
+class FilesConfig(Section, frozen=True, kw_only=True):
+    """[web.files]. Files of /v2/files, and those elsewhere that messages speak of.
+
+    They go `web.app.expire` after the last message that spoke of them.
+    """
+
+    store: Literal["local", "s3"] = "local"
+    folder: Path = Path(
+        "var/files"
+    )  # for store = "local" the same on all web nodes; for "s3" only what is on its way
+    s3: S3Config = S3Config()
+    url: str = (
+        ""  # "https://push.example.com", before addresses of files; empty: as it was uploaded
+    )
+    max_size: Size = Size(10 * 1024**2)  # of one file
+    tenant_size: Size = Size(1024**3)  # of all files of a tenant; each counts 4 KiB more
+    uploads: Count = 64  # at once; more are refused
+    uploads_each: Count = 4  # of these for one user or application
+    upload_timeout: Duration = Duration(120)  # for a whole file
+    threads: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4  # for the store
+    timeout: Duration = Duration(10)  # for one piece of the store
+    hosts: tuple[
+        str, ...
+    ] = ()  # "weed.internal:8080": where files of messages are deleted when they expire; empty: nowhere
+    clean_every: Duration = Duration(86400)  # by one node at a time
+    deletions: Annotated[int, msgspec.Meta(ge=1, le=64)] = 8  # under way at once
+    flush: Duration = Duration(1)  # between two writes of who mentioned what
+    gathered: Count = 100_000  # mentions that may wait for the database; more are lost
+
+    def __post_init__(self) -> None:
+        try:
+            Outward(self.allowed)
+        except ValueError:
+            raise ValueError(
+                f'hosts: expected "host" or "host:port", got {list(self.hosts)}'
+            ) from None
+        if not 0 < self.max_size < 2**31:
+            raise ValueError(f"max_size: expected 1 byte to 2 GiB - 1, got {self.max_size}")
+        if self.store == "s3" and not self.s3.bucket:
+            raise ValueError("s3.bucket: expected a name, got nothing")
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """`hosts` as the outbound client takes them; plain HTTP, as clients of appmsgsrv write them."""
+        return tuple(f"http://{host}" for host in self.hosts)
+
+
 class WebConfig(Section, frozen=True, kw_only=True):
     """[web]."""
 
@@ -139,6 +199,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
     login: LoginConfig = LoginConfig()
     card: CardConfig = CardConfig()
     notifications: NotificationsConfig = NotificationsConfig()
+    files: FilesConfig = FilesConfig()
     proxies: tuple[str, ...] = (
         "127.0.0.0/8",
         "::1",

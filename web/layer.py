@@ -35,6 +35,7 @@ from web.core.notifications import Job
 from web.core.principals import AppCaller, UserCaller
 from web.core.texts import Texts
 from web.gateways.opening import open_notifier
+from web.layer_files import FilesLayer
 from web.layer_people import PeopleLayer
 from web.services.applications import Applications, ApplicationTokens, revoke_by
 from web.services.caching import Changes
@@ -43,7 +44,6 @@ from web.services.contacts import Contacts, Mutes
 from web.services.department_members import DepartmentMembers
 from web.services.departments import Departments
 from web.services.directory import Directory
-from web.services.file_links import FileLinks
 from web.services.groups import Groups
 from web.services.menus import Menus
 from web.services.messaging import Messaging
@@ -92,13 +92,13 @@ class ApplicationLayer:
         self._menus = Menus(context.database)
         self._quota_keeping = QuotaKeeping(context.database)
         self._config = config = context.settings.section(WebConfig)
-        self.files = FileLinks(context.database)
+        self.files = FilesLayer(context, self.callers)
         self.messaging = Messaging(
             pushing,
             self.directory,
             self.quotas,
             audience_token=context.tokens.audience_token,
-            files=self.files,
+            files=self.files.links,
             notify=lambda jobs: self._notify(jobs),
             expire=config.app.expire,
         )
@@ -132,6 +132,7 @@ class ApplicationLayer:
             self._notify = notifier.notify
             await nursery.start(self.changes.run)
             await nursery.start(self.quotas.run)
+            await nursery.start(self.files.run)
             nursery.start_soon(self._people.run)
             task_status.started()
             await trio.sleep_forever()
@@ -165,4 +166,5 @@ class ApplicationLayer:
             QuotasPart(self.callers, self._quota_keeping, Statistics(self._database)),
             PushCredentialsPart(self.callers, PushCredentials(self._database)),
             SessionsPart(self.callers, self.sessions),
+            self.files.part,
         ]

@@ -17,6 +17,7 @@ a fraction, so a revocation and a credential issued just after it do not fall in
 Source: ours. gopush-cluster's tokens live in the memory of one comet and nothing issues them (S4).
 """
 
+import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -172,6 +173,10 @@ class Credentials:
                 del self._verified[next(iter(self._verified))]
             self._verified[digest] = credential
         return credential
+
+    def derive(self, purpose: bytes) -> bytes:
+        """A key of 32 bytes for another purpose than credentials; the same on all nodes."""
+        return hmac.digest(self._secret, purpose, "sha256")
 
     def _sign(self, claims: _Claims) -> str:
         return self._jws.encode(msgspec.json.encode(claims), self._secret, ALGORITHM)

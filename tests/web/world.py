@@ -11,9 +11,12 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import trio
 
 from appmodel.core.clock import MessageClock
@@ -30,7 +33,7 @@ from message.config import MessageConfig
 from message.stores.memory import MemoryStore
 from tests.databases import an_empty_database
 from web.app import serve
-from web.config import AdminConfig, ApiConfig, AppConfig, PublicConfig, WebConfig
+from web.config import AdminConfig, ApiConfig, AppConfig, FilesConfig, PublicConfig, WebConfig
 
 SECRET = "a secret of the tests, long enough to sign with"
 LIMIT = 5.0  # seconds for one answer: a test that hangs says where
@@ -238,7 +241,13 @@ async def open_world(
     mode = AuthConfig(mode="on" if auth == "on" else "off", secret=Secret(SECRET))
     with ExitStack() as stack:
         url = database or stack.enter_context(an_empty_database("sqlite"))
-        settings = Settings.of(web=config or web_config()).replacing(
+        web = config or web_config()
+        if web.files.folder == FilesConfig().folder:
+            folder = Path(stack.enter_context(TemporaryDirectory()))
+            web = msgspec.structs.replace(
+                web, files=msgspec.structs.replace(web.files, folder=folder)
+            )
+        settings = Settings.of(web=web).replacing(
             auth=mode, database=DatabaseConfig(url=Password(url))
         )
         async with _running(settings, comets=comets, tcp=tcp) as world:

@@ -20,10 +20,10 @@ from typing import Any, Protocol
 import structlog
 
 from appmodel.core.message import Push
+from appmodel.core.mutes import Mute, ShieldType
 from appmodel.core.names import Key
 from appmodel.errors import Forbidden, NotFound, NotMember, PushError
-from appmodel.orm.contacts import ShieldType
-from appmodel.orm.target_queries import Mute
+from web.core.file_rules import Upload, upload_of
 from web.core.notices import NOTICE, Notice
 from web.core.notifications import Job
 from web.core.orders import Outcome
@@ -74,12 +74,8 @@ class Meter(Protocol):
 class Files(Protocol):
     """Bookkeeping of files that messages speak of."""
 
-    async def note(self, sender_id: str, described: Mapping[str, Any]) -> None:
-        """`described`: the message's objectContent.
-
-        Raises:
-            BadInput: its responseUpload is not as it must be.
-        """
+    def note(self, sender_id: str, upload: Upload) -> None:
+        """For the bookkeeping, some time later."""
 
 
 Notify = Callable[[Sequence[Job]], None]  # never waits, never raises
@@ -157,6 +153,7 @@ class Messaging:
             PushQuota, BadInput, Unavailable: nothing was sent.
         """
         caller, target = letter.caller, letter.to
+        upload = _upload(letter.members)
         if is_broadcast(target):
             caller.require(permission_for(target))
         me = Target(Kind.USER, caller.uid)
@@ -167,9 +164,9 @@ class Messaging:
         plan = self._plan_letter(letter, found, people, _sender(resolution, me, caller))
         consumer = Consumer.of_user(caller, letter.device_type)
         await self._meter.take_push(consumer, plan.size)
-        if letter.members.get("msgType") == FILE:
-            await self._files.note(caller.uid, letter.members.get("objectContent") or {})
         sent = await self._send(plan, letter.ttl)
+        if upload is not None:
+            self._files.note(caller.uid, upload)
         self._meter.note_push(consumer, push_type(target), plan.size)
         self._wake(people, sent, letter.members, caller, letter.ttl)
         return sent
@@ -185,6 +182,7 @@ class Messaging:
         """
         caller = circular.caller
         caller.require(Permission.PUSH)
+        upload = _upload(circular.members)
         for target in circular.to:
             if is_broadcast(target):
                 caller.require(permission_for(target))
@@ -200,9 +198,9 @@ class Messaging:
         plan = plan_from_application(circular.members, reached, applications, circular.selector)
         consumer = Consumer.of_application(caller)
         await self._meter.take_push(consumer, plan.size)
-        if circular.members.get("msgType") == FILE:
-            await self._files.note(caller.id, circular.members.get("objectContent") or {})
         sent = await self._send(plan, circular.ttl)
+        if upload is not None:
+            self._files.note(caller.id, upload)
         for kind, size in sizes.items():
             self._meter.note_push(consumer, kind, size)
         people = {one.recipient.uid: one.recipient for one in reached}
@@ -307,6 +305,13 @@ class Messaging:
             expires_at=self._now() + ttl if ttl else 0.0,
         )
         self._notify([job])
+
+
+def _upload(members: Mapping[str, Any]) -> Upload | None:
+    """The file that a message speaks of, if any. Raises BadInput."""
+    if members.get("msgType") != FILE:
+        return None
+    return upload_of(members.get("objectContent") or {})
 
 
 def _plan_of(notice: Notice, people: Mapping[str, Recipient]) -> Plan:

@@ -14,6 +14,7 @@ from appmodel.core.names import parse_key
 from appmodel.errors import Unavailable
 from tests.web import (
     documented_applications,
+    documented_files,
     documented_groups,
     documented_messages,
     documented_organisation,
@@ -333,6 +334,7 @@ TABLES = [
         documented_applications,
         documented_people,
         documented_sessions,
+        documented_files,
     )
 ]
 """Each part's calls: see tests/web/documented.py."""
