@@ -12,10 +12,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from appmodel.core.groups import Role
 from appmodel.core.user_tokens import TokenSigner
 from appmodel.io.engines import DatabaseLimits, make_engine
 from appmodel.orm.base import Base, now
-from appmodel.orm.groups import Qun, QunUser, Role
+from appmodel.orm.groups import Qun, QunUser
 from appmodel.orm.organisations import Tenant
 from appmodel.orm.people import User, UserToken
 from migrations.running import alone, migrate

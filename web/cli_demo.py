@@ -21,11 +21,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from appmodel.core.application_tokens import digest_of, new_token
+from appmodel.core.groups import Role
 from appmodel.core.locations import Department, place_all
 from appmodel.errors import Conflict
 from appmodel.orm.applications import Application
 from appmodel.orm.changes import note_change
-from appmodel.orm.groups import Qun, QunUser, Role
+from appmodel.orm.groups import Qun, QunUser
 from appmodel.orm.organisations import Customer, Org, OrgUser, Tenant
 from appmodel.orm.people import User
 from appmodel.runtime.cli_clients import PUBLIC

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from appmodel.core.mutes import ShieldType
 from appmodel.core.people import Person
 from appmodel.orm.applications import Application
 from appmodel.orm.changes import note_change
-from appmodel.orm.contacts import ShieldMsg, ShieldType, UserUser
+from appmodel.orm.contacts import ShieldMsg, UserUser
 from appmodel.orm.groups import Qun
 from appmodel.orm.pages import page
 from appmodel.orm.people import User

@@ -1,19 +1,9 @@
 """Whom a user likes, and whom not to hear: starred contacts and mutes."""
 
-import enum
-
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from appmodel.orm.base import Base, Created, Id, Number, Ref, Updated, options
-
-
-class ShieldType(enum.IntEnum):
-    """What kind of name is muted. 1 is the only one that the original reads."""
-
-    USER = 0
-    APPLICATION = 1
-    GROUP = 2  # ours
 
 
 class UserUser(Base):

@@ -15,10 +15,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from appmodel.core.groups import Role
 from appmodel.core.people import Person
 from appmodel.orm.base import new_id
 from appmodel.orm.changes import note_change
-from appmodel.orm.groups import Qun, QunUser, Role
+from appmodel.orm.groups import Qun, QunUser
 from appmodel.orm.pages import SelectT, page
 from appmodel.orm.people import User
 from appmodel.orm.people_queries import PERSON, person_of

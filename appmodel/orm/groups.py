@@ -1,19 +1,10 @@
 """Groups of users ("qun"), made and kept by users."""
 
-import enum
-
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from appmodel.core.groups import Role
 from appmodel.orm.base import Base, Created, Id, Number, Ref, Updated, options
-
-
-class Role(enum.IntEnum):
-    """What a member may do. The numbers are the original's, which gave 0 to everybody."""
-
-    OWNER = 0
-    ADMIN = 1
-    MEMBER = 2
 
 
 class Qun(Base):

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from appmodel.core.mutes import Mute
 from appmodel.orm.applications import Application
 from appmodel.orm.base import DISABLED
 from appmodel.orm.contacts import ShieldMsg
@@ -39,13 +40,6 @@ class Row(NamedTuple):
     nickname: str
     session: str
     state: str
-
-
-class Mute(NamedTuple):
-    """Somebody or something that may be muted: a `ShieldType`, and whose id."""
-
-    type: int
-    id: str
 
 
 def find_targets(

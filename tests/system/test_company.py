@@ -14,10 +14,11 @@ import pytest
 from sqlalchemy.orm import Session
 from websockets.sync.client import ClientConnection, connect
 
+from appmodel.core.groups import Role
 from appmodel.core.user_tokens import TokenSigner
 from appmodel.io.engines import make_engine
 from appmodel.orm.base import now
-from appmodel.orm.groups import Qun, QunUser, Role
+from appmodel.orm.groups import Qun, QunUser
 from appmodel.orm.organisations import Tenant
 from appmodel.orm.people import User, UserToken
 from tests.databases import limits, make_tables

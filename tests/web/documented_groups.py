@@ -1,6 +1,7 @@
 """Calls of groups, contacts and mutes; see documented.py."""
 
-from appmodel.orm.groups import Qun, QunUser, Role
+from appmodel.core.groups import Role
+from appmodel.orm.groups import Qun, QunUser
 from appmodel.orm.people import User
 from tests.web.documented import Call
 from tests.web.organisations import put

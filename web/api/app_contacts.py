@@ -13,8 +13,8 @@ says the token; another `sourceId` is 65533 (W8).
 
 from msgspec import UNSET, UnsetType
 
+from appmodel.core.mutes import ShieldType
 from appmodel.errors import BadInput, Forbidden
-from appmodel.orm.contacts import ShieldType
 from web.api.app_frame import Answer, AppFrame, BaseRequest, Body, Call
 from web.core.fields import known_id
 from web.core.groups import ContactChange, MuteChange

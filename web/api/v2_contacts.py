@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from quart import Response as QuartResponse
 
+from appmodel.core.mutes import ShieldType
 from appmodel.core.people import DISABLED
 from appmodel.errors import BadInput
 from appmodel.orm import contact_queries
-from appmodel.orm.contacts import ShieldMsg, ShieldType
+from appmodel.orm.contacts import ShieldMsg
 from web.api import openapi_groups as described
 from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query
 from web.core.decoding import decode

@@ -20,9 +20,10 @@ from datetime import datetime
 import msgspec
 from quart import Response as QuartResponse
 
+from appmodel.core.groups import Role
 from appmodel.core.people import DISABLED
 from appmodel.orm.group_queries import Seat
-from appmodel.orm.groups import Qun, Role
+from appmodel.orm.groups import Qun
 from web.api import openapi_groups as described
 from web.api.v2_frame import Rule, body, flag, headers, json_answer, no_content, query, tenant_of
 from web.core.decoding import decode

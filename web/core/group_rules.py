@@ -21,8 +21,8 @@ rename and invite is kept, for its clients show it to everybody.
 import enum
 from collections.abc import Collection
 
+from appmodel.core.groups import Role
 from appmodel.errors import BadInput, Forbidden, LimitReached, NotMember
-from appmodel.orm.groups import Role
 from web.core.principals import Operator, Permission, Principal
 
 

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from appmodel.orm.contacts import ShieldType
-from appmodel.orm.target_queries import Mute
+from appmodel.core.mutes import Mute, ShieldType
 from web.core.principals import Permission, UserCaller
 from web.core.push_plan import Addressee, Recipient, is_broadcast
 from web.core.selectors import Selector

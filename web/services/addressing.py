@@ -13,10 +13,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from appmodel.core.mutes import Mute, ShieldType
 from appmodel.core.names import Key, parse_key
 from appmodel.errors import Forbidden, NotFound
-from appmodel.orm.contacts import ShieldType
-from appmodel.orm.target_queries import Mute
 from web.core.orders import parse_targets
 from web.core.principals import AppCaller, Operator, Permission, Principal, UserCaller
 from web.core.push_plan import is_broadcast

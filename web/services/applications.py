@@ -20,12 +20,12 @@ from sqlalchemy.orm import Session
 
 from appmodel.core.application_tokens import MAX_LENGTH, digest_of, new_token
 from appmodel.core.names import Key
+from appmodel.core.people import DISABLED, ENABLED
 from appmodel.errors import BadInput, Conflict, Forbidden, NotFound, PushError, Unauthorized
 from appmodel.io.database import Database
 from appmodel.orm.application_queries import ApplicationRow, applications_by_digest, token_subject
 from appmodel.orm.applications import Application as Model
 from appmodel.orm.applications import Operation
-from appmodel.orm.base import DISABLED
 from appmodel.orm.changes import note_change
 from appmodel.orm.organisations import Tenant
 from appmodel.orm.pages import page
@@ -223,7 +223,7 @@ def _change(
     if "disabled" in columns:
         disabled = columns.pop("disabled")
         if disabled or row.status == DISABLED:
-            columns["status"] = DISABLED if disabled else 0
+            columns["status"] = DISABLED if disabled else ENABLED
     for name, value in columns.items():
         setattr(row, name, value)
     _note(session, row, row.token_digest)

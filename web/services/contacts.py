@@ -13,11 +13,12 @@ from msgspec import UNSET
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from appmodel.core.mutes import ShieldType
 from appmodel.errors import LimitReached, NotFound
 from appmodel.io.database import Database
 from appmodel.orm import contact_queries as rows
 from appmodel.orm.changes import note_change
-from appmodel.orm.contacts import ShieldMsg, ShieldType, UserUser
+from appmodel.orm.contacts import ShieldMsg, UserUser
 from appmodel.orm.people_queries import find_person
 from web.config import GroupsConfig
 from web.core.fields import known_id

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import trio
 
+from appmodel.core.mutes import Mute
 from appmodel.io.database import Database
-from appmodel.orm.target_queries import MUTE, Mute, Row, find_targets
+from appmodel.orm.target_queries import MUTE, Row, find_targets
 from web.core.push_plan import Recipient
 from web.core.resolution import Found, Resolution
 from web.core.selectors import KnownSession

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from appmodel.core.groups import Role
 from appmodel.core.people import Person
 from appmodel.errors import NotFound
 from appmodel.orm import group_queries as rows
 from appmodel.orm.changes import note_change
-from appmodel.orm.groups import Qun, Role
+from appmodel.orm.groups import Qun
 from appmodel.orm.people_queries import find_people
 from web.core.fields import known_id
 from web.core.group_rules import Act, check_act, is_keeper

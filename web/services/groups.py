@@ -15,12 +15,13 @@ from msgspec import UNSET
 from msgspec.structs import asdict
 from sqlalchemy.orm import Session
 
+from appmodel.core.groups import Role
 from appmodel.core.people import Person
 from appmodel.errors import BadInput, ConfigError, Conflict, Forbidden, LimitReached, PushError
 from appmodel.io.database import Database
 from appmodel.orm import group_queries as rows
 from appmodel.orm.changes import note_change
-from appmodel.orm.groups import Qun, Role
+from appmodel.orm.groups import Qun
 from appmodel.orm.people_queries import find_people
 from web.config import GroupsConfig
 from web.core.fields import known_id

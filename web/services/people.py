@@ -17,12 +17,12 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from appmodel.core.departments import LinkRow
-from appmodel.core.people import Person
+from appmodel.core.people import DISABLED, ENABLED, Person
 from appmodel.errors import BadInput, Conflict, NotFound
 from appmodel.io.database import Database
 from appmodel.io.user_tokens import UserTokens
 from appmodel.orm import people_queries as queries
-from appmodel.orm.base import DISABLED, new_id
+from appmodel.orm.base import new_id
 from appmodel.orm.changes import note_change
 from appmodel.orm.link_queries import put_links
 from appmodel.orm.login_queries import stored_password
@@ -37,8 +37,6 @@ from web.core.principals import AppCaller, Permission, Principal, UserCaller, te
 from web.core.users import DeliveredUser, NewUser, PasswordChange, User, UserChange
 from web.services.accounts import Accounts
 from web.services.passwords import Passwords, checked_password
-
-ENABLED = 0  # what we write; an adopted database may hold other numbers
 
 
 class People:

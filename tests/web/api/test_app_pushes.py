@@ -10,8 +10,9 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from appmodel.core.mutes import ShieldType
 from appmodel.core.names import parse_key
-from appmodel.orm.contacts import ShieldMsg, ShieldType
+from appmodel.orm.contacts import ShieldMsg
 from appmodel.orm.counting import Quota
 from appmodel.orm.groups import Qun, QunUser
 from appmodel.orm.organisations import Org, OrgUser, Tenant
@@ -480,7 +481,9 @@ async def test_a_push_is_three_statements_at_most(kind: str, to: str) -> None:
     assert len([one for one in said if not BEHIND.search(one)]) <= 3
 
 
-BEHIND = re.compile(r"^BEGIN|FROM .?change\b|apns_token|push_device|^INSERT INTO (api_call|push_cnt)")
+BEHIND = re.compile(
+    r"^BEGIN|FROM .?change\b|apns_token|push_device|^INSERT INTO (api_call|push_cnt)"
+)
 """What runs beside and behind a push: notes of changes, devices to be notified, counters."""
 
 

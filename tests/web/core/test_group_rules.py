@@ -3,8 +3,8 @@
 import pytest
 
 from appmodel.core.credentials import Caller
+from appmodel.core.groups import Role
 from appmodel.errors import BadInput, Forbidden, LimitReached, NotMember
-from appmodel.orm.groups import Role
 from tests.web.group_people import user
 from web.core.group_rules import Act, check_act, check_room, check_size, is_keeper, removal_of
 from web.core.principals import AppCaller, Operator, Permission

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from appmodel.orm.contacts import ShieldMsg, ShieldType
+from appmodel.core.mutes import ShieldType
+from appmodel.orm.contacts import ShieldMsg
 from appmodel.orm.counting import Quota
 from appmodel.orm.groups import Qun, QunUser
 from appmodel.orm.organisations import Org, OrgUser, Tenant

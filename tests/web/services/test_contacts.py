@@ -4,12 +4,13 @@ import pytest
 import sqlalchemy as sa
 import trio
 
+from appmodel.core.mutes import ShieldType
 from appmodel.errors import BadInput, LimitReached, NotFound
 from appmodel.io.database import Database
 from appmodel.orm import contact_queries
 from appmodel.orm.applications import Application
 from appmodel.orm.changes import Change
-from appmodel.orm.contacts import ShieldMsg, ShieldType, UserUser
+from appmodel.orm.contacts import ShieldMsg, UserUser
 from appmodel.orm.groups import Qun
 from tests.web.group_people import add_users, many_threads, user
 from web.config import GroupsConfig

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import trio
 
 from appmodel.core.credentials import Caller
+from appmodel.core.groups import Role
 from appmodel.errors import (
     BadInput,
     ConfigError,
@@ -23,7 +24,7 @@ from appmodel.errors import (
 from appmodel.io.database import Database
 from appmodel.orm import group_queries
 from appmodel.orm.changes import Change
-from appmodel.orm.groups import Qun, QunUser, Role
+from appmodel.orm.groups import Qun, QunUser
 from tests.web.group_people import Post, a_group, add_users, groups_on, many_threads, user
 from web.config import GroupsConfig
 from web.core.groups import GroupChange, NewGroup

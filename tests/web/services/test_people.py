@@ -7,12 +7,13 @@ import trio
 from msgspec import UNSET
 
 from appmodel.core.credentials import Caller
+from appmodel.core.groups import Role
 from appmodel.errors import BadInput, Conflict, Forbidden, LoginRefused, NotFound, Unauthorized
 from appmodel.io.database import Database
 from appmodel.orm.applications import Application
 from appmodel.orm.contacts import ShieldMsg, UserUser
 from appmodel.orm.devices import ApnsToken, PushDevice
-from appmodel.orm.groups import Qun, QunUser, Role
+from appmodel.orm.groups import Qun, QunUser
 from appmodel.orm.organisations import Org, OrgUser, Tenant
 from appmodel.orm.people import Client, User, UserToken
 from tests.web.desk import Desk, attempt, open_desk
