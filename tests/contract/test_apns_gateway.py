@@ -39,6 +39,7 @@ class TestApnsGateway(GatewayContract):
         apple_error(400, "BadTopic"),
     )
     ERROR = apple_error(400, "BadExpirationDate")
+    MANY = 3000  # aioapns stops after 1,285
 
     def open_case(self, patience: float = PATIENCE) -> AbstractAsyncContextManager[Case]:
         return opened(patience=patience)

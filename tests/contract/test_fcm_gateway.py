@@ -33,6 +33,7 @@ class TestFcmGateway(GatewayContract):
         google_error(404, "NOT_FOUND"),
     )
     ERROR = google_error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT")
+    MANY = 600
 
     def open_case(self, patience: float = PATIENCE) -> AbstractAsyncContextManager[Case]:
         return opened(patience=patience)

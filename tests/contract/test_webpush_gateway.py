@@ -22,6 +22,7 @@ class TestWebPushGateway(GatewayContract):
     REFUSED = (Reply(413), Reply(400, [], [b"bad"]), Reply(301, [("location", "https://x/")]))
     MISCONFIGURED = (Reply(401), Reply(403, [], [b"the VAPID credentials do not match"]))
     ERROR = Reply(413, [], [b"x" * 60])
+    MANY = 600
 
     def open_case(self, patience: float = PATIENCE) -> AbstractAsyncContextManager[Case]:
         return opened(patience=patience)

@@ -92,7 +92,10 @@ async def opened(
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(island.run)
-            yield ApnsCase(apple, gateway, island)
-            await gateway.aclose()
+            try:
+                yield ApnsCase(apple, gateway, island)
+            finally:
+                with trio.CancelScope(shield=True):
+                    await gateway.aclose()
             nursery.cancel_scope.cancel()
         assert island.faults == 0

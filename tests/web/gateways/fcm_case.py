@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import trio
+
 from appmodel.core.units import Duration
 from appmodel.io.outbound import Outbound, OutboundLimits
 from tests.web.gateways.authority import Authority
@@ -69,5 +71,8 @@ async def opened(
         assert isinstance(credential, ServiceAccount)
         outbound = Outbound(limits(patience), tls=AUTHORITY.client_context())
         gateway = FcmGateway(credential, outbound, google.url, patience=patience, now=now)
-        yield FcmCase(google, gateway)
-        await gateway.aclose()
+        try:
+            yield FcmCase(google, gateway)
+        finally:
+            with trio.CancelScope(shield=True):
+                await gateway.aclose()

@@ -205,6 +205,8 @@ async def test_one_slow_answer_ends_no_connection() -> None:
                 nursery.start_soon(be_slow)
                 while not done.is_set():
                     await case.send()
+            while not case.server.resets:
+                await trio.testing.wait_all_tasks_blocked(0.01)
 
         assert case.server.connections == 1
         assert_nothing_held(case)

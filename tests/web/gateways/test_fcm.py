@@ -78,7 +78,6 @@ async def test_an_account_that_is_not_known_is_a_wrong_credential() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        SILENCE,
         CUT,
         Reply(503),
         Reply(200),
@@ -90,27 +89,25 @@ async def test_an_account_that_is_not_known_is_a_wrong_credential() -> None:
 )
 async def test_a_token_endpoint_that_fails_is_asked_again(said: Reply | Action) -> None:
     """No message is sent without a token, and none is lost."""
-    async with opened(patience=0.3) as case:
+    async with opened() as case:
         case.google.tokens = said
         assert (await case.send()).kind is Kind.RETRY
         assert case.google.messages == []
 
         case.google.tokens = None
-        with trio.fail_after(30):
-            while await case.send() != DELIVERED:
-                pass  # a busy machine may need longer than the gateway waits
+        assert await case.send() == DELIVERED
 
 
 async def test_those_who_wait_for_a_token_end_in_time() -> None:
     """A hundred do not wait a hundred times as long as one."""
     google = Google(tokens=SILENCE)
-    async with opened(google, patience=0.2) as case:
+    async with opened(google, patience=0.5) as case:
         receipts: list[Receipt] = []
 
         async def send() -> None:
             receipts.append(await case.send())
 
-        with trio.fail_after(10):
+        with trio.fail_after(40):  # one after the other they would need 50
             async with trio.open_nursery() as nursery:
                 for _ in range(100):
                     nursery.start_soon(send)

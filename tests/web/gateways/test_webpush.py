@@ -15,7 +15,7 @@ from web.core.notifications import Device, Notification
 from web.core.subscriptions import Subscription, parse_subscription
 from web.gateways.credentials import VapidKey, parse_credential
 from web.gateways.interface import DELIVERED, Kind
-from web.gateways.webpush import WebPushGateway, encrypt
+from web.gateways.webpush import Vapid, WebPushGateway, encrypt
 
 HELLO = Notification(message_id=7, user_id="u1", title="Ann", text="hi")
 
@@ -62,6 +62,17 @@ async def test_a_signature_serves_its_push_service_for_a_while() -> None:
 
         first, second = (asked.headers["authorization"] for asked in case.server.asked)
         assert first == second
+
+
+async def test_endpoints_without_end_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients name them; what is kept of each service is bounded."""
+    monkeypatch.setattr("web.gateways.webpush.MAX_SERVICES", 2)
+    vapid = Vapid(key(away()), time.time)
+
+    for number in range(10):
+        assert vapid.header(f"https://push{number}.example/x").startswith("vapid t=")
+
+    assert len(vapid._headers) <= 2
 
 
 async def test_another_key_is_a_wrong_credential() -> None:

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import trio
+
 from appmodel.io.outbound import Outbound
 from tests.web.gateways.browser import Browser
 from tests.web.gateways.fcm_case import AUTHORITY, limits
@@ -62,5 +64,8 @@ async def opened(
     async with serving(browser.server, AUTHORITY.server_context()):
         outbound = Outbound(limits(patience), tls=AUTHORITY.client_context())
         gateway = WebPushGateway(credential, outbound, now)
-        yield WebPushCase(browser, gateway)
-        await gateway.aclose()
+        try:
+            yield WebPushCase(browser, gateway)
+        finally:
+            with trio.CancelScope(shield=True):
+                await gateway.aclose()
