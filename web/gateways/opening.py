@@ -85,9 +85,10 @@ async def open_notifier(
     unread = Unread(inboxes, reads=config.badge_reads)
     notifier = Notifier(addressing, unread, delivery, limits)
     _observe(metrics, notifier, island)
+    at_work = trio.CancelScope()
     async with trio.open_nursery() as nursery:
-        await nursery.start(island.run)
-        await nursery.start(notifier.run)
+        await nursery.start(_work, at_work, island, notifier)
+        at_work.shield = True  # a node ends by cancelling us: what was pushed still goes out
         try:
             yield notifier
         finally:
@@ -95,7 +96,21 @@ async def open_notifier(
                 await notifier.drained()
             with trio.move_on_after(config.drain_timeout, shield=True):
                 await keyring.aclose()
-            nursery.cancel_scope.cancel()
+            at_work.cancel()
+
+
+async def _work(
+    until: trio.CancelScope,
+    island: Island,
+    notifier: Notifier,
+    *,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    with until:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(island.run)
+            await nursery.start(notifier.run)
+            task_status.started()
 
 
 class Factory:

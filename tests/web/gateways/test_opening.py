@@ -275,6 +275,21 @@ async def test_what_is_under_way_is_finished_at_the_end(database: Database, tmp_
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_node_that_is_cancelled_finishes_it_too(database: Database, tmp_path: Path) -> None:
+    """A web node ends its application layer by cancelling it: what was pushed goes out all the same."""
+    async with opened(database, tmp_path) as world:
+        await world.keep_credentials()
+        await world.keep(phone("u1", 1))
+
+        with trio.CancelScope() as node:
+            async with notifying(world) as notifier:
+                notifier.notify([job("u1")])
+                node.cancel()
+
+        assert len(world.apple.server.asked) == 1
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_authorities_that_cannot_be_read_are_an_error_at_the_start(
     database: Database, tmp_path: Path
 ) -> None:
