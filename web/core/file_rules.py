@@ -23,7 +23,7 @@ from msgspec import Meta
 
 from appmodel.errors import BadInput, Unauthorized
 from web.core.decoding import decode
-from web.core.fields import text_of
+from web.core.fields import number_of, text_of
 
 DOWNLOAD = "application/octet-stream"
 SHOWN = frozenset(
@@ -48,7 +48,7 @@ class Upload(msgspec.Struct, rename="camel"):
     fid: Annotated[str, Meta(min_length=1, max_length=64)]
     file_name: Annotated[str, Meta(max_length=MAX_NAME)]
     file_url: Annotated[str, Meta(max_length=MAX_NAME)]
-    size: Annotated[int, Meta(ge=0, lt=2**31)]
+    size: Annotated[float, Meta(ge=0, lt=2**31)]  # bytes; a whole number, which JSON may write as 9.0
 
 
 class _ObjectContent(msgspec.Struct, rename="camel"):
@@ -65,6 +65,7 @@ def upload_of(described: Mapping[str, Any]) -> Upload:
         upload = decode(_DECODER, msgspec.json.encode(described)).response_upload
     except BadInput as error:
         raise BadInput(f"msg.objectContent.{error.field}", error.value, error.expected) from None
+    number_of(f"{_UPLOAD}.size", upload.size)
     text_of(f"{_UPLOAD}.fid", upload.fid, 64)
     text_of(f"{_UPLOAD}.fileName", upload.file_name, MAX_NAME)
     text_of(f"{_UPLOAD}.fileUrl", upload.file_url, MAX_NAME)

@@ -109,7 +109,7 @@ def _row(mention: Mention, upload: Upload, updated: datetime) -> dict[str, Any]:
         "file_id": mention.file_id,
         "file_name": upload.file_name,
         "file_url": upload.file_url,
-        "size": upload.size,
+        "size": int(upload.size),
         "updated": updated,
     }
 
