@@ -297,4 +297,4 @@ class OwnerPusher:
 
 def _size(push: Push) -> int:
     """Bytes of a push on its way to the store, at most."""
-    return len(push.body) + KEY_SIZE * len(push.keys)
+    return len(push.body) + KEY_SIZE * len(push.keys) + sum(map(len, push.tails))
