@@ -51,7 +51,7 @@ def _given(*columns: Column) -> list[Column]:
 
 
 def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
-    return sa.Table(name, METADATA, *columns, mysql_engine="InnoDB", mysql_charset="utf8mb3")
+    return sa.Table(name, METADATA, *columns, mariadb_engine="InnoDB", mariadb_charset="utf8mb3")
 
 
 API_CALL = _table(

@@ -46,7 +46,7 @@ def _times(*names: str, nullable: bool = True) -> list[Column]:
 
 
 def _table(name: str, *columns: sa.schema.SchemaItem) -> sa.Table:
-    return sa.Table(name, METADATA, *columns, mysql_engine="InnoDB", mysql_charset="utf8mb4")
+    return sa.Table(name, METADATA, *columns, mariadb_engine="InnoDB", mariadb_charset="utf8mb4")
 
 
 def _unique(*names: str) -> sa.UniqueConstraint:

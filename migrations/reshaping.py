@@ -99,7 +99,7 @@ def _postgresql_column(connection: sa.Connection, column: Column, name: str) -> 
 def _alter_on_mariadb(
     connection: sa.Connection, table: sa.Table, found: Mapping[str, Found], gone: Collection[str]
 ) -> None:
-    changes = [f"DEFAULT CHARACTER SET {table.kwargs['mysql_charset']}"]
+    changes = [f"DEFAULT CHARACTER SET {table.kwargs['mariadb_charset']}"]
     changes += [f"DROP COLUMN {_quoted(connection, name)}" for name in gone if name in found]
     for column in table.columns:
         spec = _compiler(connection).get_column_specification(column)

@@ -111,6 +111,7 @@ def make_engine(limits: DatabaseLimits) -> sa.Engine:
         pool_timeout=limits.timeout,
         pool_pre_ping=False,  # a connection that broke while idle is found by its first statement
         isolation_level="READ COMMITTED",
+        hide_parameters=True,  # in errors and logs: digests, device tokens, what people write
         connect_args=settings,
     )
     if is_postgres:
@@ -210,6 +211,7 @@ def _sqlite_engine(url: sa.URL, limits: DatabaseLimits) -> sa.Engine:
         pool_size=limits.threads,
         max_overflow=0,
         pool_timeout=limits.timeout,
+        hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": limits.timeout},
     )
 

@@ -71,7 +71,8 @@ Created = Annotated[datetime | None, mapped_column(Utc, default=now)]
 Updated = Annotated[datetime | None, mapped_column(Utc, default=now, onupdate=now)]
 
 
-MARIADB = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
+MARIADB = {"mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4"}
+"""Said in full: SQLAlchemy passes over "mysql_..." there, and a server's default may be latin1."""
 
 
 class Base(DeclarativeBase):

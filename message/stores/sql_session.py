@@ -62,6 +62,7 @@ class Server:
             url.set(drivername=self.dialect.driver),
             poolclass=sa.NullPool,  # each thread keeps its own
             isolation_level="READ COMMITTED",
+            hide_parameters=True,  # messages of people, in an error that is logged
             connect_args={
                 **self.dialect.settings(limit=self.limit, idle=IDLE),
                 "connect_timeout": max(math.ceil(config.connect_timeout), 2),  # libpq: 2 or more

@@ -67,7 +67,7 @@ PRIVATE_MSG = sa.Table(
     sa.Column("body", sa.BigInteger),
     sa.UniqueConstraint("skey", "mid"),
     sa.Index(None, "ttl"),
-    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
 )
 MSG_BODY = sa.Table(
     "msg_body",
@@ -76,7 +76,7 @@ MSG_BODY = sa.Table(
     _required("ttl", sa.BigInteger()),
     _required("msg", BYTES),
     sa.Index(None, "ttl"),
-    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
 )
 MSG_KEY = sa.Table(
     "msg_key",
@@ -87,7 +87,7 @@ MSG_KEY = sa.Table(
     _required("messages", sa.BigInteger()),  # so many at most; exactly, until `soonest`
     _required("soonest", sa.BigInteger()),  # none of them expires before this
     postgresql_with={"fillfactor": 60},  # room for updates in place: every save makes one
-    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
 )
 MSG_RECEIPT = sa.Table(
     "msg_receipt",
@@ -100,7 +100,7 @@ MSG_RECEIPT = sa.Table(
     _required("kept_until", sa.BigInteger()),
     sa.UniqueConstraint("push_id", "skey"),
     sa.Index(None, "kept_until"),
-    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
 )
 MSG_END = sa.Table(
     "msg_end",
@@ -110,7 +110,7 @@ MSG_END = sa.Table(
     _required("highest", sa.BigInteger()),
     _required("revocation", sa.BigInteger()),
     _required("version", sa.Integer()),  # of these tables
-    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
 )
 MSG_FACT = sa.Table(
     "msg_fact",
@@ -119,7 +119,7 @@ MSG_FACT = sa.Table(
     _required("value", BYTES),
     _required("kept_until", sa.BigInteger()),
     sa.Index(None, "kept_until"),
-    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
 )
 MSG_REVOCATION = sa.Table(
     "msg_revocation",
@@ -129,5 +129,5 @@ MSG_REVOCATION = sa.Table(
     _required("issued_before", sa.Double()),
     _required("kept_until", sa.BigInteger()),
     sa.Index(None, "kept_until"),
-    mysql_engine="InnoDB",
+    mariadb_engine="InnoDB",
 )

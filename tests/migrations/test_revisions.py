@@ -27,6 +27,11 @@ HINT = (
     "appmodel/orm (what its __init__ imports) and migrations/ours.py must describe the same tables"
 )
 
+CHARSETS = """
+SELECT table_name, column_name, character_set_name AS charset FROM information_schema.columns
+WHERE table_schema = DATABASE() AND character_set_name IS NOT NULL AND table_name <> 'alembic_version'
+"""
+
 
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
@@ -81,6 +86,22 @@ def test_a_migrated_database_looks_like_one_that_the_models_make(url: str) -> No
     engine.dispose()
 
     assert shape(url) == migrated, HINT
+
+
+@pytest.mark.parametrize("url", ["mariadb"], indirect=True)
+def test_text_is_unicode_whatever_the_server_prefers(url: str) -> None:
+    """A server whose default is latin1 would refuse a device called \u8bbe\u5907, and so its login."""
+    engine = make_engine(limits(url))
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER DATABASE CHARACTER SET latin1"))
+    up(url)
+
+    with engine.connect() as connection:
+        columns = connection.execute(sa.text(CHARSETS)).all()
+    engine.dispose()
+
+    assert [one for one in columns if one.charset != "utf8mb4"] == []
+    assert len(columns) > 100
 
 
 def revision_at(url: str) -> str | None:

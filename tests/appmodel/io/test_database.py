@@ -51,6 +51,16 @@ async def test_what_was_written_is_read(database: Database) -> None:
     assert database.trouble is None
 
 
+async def test_an_error_of_a_statement_does_not_say_its_values(database: Database) -> None:
+    """It may be logged: with digests of passwords, tokens of devices, and what people write."""
+    await database.write(lambda session: session.add(new("c1")))
+
+    with pytest.raises(IntegrityError) as caught:
+        await database.write(lambda session: session.add(new("c1", "a secret")))
+
+    assert "a secret" not in str(caught.value)
+
+
 async def test_work_that_raises_has_not_happened(database: Database) -> None:
     """Whatever it raises comes out as it is."""
 
