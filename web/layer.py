@@ -126,7 +126,9 @@ class ApplicationLayer:
         """Its loops, until cancelled."""
         config = self._config.notifications
         async with (
-            open_notifier(config, self._database, self._reading, self._metrics) as notifier,
+            open_notifier(
+                config, self._database, self._reading, self._metrics, self.changes.listen
+            ) as notifier,
             trio.open_nursery() as nursery,
         ):
             self._notify = notifier.notify
@@ -142,7 +144,12 @@ class ApplicationLayer:
         frame = AppFrame(self, origins, max_body=limits.body)
         expire = self._config.app.expire
         pushes = AppPushes(
-            self.messaging, self, self.quotas, expire=expire, max_message=limits.message
+            self.messaging,
+            self,
+            self.quotas,
+            origins,
+            expire=expire,
+            max_message=limits.message,
         )
         pushes.add_to(frame)
         self._people.add_to(frame, self, origins)

@@ -19,10 +19,10 @@ import msgspec
 
 from appmodel.core.origins import Origins
 from appmodel.core.people import Account
-from appmodel.errors import Forbidden, LoginRefused, PushError, Unauthorized
+from appmodel.errors import Forbidden, LoginRefused, Unauthorized
 from appmodel.protocol.http import Request, Response, Route
 from web.api.app_frame import ANY_METHOD, Answer, AppFrame, Body, Call, Nobody
-from web.api.browser_forms import fields_of, render_for_page, required
+from web.api.browser_forms import answer_page, fields_of, required
 from web.core.addresses import Addresses
 from web.core.devices import apns_token
 from web.core.members import member_of
@@ -155,16 +155,7 @@ class AppAccounts:
 
     async def log_in_from_page(self, request: Request) -> Response:
         """12"""
-        try:
-            self._origins.check(request.headers)
-            answer = await self._log_in_from_page(request)
-        except LoginRefused as error:
-            answer = Answer(error=WrongLogin(str(error)))
-        except PushError as error:
-            answer = Answer(error=error)
-        response = render_for_page(answer, request)
-        response.headers += self._origins.cors(request.headers)
-        return response
+        return await answer_page(request, self._origins, self._log_in_from_page)
 
     async def _log_in_from_page(self, request: Request) -> Answer:
         fields = fields_of(request)
@@ -177,7 +168,10 @@ class AppAccounts:
             device_type=fields.get("baseRequest[deviceType]", ""),
             is_uid=bool(uid),
         )
-        return _answer(await self._accounts.log_in(attempt))
+        try:
+            return _answer(await self._accounts.log_in(attempt))
+        except LoginRefused as error:
+            raise WrongLogin(str(error)) from None
 
     async def _application(self, token: str) -> AppCaller:
         try:

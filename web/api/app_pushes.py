@@ -18,11 +18,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from appmodel.core.names import Key
-from appmodel.errors import BadInput, Forbidden, LoginRefused, PushError, TooLarge, TooManyNames
+from appmodel.core.origins import Origins
+from appmodel.errors import BadInput, Forbidden, LoginRefused, TooLarge, TooManyNames
 from appmodel.protocol.http import Request, Response, Route
 from web.api.app_frame import ANY_METHOD, Answer, AppFrame, BaseRequest, Body, Call
-from web.api.browser_forms import CALLBACK, fields_of, render_for_page, required
-from web.api.replies import callback_of
+from web.api.browser_forms import answer_page, fields_of, required
 from web.core.decoding import decode
 from web.core.orders import MAX_TTL
 from web.core.principals import AppCaller, Authenticating, UserCaller
@@ -89,6 +89,7 @@ class AppPushes:
         messaging: Messaging,
         authenticating: Authenticating,
         quotas: CallQuotas,
+        origins: Origins,
         *,
         expire: float,
         max_message: int,
@@ -99,7 +100,7 @@ class AppPushes:
             max_message: bytes of a message as JSON.
         """
         self._messaging, self._authenticating = messaging, authenticating
-        self._quotas = quotas
+        self._quotas, self._origins = quotas, origins
         self._expire, self._max_message = expire, max_message
 
     def add_to(self, frame: AppFrame) -> None:
@@ -124,12 +125,7 @@ class AppPushes:
 
     async def push_from_page(self, request: Request) -> Response:
         """13"""
-        callback_of(request, CALLBACK)  # before anything is done that could not be answered
-        try:
-            answer = await self._push_from_page(request)
-        except PushError as error:
-            answer = Answer(error=error)
-        return render_for_page(answer, request)
+        return await answer_page(request, self._origins, self._push_from_page)
 
     async def push_from_application(self, call: Call[AppPush, AppCaller]) -> Answer:
         """43"""

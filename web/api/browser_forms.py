@@ -7,10 +7,14 @@
 Without `callbackparam` the answer is plain JSON, for pages that use CORS: a token in a URL stands in logs.
 
 Source: appmsgsrv app/ret.go; spec/appmsgsrv.md 4.6. Differences: a callback has the characters of a name only, and
-the answer is declared as a script (W14); POSTed forms are read as well.
+the answer is declared as a script (W14); POSTed forms are read as well; pages of other sites are refused
+unless they are among the listener's origins.
 """
 
-from appmodel.errors import BadInput
+from collections.abc import Awaitable, Callable
+
+from appmodel.core.origins import Origins
+from appmodel.errors import BadInput, PushError
 from appmodel.protocol.http import Request, Response, first_values
 from web.api.app_frame import Answer, render
 from web.api.replies import JAVASCRIPT, callback_of
@@ -42,14 +46,28 @@ def required(fields: dict[str, str], name: str) -> str:
         raise BadInput(name, None, "a value") from None
 
 
-def render_for_page(answer: Answer, request: Request) -> Response:
-    """The envelope as the page wants it: a call of its function, or JSON.
+async def answer_page(
+    request: Request, origins: Origins, work: Callable[[Request], Awaitable[Answer]]
+) -> Response:
+    """What `work` answers, or its refusal, as the page wants it.
 
     Raises:
-        BadInput: the callback is no name.
+        BadInput: the callback is no name; nothing was done.
     """
-    response = render(answer)
     callback = callback_of(request, CALLBACK)
+    try:
+        origins.check(request.headers)
+        answer = await work(request)
+    except PushError as error:
+        answer = Answer(error=error)
+    response = _render(answer, callback)
+    response.headers += origins.cors(request.headers)
+    return response
+
+
+def _render(answer: Answer, callback: str) -> Response:
+    """The envelope as a call of the page's function, or as JSON."""
+    response = render(answer)
     if callback:
         assert isinstance(response.body, bytes)
         response.body = b"%b ( %b )\n" % (callback.encode(), response.body)

@@ -361,6 +361,22 @@ async def test_a_bad_form(world: World, change: dict[str, Any], code: int) -> No
     assert await nobody_heard(world)
 
 
+async def test_pages_of_other_sites_may_not_push(world: World) -> None:
+    """Not even with a token; a page that may is allowed to read the answer."""
+    ann = await log_in(world, ANN)
+    fields = {f"msg[{name}]": value for name, value in message(ANN, "bob@user").items()}
+    form = urlencode(fields | {"baseRequest[token]": ann.token}).encode()
+    path, ours = "/app/client/appweb/push", f"http://{world.app.host}:8094"
+
+    evil = await world.app.ask("POST", path, form, headers={"Origin": "https://evil.example"})
+    good = await world.app.ask("POST", path, form, headers={"Origin": ours})
+
+    assert (ret(evil.json()), ret(good.json())) == (65533, 0)
+    assert good.headers["access-control-allow-origin"] == ours
+    assert "access-control-allow-origin" not in evil.headers
+    assert len(await inbox(world, "bob@user")) == 1
+
+
 async def test_from_an_application(world: World) -> None:
     """Everybody once, in order, their sessions behind them; unknown names are told and cost nobody else."""
     shop = await an_application(world, "shop")
