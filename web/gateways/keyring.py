@@ -20,6 +20,8 @@ from web.gateways.interface import Gateway, Kind, Receipt
 
 MAX_ENTRIES = 1000  # tenants and providers whose gateways are kept; above it the longest unused go
 
+NOTED = "push_credential:"  # a tenant's credentials have changed: web/services/push_credentials.py
+
 Place = tuple[str, Provider]  # tenant id and provider
 
 log = structlog.get_logger(__name__)
@@ -90,6 +92,7 @@ class _Entry:
     def __init__(self) -> None:
         self.lock = trio.Lock()
         self.read_at: float | None = None
+        self.changed = False  # since it was read
         self.opened: dict[StoredCredential, Watched] = {}
 
 
@@ -126,6 +129,15 @@ class Keyring:
             await self._trim()
         return list(entry.opened.values())
 
+    def hear(self, subjects: Iterable[str] | None) -> None:
+        """Something in the database is new; None = perhaps everything. See appmodel/orm/changes.py."""
+        tenants = None
+        if subjects is not None:
+            noted = (name for name in subjects if name.startswith(NOTED))
+            tenants = {name.removeprefix(NOTED) for name in noted}
+        for (tenant_id, _), entry in self._entries.items():
+            entry.changed |= tenants is None or tenant_id in tenants
+
     async def aclose(self) -> None:
         """Let go of all of them."""
         while self._entries:
@@ -133,9 +145,12 @@ class Keyring:
             await _close(entry.opened.values())
 
     def _is_fresh(self, entry: _Entry) -> bool:
-        return entry.read_at is not None and trio.current_time() < entry.read_at + self._refresh
+        if entry.read_at is None or entry.changed:
+            return False
+        return trio.current_time() < entry.read_at + self._refresh
 
     async def _read(self, place: Place, entry: _Entry) -> None:
+        entry.changed = False  # what changes from here on is read again
         try:
             rows = await self._stored.credentials(*place)
         except PushError:

@@ -1,6 +1,6 @@
 """The notifications of a web node, wired: what web/app.py opens and what a push hands its jobs to.
 
-    async with open_notifier(config.notifications, database, reading, metrics) as notifier:
+    async with open_notifier(config.notifications, database, reading, metrics, changes.listen) as notifier:
         notifier.notify([Job(...)])
 
     Notifier ─> Addressing, Unread ─> Delivery ─> Keyring ─> ApnsGateway, FcmGateway, WebPushGateway
@@ -12,7 +12,7 @@ is lost.
 import ssl
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -52,6 +52,8 @@ from web.gateways.queue import Notifier, QueueLimits
 from web.gateways.unread import Inboxes, Unread
 from web.gateways.webpush import WebPushGateway
 
+Hear = Callable[[Iterable[str] | None], None]
+
 MAX_PEM = 64 * 1024  # characters of a certificate file
 
 log = structlog.get_logger(__name__)
@@ -59,12 +61,18 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def open_notifier(
-    config: NotificationsConfig, database: Database, inboxes: Inboxes, metrics: Metrics
+    config: NotificationsConfig,
+    database: Database,
+    inboxes: Inboxes,
+    metrics: Metrics,
+    listen: Callable[[Hear], None] = lambda hear: None,
 ) -> AsyncIterator[Notifier]:
-    """A notifier that works until the block ends.
+    """A notifier that works until the block ends, and a moment longer, also if it is cancelled.
 
     Args:
         inboxes: `Reading`: presence and stored messages, for badges.
+        listen: has its argument told what changes in the database: `Changes.listen`. Without it new
+            credentials count after `refresh`.
 
     Raises:
         ConfigError: the authorities to trust cannot be read.
@@ -85,6 +93,7 @@ async def open_notifier(
     unread = Unread(inboxes, reads=config.badge_reads)
     notifier = Notifier(addressing, unread, delivery, limits)
     _observe(metrics, notifier, island)
+    listen(keyring.hear)
     at_work = trio.CancelScope()
     async with trio.open_nursery() as nursery:
         await nursery.start(_work, at_work, island, notifier)

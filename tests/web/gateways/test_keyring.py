@@ -99,6 +99,24 @@ async def test_a_new_credential_replaces_the_old_one(
     assert [gateway.closed for gateway in store.made] == [True, False, False]
 
 
+async def test_a_noted_change_is_read_at_once(store: Store, keyring: Keyring) -> None:
+    """Of that tenant; what else changes is no news here."""
+    await keyring.gateways("t1", "apns")
+    store.rows["t1"] = [row("b")]
+    keyring.hear(["push_credential:t2", "g7@qun", "t1"])
+    await keyring.gateways("t1", "apns")
+    assert len(store.made) == 1
+
+    keyring.hear(["push_credential:t1"])
+    await keyring.gateways("t1", "apns")
+    assert len(store.made) == 2
+
+    store.rows["t1"] = [row("c")]
+    keyring.hear(None)
+    await keyring.gateways("t1", "apns")
+    assert len(store.made) == 3
+
+
 async def test_tenants_have_gateways_of_their_own(store: Store, keyring: Keyring) -> None:
     """And none has another's."""
     store.rows["t2"] = [row("a")]
