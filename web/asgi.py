@@ -3,10 +3,13 @@
 A connection that asked for something else first lives in Hypercorn (web/breadth.py) until it ends. What
 it asks for later may be a hot route: here the same handler answers it, streaming included.
 
+A body that a handler did not read to its end would fill Hypercorn's queue, in which its own last word waits
+for room: the connection would hang for ever. So the rest is dropped, and the connection ends with the answer.
+
 Source: the ASGI specification 3.0, HTTP connection scope.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,28 +36,62 @@ def mount(
             return
         route = table.find((scope["method"], scope["path"]))
         if route is not None:
-            request = _request(scope)
-            body = BodyChunks(_next_chunk(receive, limits.body_timeout))
+            request, body = _request(scope), _Body(scope, receive, limits)
             try:
                 response = await _call(route, request, body, limits)
             except* PushError as group:
                 response = render_error(first_of(group), request)
-            await _send(response, send)
+            await _send(response, body, send)
         elif allow := table.allow(scope["path"]):
-            await _send(no_route(allow), send)
+            await _send(no_route(allow), _Body(scope, receive, limits), send)
         else:
             await app(scope, receive, send)
 
     return mounted
 
 
-async def _call(route: Route, request: Request, body: BodyChunks, limits: HttpLimits) -> Response:
+class _Body:
+    """What a client sends behind the head of its request."""
+
+    def __init__(self, scope: Any, receive: Any, limits: HttpLimits) -> None:
+        names = {name for name, _ in scope["headers"]}
+        has_none = names.isdisjoint({b"content-length", b"transfer-encoding"})
+        self.is_read = has_none and scope["http_version"] != "2"
+        self.is_http2 = scope["http_version"] == "2"
+        self._receive, self._limits = receive, limits
+
+    async def next_chunk(self) -> bytes:
+        """Some of it, END behind it. Raises HttpError if the client is too slow, or leaves."""
+        while not self.is_read:
+            with _in_time(self._limits.body_timeout):
+                message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise HttpError(400, "body: ended early")
+            self.is_read = not message.get("more_body", False)
+            if body := message.get("body", b""):
+                return bytes(body)
+        return END
+
+    async def linger(self) -> None:
+        """Drop for a while what still comes: a close before that destroys an answer on its way."""
+        if not self.is_read:
+            with trio.move_on_after(self._limits.linger):
+                await self.drop()
+
+    async def drop(self) -> None:
+        """Drop the rest. Cancelling is safe."""
+        while not self.is_read:
+            message = await self._receive()
+            self.is_read = not message.get("more_body", False)  # or the client has left
+
+
+async def _call(route: Route, request: Request, body: _Body, limits: HttpLimits) -> Response:
     if route.streams:
-        request.chunks = body
+        request.chunks = BodyChunks(body.next_chunk)
     else:
         limit = limits.max_body if route.max_body is None else route.max_body
         with _in_time(limits.body_timeout):
-            request.body = await _whole(body, request, limit)
+            request.body = await _whole(BodyChunks(body.next_chunk), request, limit)
     return await route.handler(request)
 
 
@@ -82,24 +119,6 @@ def _request(scope: Any) -> Request:
     )
 
 
-def _next_chunk(receive: Any, timeout: float) -> Callable[[], Awaitable[bytes]]:
-    is_read = False
-
-    async def next_chunk() -> bytes:
-        nonlocal is_read
-        while not is_read:
-            with _in_time(timeout):
-                message = await receive()
-            if message["type"] == "http.disconnect":
-                raise HttpError(400, "body: ended early")
-            is_read = not message.get("more_body", False)
-            if body := message.get("body", b""):
-                return bytes(body)
-        return END
-
-    return next_chunk
-
-
 async def _whole(chunks: BodyChunks, request: Request, limit: int) -> bytes:
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > limit:
@@ -112,19 +131,30 @@ async def _whole(chunks: BodyChunks, request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-async def _send(response: Response, send: Any) -> None:
+async def _send(response: Response, body: _Body, send: Any) -> None:
     assert response.takeover is None, "Hypercorn keeps its connections"
     headers = [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in response.headers]
-    if response.close:
-        headers.append((b"connection", b"close"))
-    body = response.body
-    if isinstance(body, bytes):
+    answer = response.body
+    if isinstance(answer, bytes):
         if response.status >= 200 and response.status not in (204, 304):
-            headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
-        return
+            headers.append((b"content-length", b"%d" % len(answer)))
+        if (response.close or not body.is_read) and not body.is_http2:
+            headers.append((b"connection", b"close"))
+    elif response.close:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    async for data in body:
+    async for data in _pieces(answer):
         await send({"type": "http.response.body", "body": data, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+    await body.linger()
+    async with trio.open_nursery() as nursery:  # room for Hypercorn's last word
+        nursery.start_soon(body.drop)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        nursery.cancel_scope.cancel()
+
+
+async def _pieces(answer: bytes | AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if not isinstance(answer, bytes):
+        async for data in answer:
+            yield data
+    elif answer:
+        yield answer

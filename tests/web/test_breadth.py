@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -24,6 +24,7 @@ from web.breadth import Breadth
 
 BIG = 32 * 1024 * 1024  # bytes: more than the buffers of two sockets
 SOON = Duration(0.1)
+PATIENCE = 10.0  # seconds
 
 QUART = b"POST /quart HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 HOT = b"POST /hot HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
@@ -231,6 +232,35 @@ async def test_mounted_routes_keep_their_promises() -> None:
             client, HOT.replace(b"/hot", b"/small").replace(b"3", b"4") + b"d", b"at most 3"
         )
         assert b"HTTP/1.1 413" in answer
+
+
+@pytest.mark.parametrize("path", [b"/small", b"/none"])
+async def test_a_body_that_nobody_reads_ends_its_connection(path: bytes) -> None:
+    """The answer arrives whole, and says that it is the last one. Without that the client waits for ever."""
+    async with open_house() as house:
+        client = await house.connect()
+        await say(client, QUART, b"abc")
+        head = b"%b %b HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
+        method, wanted = (b"POST", b"at most 3") if path == b"/small" else (b"GET", b"Not Allowed")
+        path = path.replace(b"none", b"hot")
+
+        with trio.fail_after(PATIENCE):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send_what_goes, client, head % (method, path, BIG) + b"x" * BIG)
+                answer = await to_end(client)
+                nursery.cancel_scope.cancel()
+
+        assert b"connection: close" in answer
+        assert wanted in answer
+        assert await is_alive(house)
+        while house.breadth.open_connections > 1:
+            await trio.lowlevel.checkpoint()
+
+
+async def send_what_goes(client: trio.SocketStream, data: bytes) -> None:
+    """The server may hang up before it has all."""
+    with suppress(trio.BrokenResourceError):
+        await client.send_all(data)
 
 
 async def test_quart_keeps_the_limits() -> None:
