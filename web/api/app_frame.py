@@ -51,10 +51,6 @@ class Body(msgspec.Struct, rename="camel"):
     base_request: BaseRequest
 
 
-class _Credential(msgspec.Struct, rename="camel"):
-    base_request: BaseRequest
-
-
 class Nobody(msgspec.Struct):
     """The caller of a route that asks for no token."""
 
@@ -90,7 +86,7 @@ class AppFrame:
         self._authenticating = authenticating
         self._origins = origins
         self._max_body = max_body
-        self._credential = msgspec.json.Decoder(_Credential)
+        self._credential = msgspec.json.Decoder(Body)
         self.routes: list[Route] = []
 
     def user(

@@ -18,7 +18,7 @@ import enum
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Protocol, Self, TypeAlias
 
 from appmodel.errors import BadInput, CallQuota, LimitReached, PushQuota
 from web.core.principals import AppCaller, UserCaller
@@ -77,6 +77,16 @@ class Consumer:
     def of_application(cls, caller: AppCaller) -> Self:
         """An application."""
         return cls(caller.customer_id, caller.tenant_id, caller.id, "app")
+
+
+class Meter(Protocol):
+    """Quotas and statistics: `Quotas`."""
+
+    async def take_push(self, consumer: Consumer, count: int) -> None:
+        """Raises PushQuota if `count` keys are more than are left; then nothing is taken."""
+
+    def note_push(self, consumer: Consumer, push_type: str, entries: int) -> None:
+        """For the statistics, some time later."""
 
 
 def device_kind(device_type: str) -> str:

@@ -31,6 +31,11 @@ class Resolution(NamedTuple):
     found: dict[Target, Found]
     muted: dict[Mute, frozenset[str]]  # uids
 
+    @property
+    def unwilling(self) -> frozenset[str]:
+        """Who muted any of them."""
+        return frozenset().union(*self.muted.values())
+
 
 def mutes_of(caller: UserCaller, target: Target) -> list[Mute]:
     """Who may not want this: those who muted the sender or the group."""
@@ -49,7 +54,7 @@ def willing(
     people: Mapping[str, Recipient], resolution: Resolution, *, but: str
 ) -> Mapping[str, Recipient]:
     """Those who did not mute the sender or the target; `but`: the sender is one of them."""
-    unwilling = {uid for muted in resolution.muted.values() for uid in muted} - {but}
+    unwilling = resolution.unwilling - {but}
     if not unwilling:
         return people
     return {uid: one for uid, one in people.items() if uid not in unwilling}
@@ -60,7 +65,7 @@ def addressees(
 ) -> tuple[list[Addressee], Counter[str]]:
     """Users that the names reach, each once, in order, without those who muted the caller; and how many
     keys that makes, by push type."""
-    unwilling = {uid for muted in resolution.muted.values() for uid in muted}
+    unwilling = resolution.unwilling
     addressees: dict[str, Addressee] = {}
     sizes: Counter[str] = Counter()
     for target in targets:

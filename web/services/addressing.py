@@ -11,7 +11,7 @@ names must be there, who muted it gets nothing, and what it pushes counts agains
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from appmodel.core.mutes import Mute, ShieldType
 from appmodel.core.names import Key, parse_key
@@ -19,10 +19,12 @@ from appmodel.errors import Forbidden, NotFound
 from web.core.orders import parse_targets
 from web.core.principals import AppCaller, Operator, Permission, Principal, UserCaller
 from web.core.push_plan import is_broadcast
-from web.core.quota import Consumer
+from web.core.quota import Consumer, Meter
 from web.core.resolution import permission_for, push_type
 from web.core.targets import Kind, Target, find_target, user_key
 from web.services.directory import Directory
+
+MANY = ("@qun", "@org", "@tenant", "/**")  # ends of names that stand for many
 
 Names = dict[str, tuple[Key, ...]]
 
@@ -33,19 +35,6 @@ class Addressed(NamedTuple):
     keys: tuple[Key, ...]  # each once
     names: Names | None = None  # by name; None = every name is its key
     sizes: Mapping[str, int] = {}  # keys by push type
-
-
-class Meter(Protocol):
-    """Quotas and statistics: `Quotas`."""
-
-    async def take_push(self, consumer: Consumer, count: int) -> None:
-        """Raises PushQuota if `count` keys are more than are left; then nothing is taken."""
-
-    def note_push(self, consumer: Consumer, push_type: str, entries: int) -> None:
-        """For the statistics, some time later."""
-
-
-MANY = ("@qun", "@org", "@tenant", "/**")  # ends of names that stand for many
 
 
 class Addressing:
@@ -95,7 +84,7 @@ class Addressing:
         tenant = None if application is None else application.tenant_id
         mutes = [] if application is None else [Mute(ShieldType.APPLICATION, application.id)]
         resolution = await self._directory.resolve(wanted, mutes, tenant=tenant)
-        unwilling = {uid for muted in resolution.muted.values() for uid in muted}
+        unwilling = resolution.unwilling
         keys: Names = {}
         sizes: Counter[str] = Counter()
         for name, target in targets.items():

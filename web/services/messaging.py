@@ -39,7 +39,7 @@ from web.core.push_plan import (
     plan_to_many,
     plan_to_user,
 )
-from web.core.quota import Consumer
+from web.core.quota import Consumer, Meter
 from web.core.resolution import (
     Found,
     Resolution,
@@ -59,16 +59,6 @@ KEYS = 5000  # of one push: 3 MB on its way at most
 FILE = 2  # msgType of a message that speaks of a file
 
 log = structlog.get_logger(__name__)
-
-
-class Meter(Protocol):
-    """Quotas and statistics: `Quotas`."""
-
-    async def take_push(self, consumer: Consumer, count: int) -> None:
-        """Raises PushQuota if `count` keys are more than are left; then nothing is taken."""
-
-    def note_push(self, consumer: Consumer, push_type: str, entries: int) -> None:
-        """For the statistics, some time later."""
 
 
 class Files(Protocol):
