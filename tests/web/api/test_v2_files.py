@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import trio
 
 from appmodel.core.units import Duration, Size
-from appmodel.orm.files import StoredFile
+from appmodel.orm.files import FileLink, StoredFile
 from tests.web.group_people import add_users
 from tests.web.phones import an_application, log_in
 from tests.web.world import Answer, World, open_world, web_config
@@ -93,30 +93,57 @@ async def test_a_picture_goes_up_and_down(world: World, tmp_path: Path) -> None:
     assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
-async def test_an_upload_is_sent_as_a_message(world: World) -> None:
-    """Its answer fits into objectContent.responseUpload."""
-    ann = await log_in(world, "ann")
-    said = (await upload(world, PICTURE, ann.token)).json()
-    described = {
-        "fid": said["fid"],
-        "fileName": said["file_name"],
-        "fileUrl": said["file_url"],
-        "size": said["size"],
+def letter(described: Any) -> dict[str, Any]:
+    return {
+        "fromUserName": "ann@user",
+        "toUserName": "bob@user",
+        "msgType": 2,
+        "content": "",
+        "objectContent": {"responseUpload": described},
+        "expire": 600,
     }
 
-    answer = await ann.ask(
-        "push",
-        msg={
-            "fromUserName": "ann@user",
-            "toUserName": "bob@user",
-            "msgType": 2,
-            "content": "",
-            "objectContent": {"responseUpload": described},
-            "expire": 600,
-        },
+
+async def links(world: World) -> list[tuple[str, str, str]]:
+    columns = FileLink.sender_id, FileLink.file_id, FileLink.file_url
+    return await world.context.database.read(
+        lambda session: [(a, b, c) for a, b, c in session.execute(sa.select(*columns))]
     )
 
-    assert answer["baseResponse"]["ret"] == 0, answer
+
+async def test_an_upload_is_sent_as_a_message(tmp_path: Path) -> None:
+    """Its answer fits into objectContent.responseUpload, and who mentioned it is noted soon after."""
+    async with open_world(auth="on", config=files(tmp_path, flush=Duration(0))) as world:
+        await add_users(world.context.database, "ann", "bob")
+        ann = await log_in(world, "ann")
+        said = (await upload(world, PICTURE, ann.token)).json()
+        described = {
+            "fid": said["fid"],
+            "fileName": said["file_name"],
+            "fileUrl": said["file_url"],
+            "size": said["size"],
+        }
+
+        answer = await ann.ask("push", msg=letter(described))
+
+        assert answer["baseResponse"]["ret"] == 0, answer
+        with trio.fail_after(5):
+            while not (found := await links(world)):  # noqa: ASYNC110  # a table tells nobody
+                await trio.sleep(0.01)
+        assert found == [("ann", said["fid"], said["file_url"])]
+
+
+@pytest.mark.parametrize("field", ["fid", "fileName", "fileUrl", "size"])
+async def test_a_message_with_half_a_file_is_not_sent(world: World, field: str) -> None:
+    """65534 names what is missing, and nobody gets anything."""
+    ann = await log_in(world, "ann")
+    whole = {"fid": "1", "fileName": "a", "fileUrl": "weed:8080/1", "size": 1}
+
+    answer = await ann.ask("push", msg=letter({k: v for k, v in whole.items() if k != field}))
+
+    assert answer["baseResponse"]["ret"] == 65534
+    assert f"msg.objectContent.responseUpload.{field}" in answer["baseResponse"]["errMsg"]
+    assert world.comet.calls == []
 
 
 async def test_who_may_read(world: World) -> None:
