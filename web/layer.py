@@ -71,6 +71,7 @@ class ApplicationLayer:
         tickets: Tickets,
     ) -> None:
         self._database, self._metrics = context.database, context.metrics
+        self._tokens = context.tokens
         self._reading = reading
         self._notify: Callable[[Sequence[Job]], None] = lambda jobs: None  # until `run` has begun
         self._pushing = pushing
@@ -127,7 +128,12 @@ class ApplicationLayer:
         config = self._config.notifications
         async with (
             open_notifier(
-                config, self._database, self._reading, self._metrics, self.changes.listen
+                config,
+                self._database,
+                self._reading,
+                self._metrics,
+                login_life=self._tokens.limits.ttl + self._tokens.limits.touch,
+                listen=self.changes.listen,
             ) as notifier,
             trio.open_nursery() as nursery,
         ):

@@ -16,14 +16,15 @@ is notified like anybody else; the original's process ended.
 
 import hashlib
 from collections.abc import Collection
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from appmodel.core.sessions import session_key, session_of
 from appmodel.orm.devices import ApnsToken, PushDevice
+from appmodel.orm.people import Client, UserToken
 from appmodel.orm.presence import Session as SessionRow
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)  # of rows without a time
@@ -46,6 +47,32 @@ def offline_devices(session: Session, user_ids: Collection[str]) -> list[Notifie
         return []
     online = _online(session, {device.user_id for device in devices})
     return [each for each in devices if (each.user_id, each.device_id) not in online]
+
+
+def last_seen(
+    session: Session, user_ids: Collection[str], login_life: timedelta
+) -> dict[str, datetime]:
+    """When these users were here last, as far as their logins tell: then or later. One statement.
+
+    Args:
+        login_life: from the last use of a login that is written to its end.
+    """
+    used = (
+        sa.select(UserToken.user_id, sa.func.max(UserToken.expires), sa.literal(1))
+        .where(UserToken.user_id.in_(user_ids))
+        .group_by(UserToken.user_id)
+    )
+    logged_in = (
+        sa.select(Client.user_id, sa.func.max(Client.latest_login_time), sa.literal(0))
+        .where(Client.user_id.in_(user_ids), Client.latest_login_time.is_not(None))
+        .group_by(Client.user_id)
+    )
+    seen: dict[str, datetime] = {}
+    rows: sa.Result[*tuple[Any, ...]] = session.execute(sa.union_all(used, logged_in))
+    for user_id, moment, is_end in rows:
+        at = moment - login_life if is_end else moment
+        seen[user_id] = max(at, seen.get(user_id, at))
+    return seen
 
 
 def forget_device(session: Session, provider: str, token: str, known: datetime) -> bool:

@@ -1,6 +1,6 @@
 """The notifications of a web node, wired: what web/app.py opens and what a push hands its jobs to.
 
-    async with open_notifier(config.notifications, database, reading, metrics, changes.listen) as notifier:
+    async with open_notifier(config.notifications, database, reading, metrics, login_life=...) as notifier:
         notifier.notify([Job(...)])
 
     Notifier ─> Addressing, Unread ─> Delivery ─> Keyring ─> ApnsGateway, FcmGateway, WebPushGateway
@@ -65,12 +65,16 @@ async def open_notifier(
     database: Database,
     inboxes: Inboxes,
     metrics: Metrics,
+    *,
+    login_life: float,
     listen: Callable[[Hear], None] = lambda hear: None,
 ) -> AsyncIterator[Notifier]:
     """A notifier that works until the block ends, and a moment longer, also if it is cancelled.
 
     Args:
         inboxes: `Reading`: presence and stored messages, for badges.
+        login_life: seconds from the last use of a login that is written to its end: what
+            `user_token.expires` says of when somebody was here.
         listen: has its argument told what changes in the database: `Changes.listen`. Without it new
             credentials count after `refresh`.
 
@@ -78,7 +82,7 @@ async def open_notifier(
         ConfigError: the authorities to trust cannot be read.
     """
     island = Island()
-    addressing = Addressing(database)
+    addressing = Addressing(database, login_life)
     factory = Factory(config, island)
     keyring = Keyring(
         Credentials(database, config.apns.adopted),
@@ -90,7 +94,7 @@ async def open_notifier(
     limits = QueueLimits(
         backlog=config.backlog, retry_for=config.retry_for, pause=config.first_pause
     )
-    unread = Unread(inboxes, reads=config.badge_reads)
+    unread = Unread(inboxes, addressing, reads=config.badge_reads)
     notifier = Notifier(addressing, unread, delivery, limits)
     _observe(metrics, notifier, island)
     listen(keyring.hear)

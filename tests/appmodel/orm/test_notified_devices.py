@@ -9,7 +9,13 @@ from sqlalchemy.orm import Session
 
 from appmodel.io.database import Database
 from appmodel.orm.devices import ApnsToken, PushDevice
-from appmodel.orm.notified_devices import NotifiedDevice, forget_device, offline_devices
+from appmodel.orm.notified_devices import (
+    NotifiedDevice,
+    forget_device,
+    last_seen,
+    offline_devices,
+)
+from appmodel.orm.people import Client, UserToken
 from appmodel.orm.presence import Session as SessionRow
 
 MORNING = datetime(2026, 7, 1, 8, tzinfo=UTC)
@@ -139,6 +145,27 @@ async def test_rows_without_a_time_are_found(database: Database) -> None:
     (device,) = await found(database, "u1")
 
     assert device.registered == datetime.fromtimestamp(0, UTC)
+
+
+async def test_when_users_were_here_last(database: Database) -> None:
+    """By the last use of a login, or by the last login if those are over."""
+    hour = timedelta(hours=1)
+
+    def keep(session: Session) -> None:
+        for digest, user, ends in [("a", "u1", NOON), ("b", "u1", NOON + hour), ("c", "u2", NOON)]:
+            session.add(UserToken(digest=digest, user_id=user, expires=ends))
+        for user, at in [("u2", NOON), ("u3", MORNING), ("u3", NOON), ("u4", None)]:
+            session.add(Client(user_id=user, type=str(at), latest_login_time=at))
+        session.flush()
+        timeless = sa.update(Client).where(Client.user_id == "u4").values(latest_login_time=None)
+        session.execute(timeless)
+
+    await database.write(keep)
+
+    users = ["u1", "u2", "u3", "u4", "u5"]
+    seen = await database.read(lambda session: last_seen(session, users, 2 * hour))
+
+    assert seen == {"u1": NOON - hour, "u2": NOON, "u3": NOON}
 
 
 @pytest.mark.parametrize("provider", ["apns", "fcm"])

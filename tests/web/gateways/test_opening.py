@@ -126,7 +126,7 @@ async def opened(database: Database, folder: Path) -> AsyncIterator[World]:
 async def notifying(world: World) -> AsyncIterator[Notifier]:
     """A notifier until the block ends."""
     config, metrics = world.config(), world.metrics
-    async with open_notifier(config, world.database, Inboxes(), metrics) as notifier:
+    async with open_notifier(config, world.database, Inboxes(), metrics, login_life=60) as notifier:
         yield notifier
 
 
@@ -297,5 +297,5 @@ async def test_authorities_that_cannot_be_read_are_an_error_at_the_start(
     config = NotificationsConfig(outbound=OutboundLimits(ca_file="/nowhere/ca.pem"))
 
     with pytest.raises(ConfigError, match=r"web\.notifications\.outbound\.ca_file"):
-        async with open_notifier(config, database, Inboxes(), Metrics()):
+        async with open_notifier(config, database, Inboxes(), Metrics(), login_life=60):
             pass
