@@ -18,7 +18,8 @@ COPY conf/cluster /etc/appmsg
 ENV PATH=/usr/local/lib/appmsg/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     READY=http://127.0.0.1:8094/readyz
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/appmsg appmsg
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/appmsg appmsg \
+    && install -d -o appmsg -m 0700 /var/lib/appmsg/files
 USER 10001
 WORKDIR /var/lib/appmsg
 STOPSIGNAL SIGTERM

@@ -22,7 +22,17 @@ import psycopg
 
 from appmodel.runtime.tour import EXAMPLE
 from tools.servers.daemon import Missing, accepts
-from tools.topology import APPMSG, CALLERS, DATA, ENTRANCE, FILES, Member, enter, topology
+from tools.topology import (
+    APPMSG,
+    CALLERS,
+    DATA,
+    ENTRANCE,
+    FILES,
+    PEOPLE_URL,
+    Member,
+    enter,
+    topology,
+)
 
 T = TypeVar("T")
 
@@ -187,6 +197,7 @@ def tour() -> str:
     """What to try, to be pasted; all of it works in the folder of the checkout."""
     appmsg, common = os.path.relpath(APPMSG), f"--config {FILES / 'common.toml'}"
     clients, callers = f"http://127.0.0.1:{ENTRANCE}", f"http://127.0.0.1:{CALLERS}"
+    entrance = f"--set web.app.port={ENTRANCE} --set web.public.port={ENTRANCE}"
     ticket = f"$({appmsg} token issue --key u1@user {common})"
     token = f"$({appmsg} token issue --scope push {common})"
     lines = [
@@ -196,6 +207,9 @@ def tour() -> str:
         "# Push, as a business system does:",
         f'curl -H "Authorization: Bearer {token}" \\',
         f"    -d '{EXAMPLE}' {callers}/v2/push",
+        "# Make a company, and see how its people talk to one another:",
+        f"export APPMSG_DATABASE__URL=$(cat {PEOPLE_URL})",
+        f"{appmsg} demo {common} {entrance} --set web.api.port={CALLERS}",
         "# Who is there:",
         f"{appmsg} node list {common}",
         "# Let a comet hand its clients over and leave, or kill it the hard way: look at the listener.",

@@ -2,8 +2,8 @@
 
     zookeeper1 to 3   2281 2381 2481             comet1 to 3   7068 7168 7268 WebSocket, 7069 ... TCP
     redis             6479                       web1, web2    8190 8290 public, 8191 ... 8194 ...
-    postgres          5532                       nginx         9080 clients, 9081 to 9083 one comet each,
-    message1, 2       8170 8270                                9094 callers
+    postgres          5532 people; STORE=sql:     nginx         9080 clients, 9081 to 9083 one comet each,
+    message1, 2       8170 8270   messages, too                9094 callers
 
 A server listens at its usual port plus 100 times its number, so that none is in the way of `make run`.
 All of it is on loopback, keeps its data under var/cluster/ and its secrets in files there that only
@@ -12,6 +12,7 @@ their owner can read.
 
 import os
 import signal
+import subprocess
 import sys
 import tomllib
 import urllib.request
@@ -39,14 +40,16 @@ ZOOKEEPERS, ZOOKEEPER, REDIS, POSTGRES = 3, 2181, 6379, 5432
 NODES = {"message": 2, "comet": 3, "web": 2}
 READY = {"message": "ops", "comet": "stat", "web": "api"}  # the listener with /readyz
 ENTRANCE, CALLERS = 9080, 9094  # of nginx; ENTRANCE + n is comet n
-DATABASE = "appmsg"  # and its owner
+MESSAGES, PEOPLE = "appmsg", "people"  # databases, and their owners
+PEOPLE_URL = DATA / f"{PEOPLE}.url"  # what operators give commands: APPMSG_DATABASE__URL
 # Made once, for their owner's eyes only. The first two are named in conf/cluster/common.toml.
 SECRETS = (
     "auth.secret",
     "rpc.secret",
     "redis.password",
     "postgres.password",
-    "database.password",
+    f"{MESSAGES}.password",
+    f"{PEOPLE}.password",
 )
 
 Settings = tuple[Sequence[str], Mapping[str, str]]
@@ -99,6 +102,8 @@ def enter() -> None:
     for name in SECRETS:
         if not (DATA / name).exists():
             make_secret(DATA / name)
+    PEOPLE_URL.touch(mode=0o600)
+    PEOPLE_URL.write_text(database_url(PEOPLE))
 
 
 def topology(store: str) -> Topology:
@@ -107,17 +112,18 @@ def topology(store: str) -> Topology:
         Member(f"zookeeper{n}", ZOOKEEPER + STEP * n, partial(_zookeeper, n))
         for n in range(1, ZOOKEEPERS + 1)
     ]
-    kept = {
-        "redis": Member("redis", REDIS + STEP, _redis),
-        "sql": Member("postgres", POSTGRES + STEP, _postgres, signal.SIGINT, _make_database),
-    }
+    postgres = Member("postgres", POSTGRES + STEP, _postgres, signal.SIGINT, _make_databases)
+    needed = [*zookeepers, postgres]
+    kept = Member("redis", REDIS + STEP, _redis)
+    if store == "redis":
+        needed.append(kept)
     return Topology(
-        servers=[*zookeepers, *kept.values()],
+        servers=[*zookeepers, kept, postgres],
         messages=_nodes("message", lambda n: _stored(store)),
         comets=_nodes("comet", _advertised),
-        webs=_nodes("web", lambda n: ((), {})),
+        webs=_nodes("web", lambda n: ([f"web.files.folder={DATA / 'files'}"], _people())),
         nginx=[Member("nginx", ENTRANCE, _nginx)],
-        needed=frozenset({kept[store].name, *(member.name for member in zookeepers)}),
+        needed=frozenset(member.name for member in needed),
     )
 
 
@@ -141,6 +147,11 @@ def role_file(role: str) -> dict[str, Any]:
     return section
 
 
+def configuration(role: str) -> list[str]:
+    """The flags that name the files of a role."""
+    return [word for name in ("common", role) for word in ("--config", str(FILES / f"{name}.toml"))]
+
+
 def _nodes(role: str, more: Callable[[int], Settings]) -> list[Member]:
     return [
         Member(f"{role}{n}", next(iter(ports(role, n).values())), partial(_node, role, n, more))
@@ -152,9 +163,7 @@ def _node(role: str, number: int, more: Callable[[int], Settings]) -> Daemon:
     flags, environment = more(number)
     settings = [f"node.name={role}{number}", *flags]
     settings += [f"{role}.{name}.port={port}" for name, port in ports(role, number).items()]
-    command = [str(APPMSG), role]
-    for file in ("common", role):
-        command += ["--config", str(FILES / f"{file}.toml")]
+    command = [str(APPMSG), role, *configuration(role)]
     for setting in settings:
         command += ["--set", setting]
     ready = f"http://127.0.0.1:{ports(role, number)[READY[role]]}/readyz"
@@ -167,16 +176,24 @@ def _is_ready(url: str) -> bool:
         return bool(answer.status == 200)
 
 
+def database_url(name: str) -> str:
+    """Where one of the databases is, with its owner's password."""
+    user = f"{name}:{secret(f'{name}.password')}"
+    return f"postgresql://{user}@127.0.0.1:{POSTGRES + STEP}/{name}"
+
+
+def _people() -> Mapping[str, str]:
+    return {"APPMSG_DATABASE__URL": database_url(PEOPLE)}
+
+
 def _advertised(number: int) -> Settings:
-    return [f"comet.websocket.advertise=127.0.0.1:{ENTRANCE + number}"], {}
+    return [f"comet.websocket.advertise=127.0.0.1:{ENTRANCE + number}"], _people()
 
 
 def _stored(store: str) -> Settings:
     if store == "redis":
         return (), {"APPMSG_MESSAGE__REDIS__PASSWORD": secret("redis.password")}
-    user = f"{DATABASE}:{secret('database.password')}"
-    url = f"postgresql://{user}@127.0.0.1:{POSTGRES + STEP}/{DATABASE}"
-    return ["message.store=sql"], {"APPMSG_MESSAGE__SQL__URL": url}
+    return ["message.store=sql"], {"APPMSG_MESSAGE__SQL__URL": database_url(MESSAGES)}
 
 
 def _zookeeper(number: int) -> Daemon:
@@ -225,12 +242,24 @@ def _database_server() -> Postgres:
     return Postgres(folder, settings, port=POSTGRES + STEP, password=password)
 
 
-def _make_database() -> None:
+def _make_databases() -> None:
     server = _database_server()
-    if not server.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{DATABASE}'"):
-        server.execute(f"CREATE ROLE {DATABASE} LOGIN PASSWORD '{secret('database.password')}'")
-    if not server.execute(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'"):
-        server.execute(f"CREATE DATABASE {DATABASE} OWNER {DATABASE}")
+    for name in (MESSAGES, PEOPLE):
+        if not server.execute(f"SELECT 1 FROM pg_roles WHERE rolname = '{name}'"):
+            server.execute(f"CREATE ROLE {name} LOGIN")
+        server.execute(f"ALTER ROLE {name} PASSWORD '{secret(f'{name}.password')}'")
+        if not server.execute(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            server.execute(f"CREATE DATABASE {name} OWNER {name}")
+    _migrate()
+
+
+def _migrate() -> None:
+    command = [str(APPMSG), "migrate", *configuration("web")]
+    done = subprocess.run(
+        command, env=os.environ | _people(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"appmsg migrate: {done.stderr.strip()}")
 
 
 def _nginx() -> Daemon:

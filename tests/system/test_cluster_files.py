@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from appmodel.core.units import Duration, Size
+from appmodel.errors import ConfigError
+from appmodel.io.engines import parse_url
 from appmodel.runtime import service
 from appmodel.runtime.service import find_parts
 from appmodel.runtime.settings import Settings, load_settings
@@ -25,6 +27,7 @@ from web.config import WebConfig
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
 ROLES = sorted(NODES)
+TIMEOUT = "TimeoutStartSec"
 
 
 def settings_of(role: str) -> Settings:
@@ -111,6 +114,7 @@ def test_nginx_knows_where_everybody_is() -> None:
         **{f"comet{n}": [port] for n, port in enumerate(comets, start=1)},
         "lookups": [web["public"] for web in webs],
         "admin": [web["admin"] for web in webs],
+        "app": [web["app"] for web in webs],
         "api": [web["api"] for web in webs],
     }
     listening = [
@@ -127,9 +131,9 @@ def test_nginx_is_more_patient_than_the_nodes() -> None:
     for name in ("proxy_read_timeout", "proxy_send_timeout"):
         [patience] = directives(SNIPPETS["live.conf"], name)
         assert seconds(patience) > live.heartbeat_max + live.heartbeat_grace
-    for name in ("lookups.conf", "callers.conf"):
+    for name in ("lookups.conf", "people.conf", "callers.conf"):
         for patience in directives(SNIPPETS[name], "proxy_read_timeout"):
-            assert seconds(patience) > max(web.push_timeout, web.read_timeout)
+            assert seconds(patience) > max(web.push_timeout, web.read_timeout, web.files.timeout)
     for idle in directives(EXAMPLE, "keepalive_timeout"):
         assert seconds(idle) < web.api.http.idle_timeout
     [body] = directives(SNIPPETS["http.conf"], "client_max_body_size")
@@ -155,7 +159,13 @@ def test_haproxy_knows_the_usual_ports_and_is_patient() -> None:
     servers = set(re.findall(r"server \w+ 192\.0\.2\.\d+:(\d+)", text))
     assert servers == {
         str(section["port"])
-        for section in (comet["tcp"], comet["websocket"], web["public"], web["api"])
+        for section in (
+            comet["tcp"],
+            comet["websocket"],
+            web["public"],
+            web["app"],
+            web["api"],
+        )
     }
     checks = set(re.findall(r"check port (\d+)", text))
     assert checks == {str(comet["stat"]["port"]), str(web["api"]["port"])}
@@ -163,9 +173,28 @@ def test_haproxy_knows_the_usual_ports_and_is_patient() -> None:
     assert max(map(seconds, long)) > live.heartbeat_max + live.heartbeat_grace
 
 
+def test_both_proxies_let_people_ask_the_same() -> None:
+    """The same part of /v2, and no push: nobody's token opens more behind one of them."""
+    [nginx] = re.findall(r"location ~ \^/v2/\(\?:(\S+)\)\(", SNIPPETS["people.conf"])
+    [haproxy] = re.findall(r"path_reg \^/v2/\((\S+)\)\(", (CONF / "haproxy.cfg").read_text())
+
+    assert {*nginx.split("|"), "files"} == set(haproxy.split("|"))
+    assert "push" not in haproxy
+
+
+@pytest.mark.parametrize("role", ["comet", "web"])
+def test_a_node_of_a_cluster_keeps_people_in_no_file(role: str) -> None:
+    """Without the URL of its database it does not start: each node would have people of its own."""
+    settings = settings_of(role)
+
+    with pytest.raises(ConfigError, match=r"database\.url"):
+        parse_url(str(settings.database.url))
+
+
 # systemd
 
 UNITS = {role: CONF / f"systemd/appmsg-{role}@.service" for role in ROLES}
+UNITS["migrate"] = CONF / "systemd/appmsg-migrate.service"
 
 
 def unit(role: str) -> dict[str, list[str]]:
@@ -219,9 +248,19 @@ def test_units_are_hardened_alike() -> None:
     shared = [{k: v for k, v in unit(role).items() if k not in own} for role in ROLES]
 
     assert shared[0] == shared[1] == shared[2]
+    migrate = {k: v for k, v in unit("migrate").items() if k not in (*own, "Type", TIMEOUT)}
+    assert migrate == {k: v for k, v in shared[0].items() if k in migrate}
+    assert {"NoNewPrivileges", "ProtectSystem", "SystemCallFilter", "DynamicUser"} <= set(migrate)
 
 
-@pytest.mark.parametrize("role", ROLES)
+def test_who_needs_people_finds_their_database() -> None:
+    """One file says where it is, for nodes and for the migration; message nodes are not told."""
+    told = [role for role in UNITS if "/etc/appmsg/people.env" in unit(role)["EnvironmentFile"]]
+
+    assert sorted(told) == ["comet", "migrate", "web"]
+
+
+@pytest.mark.parametrize("role", UNITS)
 def test_systemd_takes_the_unit(role: str, tmp_path: Path) -> None:
     """Nothing unknown in it, and little is left open: systemd's own measure, 10 is everything."""
     analyze = shutil.which("systemd-analyze")

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +21,7 @@ from appmodel.runtime.service import find_parts
 from appmodel.runtime.settings import Settings, load_settings
 from message.config import MessageConfig
 from tools.topology import CALLERS, ENTRANCE, NODES, READY, ports, role_file
+from web.config import WebConfig
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
@@ -41,7 +43,8 @@ def compose() -> dict[str, Any]:
 
 def nodes(services: dict[str, Any]) -> dict[str, str]:
     """The services that are nodes, and their roles."""
-    return {name: said["command"][0] for name, said in services.items() if "build" in said}
+    started = {name: said["command"][0] for name, said in services.items() if "build" in said}
+    return {name: role for name, role in started.items() if role in NODES}
 
 
 def test_compose_has_the_members_of_the_cluster() -> None:
@@ -50,7 +53,7 @@ def test_compose_has_the_members_of_the_cluster() -> None:
     roles = list(nodes(services).values())
 
     assert {role: roles.count(role) for role in set(roles)} == NODES
-    assert {"redis", "postgres", "nginx", "zookeeper1", "zookeeper2", "zookeeper3"} <= set(services)
+    assert {"redis", "postgres", "people", "nginx", "zookeeper1", "zookeeper2"} <= set(services)
     for said in services.values():
         assert set(said.get("depends_on", {})) <= set(services)
 
@@ -102,6 +105,37 @@ def test_the_message_nodes_of_compose_find_their_stores() -> None:
     assert config.store == "redis"
     assert [at.partition(":")[0] for at in config.redis.addresses] == ["redis"]
     assert "@postgres:5432/appmsg" in str(config.sql.url)
+
+
+def test_people_have_one_database_which_is_migrated_first() -> None:
+    """PostgreSQL: a file in a container would be each node's own, and its folders are read-only."""
+    services = compose()["services"]
+    whose = {name: role for name, role in nodes(services).items() if role != "message"}
+    for name, role in {**whose, "migrate": "web"}.items():
+        database = settings_of(role, environment_of(services[name])).database
+
+        assert str(database.url) == f"postgresql://people:{SECRET}@people:5432/people"
+        if name != "migrate":
+            needs = services[name]["depends_on"]["migrate"]
+            assert needs == {"condition": "service_completed_successfully"}
+    assert services["people"]["healthcheck"]
+
+
+def test_web_nodes_know_their_proxy_and_share_their_files() -> None:
+    """Else all logins have nginx's address, and what one node keeps is not found by the other."""
+    read = compose()
+    [network] = read["networks"]["inner"]["ipam"]["config"]
+    for name, role in nodes(read["services"]).items():
+        if role != "web":
+            continue
+        said = read["services"][name]
+        web = settings_of("web", environment_of(said)).section(WebConfig)
+
+        assert web.proxies == (network["subnet"],)
+        assert said["volumes"] == [f"files:{web.files.folder}"]
+        assert (
+            f"install -d -o appmsg -m 0700 {web.files.folder}" in (ROOT / "Dockerfile").read_text()
+        )
 
 
 def test_only_nginx_can_be_reached_from_outside() -> None:
@@ -159,6 +193,13 @@ def let_in(path: Path) -> bool:
     return allowed
 
 
+def read_packages() -> list[str]:
+    """What pyproject.toml calls packages, as folders."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        names: list[str] = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    return [name.replace(".", "/") for name in names]
+
+
 @pytest.mark.slow
 def test_the_image_is_built_from_what_is_let_in(tmp_path: Path) -> None:
     """Every package and every page is in the wheel; nothing is, that a developer left lying around."""
@@ -181,6 +222,9 @@ def test_the_image_is_built_from_what_is_let_in(tmp_path: Path) -> None:
 
     [wheel] = made.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
+    assert {
+        name for name in read_packages() if not any(n.startswith(f"{name}/") for n in packed)
+    } == set()
     code = {
         path.relative_to(ROOT).as_posix().removeprefix("clients/python/")
         for path in files

@@ -95,7 +95,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             for name in ("w1", "w2")
         ]
         for number, web in enumerate(webs, start=1):
-            for offset, listener in ((90, "public"), (91, "admin"), (94, "api")):
+            for offset, listener in ((90, "public"), (91, "admin"), (93, "app"), (94, "api")):
                 port = urlsplit(web.url(f"web.{listener}")).port
                 assert port is not None
                 ports[8000 + 100 * number + offset] = port
@@ -292,6 +292,45 @@ async def test_gopush_callers_hear_gopush_words(site: Site, nginx: Daemon) -> No
 
     assert pushed.json() == {"ret": 0}
     assert [(answer.status_code, answer.json()) for answer in away] == [(200, {"ret": 65535})] * 2
+
+
+async def test_people_ask_where_their_devices_connect(site: Site, nginx: Daemon) -> None:
+    """The application REST, the card, the part of /v2 that users have; in its own words when no node is there."""
+    login = f"{site.clients}/app/client/device/login"
+    with trio.fail_after(PATIENCE):
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
+            refused = await http.post(login, json={})
+            unknown = await http.get(f"{site.clients}/v2/me")
+            card = await http.get(f"{site.clients}/app/user/erweima?id=nobody")
+            for web in site.webs:
+                await trio.to_thread.run_sync(web.kill)
+            try:
+                away = await http.post(login, json={})
+            finally:
+                for web in site.webs:
+                    await trio.to_thread.run_sync(web.start)
+
+    assert refused.json()["baseResponse"]["ret"] == 65534
+    assert unknown.json()["code"] == "unauthorized"
+    assert (card.status_code, card.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert away.json()["baseResponse"]["ret"] == 65535
+
+
+async def test_files_go_through(site: Site, nginx: Daemon) -> None:
+    """Larger than anything else; and one that is refused half-way is in nobody's way."""
+    picture = b"\x89PNG\r\n\x1a\n" + b"x" * 3_000_000
+    with trio.fail_after(PATIENCE):
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
+            for _ in range(4):
+                url = f"{site.clients}/v2/files?name=cat.png"
+                kept = await http.post(url, content=picture, headers={"Content-Type": "image/png"})
+                nameless = await http.post(f"{site.clients}/v2/files", content=picture)
+                read = await http.get(kept.json()["url"])
+                asked = await http.get(f"{site.clients}/v2/me")
+
+                assert nameless.status_code == 422
+                assert read.content == picture
+                assert asked.status_code == 401
 
 
 async def test_no_log_shows_a_ticket(site: Site, tmp_path: Path) -> None:
