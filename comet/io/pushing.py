@@ -252,7 +252,7 @@ class OwnerPusher:
             if message.stored:
                 remote.mark = max(known, message.id)
         before = known if prev is None else prev
-        if remote is not None or push.sessions is not None:
+        if remote is not None or (push.sessions is not None and len(self._holders)):
             for holder, there in self._holding(key, remote, push.sessions).items():
                 online += there
                 holder.add(message, key, before, tail=tail, sessions=push.sessions)

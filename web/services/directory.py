@@ -108,28 +108,26 @@ def _answers(
 ) -> dict[Target | Mute, Found | frozenset[str] | None]:
     found: dict[tuple[str, str], Found] = {}
     muted: dict[tuple[str, str], set[str]] = {}
-    for row in rows:
-        if row.kind == MUTE:
-            muted.setdefault((row.name, row.target), set()).add(row.uid)
+    for kind, target, name, tenant, uid, login, nickname, session, state in rows:
+        if kind == MUTE:
+            muted.setdefault((name or "", target), set()).add(uid or "")
             continue
-        place = row.kind, row.target
-        entry = found.get(place)
+        entry = found.get((kind, target))
         if entry is None:
-            target = Target(Kind(row.kind), row.target)
-            entry = found[place] = Found(target, row.name, row.tenant)
-        if row.uid:
-            _add(entry.recipients, row)
+            one = Target(Kind(kind), target)
+            entry = found[kind, target] = Found(one, name or "", tenant or "")
+        if uid is None:
+            continue  # nobody is in it
+        known = KnownSession(session, state or "") if session is not None else None
+        person = entry.recipients.get(uid)
+        if person is None:
+            sessions = [] if known is None else [known]
+            entry.recipients[uid] = Recipient(uid, login or "", nickname or "", sessions)
+        elif known is not None and known not in person.sessions:  # whoever is in two departments
+            person.sessions.append(known)
     return {
         one: found.get((one.kind.value, one.id))
         if isinstance(one, Target)
         else frozenset(muted.get((str(one.type), one.id), ()))
         for one in asked
     }
-
-
-def _add(recipients: dict[str, Recipient], row: Row) -> None:
-    person = recipients.get(row.uid)
-    if person is None:
-        person = recipients[row.uid] = Recipient(row.uid, row.login, row.nickname)
-    if row.session and all(row.session != known.id for known in person.sessions):
-        person.sessions.append(KnownSession(row.session, row.state))
