@@ -168,6 +168,25 @@ class GatewayContract:
 
         assert [receipt.kind for receipt in receipts] == [Kind.RETRY] * 10
 
+    async def test_closing_ends_what_is_under_way(self, case: Case) -> None:
+        """A credential was replaced: what its gateway had in hand goes to the new one."""
+        assert await case.gateway.send(case.device(), notification(), None) == DELIVERED
+        case.say(SILENCE)
+        receipts = []
+
+        async def send() -> None:
+            receipts.append(await case.gateway.send(case.device(), notification(), None))
+
+        asked = len(case.server.asked)
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(send)
+            while len(case.server.asked) < asked + 5:
+                await trio.testing.wait_all_tasks_blocked(0.001)
+            await case.gateway.aclose()
+
+        assert [receipt.kind for receipt in receipts] == [Kind.RETRY] * 5
+
     @pytest.mark.parametrize("action", [SILENCE, NONSENSE])
     async def test_silence_ends_in_time(self, hasty: Case, action: Action) -> None:
         """And the next one does not wait on the same connection."""

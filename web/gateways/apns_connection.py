@@ -161,15 +161,10 @@ class ApnsConnection(APNsTLSClientProtocol):
             ConnectionClosed: the connection ended before; Apple may have taken the request.
         """
         assert isinstance(request, ApnsRequest)
-        stream_id = await self.channels.acquire()
-        stream = _Stream(self.loop.create_future())
-        self._streams[stream_id] = stream
         asked = self.loop.time()
         try:
-            self.conn.send_headers(stream_id, self._headers(request))
-            await self._send_body(stream_id, stream, request.body)
-            await stream.answered
-            return ApnsResult(stream, request)
+            stream_id = await self.channels.acquire()
+            return await self._ask(stream_id, request)
         except ProtocolError as error:
             self.end(f"HTTP/2: {error}")
             raise ConnectionClosed(str(error)) from None
@@ -177,8 +172,6 @@ class ApnsConnection(APNsTLSClientProtocol):
             if self._answered < asked:  # nor was any other since: it is not only this stream
                 self.end("no answer")
             raise
-        finally:
-            self._forget(stream_id)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -226,6 +219,16 @@ class ApnsConnection(APNsTLSClientProtocol):
         self._on_end(self)
         if isinstance(self.transport, asyncio.Transport):
             self.transport.abort()
+
+    async def _ask(self, stream_id: int, request: ApnsRequest) -> ApnsResult:
+        stream = self._streams[stream_id] = _Stream(self.loop.create_future())
+        try:
+            self.conn.send_headers(stream_id, self._headers(request))
+            await self._send_body(stream_id, stream, request.body)
+            await stream.answered
+            return ApnsResult(stream, request)
+        finally:
+            self._forget(stream_id)
 
     def _on(self, event: Event) -> None:
         match event:

@@ -187,6 +187,18 @@ async def test_a_silent_connection_is_replaced() -> None:
         assert case.server.connections >= 2
 
 
+async def test_a_connection_without_streams_is_replaced() -> None:
+    """A server that allows none would keep all of them waiting for ever."""
+    apple = Apple()
+    apple.server.settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 0}
+    async with opened(apple, patience=0.3) as case:
+        assert (await case.send()).kind is Kind.RETRY
+        apple.server.settings = {}
+
+        while await case.send() != DELIVERED:
+            pass  # a busy machine may need longer
+
+
 async def test_one_slow_answer_ends_no_connection() -> None:
     """While others are answered it is that stream alone, and it is reset."""
     slow = device_token(99)
