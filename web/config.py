@@ -175,6 +175,8 @@ class FilesConfig(Section, frozen=True, kw_only=True):
             ) from None
         if not 0 < self.max_size < 2**31:
             raise ValueError(f"max_size: expected 1 byte to 2 GiB - 1, got {self.max_size}")
+        if not all((self.clean_every, self.timeout, self.upload_timeout)):
+            raise ValueError("clean_every, timeout, upload_timeout: expected > 0")
         if self.store == "s3" and not self.s3.bucket:
             raise ValueError("s3.bucket: expected a name, got nothing")
 

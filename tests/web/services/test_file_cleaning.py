@@ -220,6 +220,41 @@ async def test_a_host_that_is_away_is_left_alone(database: Database, tmp_path: P
     assert asked(good) == ["DELETE /1"]
 
 
+@ONE_KIND
+async def test_failures_count_on_end_only(database: Database, tmp_path: Path) -> None:
+    """A host that answers now and then is asked for every file."""
+    async with weed() as (server, host):
+        await add(database, *[link(f"u{n:02}", f"{host}/{n}") for n in range(20)])
+
+        async def hang_up(stream: trio.abc.Stream) -> None:
+            server.answer = OK if len(server.requests) % 4 == 3 else nonsense
+            await stream.aclose()
+
+        nonsense = b"nonsense\r\n\r\n"
+        server.answer, server.then = nonsense, hang_up
+        done = await cleaner(database, tmp_path, host, deletions=1).clean()
+
+    assert len(server.requests) == 20
+    assert done == Cleaned(deleted=5, failed=15)
+
+
+@ONE_KIND
+async def test_who_is_mentioned_meanwhile_stays(database: Database, tmp_path: Path) -> None:
+    """A row that became young while its file was being deleted is kept."""
+    async with weed() as (server, host):
+        await add(database, link("u1", f"{host}/1"))
+
+        async def mention(_: object) -> None:
+            young = sa.update(FileLink).values(updated=NOW)
+            await database.write(lambda session: session.execute(young))
+
+        await add(database, link("u2", f"{host}/2"))
+        server.then = mention
+        await cleaner(database, tmp_path, host, deletions=1).clean()
+
+    assert await senders(database) == ["u1", "u2"]
+
+
 async def test_two_nodes_do_not_clean_twice(database: Database, tmp_path: Path) -> None:
     """Of all that want to, one does; and nobody before the next time is due."""
     clock = Clock()

@@ -81,7 +81,7 @@ async def test_a_database_that_is_away_loses_nothing(
     links = FileLinks(database, flush=0, limit=10)
 
     async def refuse(work: Any) -> None:
-        links.note("u1", picture())  # meanwhile
+        links.note("u1", picture(name="new.png"))  # meanwhile
         await trio.lowlevel.checkpoint()
         raise Unavailable("away")
 
@@ -94,7 +94,8 @@ async def test_a_database_that_is_away_loses_nothing(
 
     await links.flush()
 
-    assert [row.sender_id for row in await rows(database)] == ["u1", "u2"]
+    found = [(row.sender_id, row.file_name) for row in await rows(database)]
+    assert found == [("u1", "new.png"), ("u2", "a.png")]
     assert links.lost == 0
 
 
