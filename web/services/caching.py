@@ -152,42 +152,26 @@ class Cache(Generic[K, V]):
         known = self._known.get(self._subject_of(key))
         if known is not None and known.read_at >= self._oldest():
             return known.value
-        return (await self._ask([key])).get(key)
-
-    async def get_many(self, keys: Iterable[K]) -> dict[K, V]:
-        """What these are; a key that is nothing is left out. Raises as `get`."""
-        found: dict[K, V] = {}
-        missing: list[K] = []
-        oldest, known, subject_of = self._oldest(), self._known, self._subject_of
-        for key in keys:
-            entry = known.get(subject_of(key))
-            if entry is None or entry.read_at < oldest:
-                missing.append(key)
-            elif entry.value is not None:
-                found[key] = entry.value
-        if missing:
-            asked = await self._ask(missing)
-            found.update((key, asked[key]) for key in missing if key in asked)
-        return found
+        return await self._ask(key)
 
     def _oldest(self) -> float:
         """Since when an answer must have been read: notes tell of what has changed since any time."""
         changes = self._changes
         return float("-inf") if changes.is_fresh else trio.current_time() - changes.staleness
 
-    async def _ask(self, keys: Sequence[K]) -> Mapping[K, V]:
+    async def _ask(self, key: K) -> V | None:
         batch = self._batch
         if batch is None:
             batch = self._batch = _Batch()
-            batch.keys.update(dict.fromkeys(keys))
+            batch.keys[key] = None
             with trio.CancelScope(shield=True):  # others wait for it; it has time-outs of its own
                 await self._read(batch)
         else:
-            batch.keys.update(dict.fromkeys(keys))
+            batch.keys[key] = None
             await batch.done.wait()
         if batch.error is not None:
             raise batch.error
-        return batch.found
+        return batch.found.get(key)
 
     async def _read(self, batch: "_Batch[K, V]") -> None:
         """In turns: what comes while one is read is the next one."""

@@ -55,13 +55,6 @@ class Callers:
             raise Forbidden("scope: this needs an access token with scope 'admin'")
         return principal
 
-    async def keeper(self, headers: Headers) -> Operator | AppCaller:
-        """An operator or an application: whoever keeps a tenant's data. Raises Forbidden for users."""
-        principal = await self.principal(headers, "admin")
-        if isinstance(principal, UserCaller):
-            raise Forbidden("credential: users may not do this")
-        return principal
-
     async def readable_key(self, text: str, headers: Headers, token: str, now: float) -> Key:
         """The key called `text`, if its messages may be read.
 

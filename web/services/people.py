@@ -205,14 +205,16 @@ class People:
             if wanted.old_password is UNSET:
                 raise BadInput("old_password", None, "the password until now")
             await self._accounts.verify_password(uid, wanted.old_password, origin)
+        await self._database.read(lambda session: _found(session, tenant_id, uid))
         stored = await self._passwords.hash(wanted.new_password)
 
         def change(session: Session) -> None:
             if not update_user(session, tenant_id, uid, {"password": stored}):
                 raise _no_such(uid)
 
+        await self._tokens.revoke_all(uid)  # first: if that fails, the old password is still good
         await self._database.write(change)
-        await self._tokens.revoke_all(uid)
+        await self._tokens.revoke_all(uid)  # and who came by it meanwhile
 
     async def end_logins(self, caller: Principal, uid: str, tenant: str | None) -> None:
         """Log a user out everywhere.
@@ -260,12 +262,17 @@ class People:
                 put_links(session, [LinkRow(department_id, uid, 0)])
                 note_change(session, f"{department_id}@org", f"orgs:{tenant_id}")
 
+        ends_logins = stored is not None and (is_new_password or columns["status"] == DISABLED)
+        if ends_logins:
+            await self._tokens.revoke_all(
+                uid
+            )  # first: a call that is repeated sees the difference still
         try:
             await self._database.write(put)
         except IntegrityError:  # perhaps he was delivered twice at once: then he is there now
             await self._insert(uid, put)
-        if stored is not None and (is_new_password or columns["status"] == DISABLED):
-            await self._tokens.revoke_all(uid)
+        if ends_logins:
+            await self._tokens.revoke_all(uid)  # and who came by the old one meanwhile
 
     async def _insert(self, uid: str, work: Callable[[Session], Any]) -> Any:
         try:

@@ -224,8 +224,7 @@ async def test_it_is_bounded(database: Database, changes: Changes, cache: Cache[
     """The oldest answers go."""
     await fresh(changes)
 
-    assert await cache.get_many(["u1", "u2", "u3", "nobody"]) == dict.fromkeys(
-        ["u1", "u2", "u3"], "old"
-    )
+    for uid in ("u1", "u2", "u3"):
+        assert await cache.get(uid) == "old"
 
     assert len(cache) == 2

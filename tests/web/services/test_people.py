@@ -8,7 +8,16 @@ from msgspec import UNSET
 
 from appmodel.core.credentials import Caller
 from appmodel.core.groups import Role
-from appmodel.errors import BadInput, Conflict, Forbidden, LoginRefused, NotFound, Unauthorized
+from appmodel.core.interfaces import Ledger
+from appmodel.errors import (
+    BadInput,
+    Conflict,
+    Forbidden,
+    LoginRefused,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 from appmodel.io.database import Database
 from appmodel.orm.applications import Application
 from appmodel.orm.contacts import ShieldMsg, UserUser
@@ -290,6 +299,28 @@ async def test_changing_a_password(database: Database) -> None:
         await desk.accounts.log_in(attempt("ann", "secret-2"))
         with pytest.raises(LoginRefused):
             await desk.accounts.log_in(attempt("ann", "secret-1"))
+
+
+@sqlite_only
+async def test_a_password_changes_only_if_logins_can_end(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who repeats the call would be told that the old password is wrong, and the logins would stay."""
+
+    def away() -> Ledger:
+        raise Unavailable("no message node")
+
+    async with open_desk(database) as desk:
+        await desk.add("ann", password="secret-1")
+        wanted = PasswordChange(old_password="secret-1", new_password="secret-2")
+        with monkeypatch.context() as patch:
+            patch.setattr(desk.tokens, "_ledger", away)
+            with pytest.raises(Unavailable):
+                await desk.people.set_password(ANN, "ann", wanted, None, "x")
+
+        await desk.people.set_password(ANN, "ann", wanted, None, "x")
+
+        await desk.accounts.log_in(attempt("ann", "secret-2"))
 
 
 @sqlite_only
