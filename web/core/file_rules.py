@@ -48,7 +48,7 @@ class Upload(msgspec.Struct, rename="camel"):
     fid: Annotated[str, Meta(min_length=1, max_length=64)]
     file_name: Annotated[str, Meta(max_length=MAX_NAME)]
     file_url: Annotated[str, Meta(max_length=MAX_NAME)]
-    size: Annotated[float, Meta(ge=0, lt=2**31)]  # bytes; a whole number, which JSON may write as 9.0
+    size: Annotated[float, Meta(ge=0, lt=2**31)]  # bytes, whole; JSON may say 9.0
 
 
 class _ObjectContent(msgspec.Struct, rename="camel"):

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,13 @@ import trio
 
 from appmodel.core.units import Duration, Size
 from appmodel.orm.files import FileLink, StoredFile
+from appmodel.runtime.config import Password
 from tests.web.group_people import add_users
 from tests.web.phones import an_application, log_in
 from tests.web.world import Answer, World, open_world, web_config
-from web.config import AppConfig, FilesConfig
+from tools.servers.daemon import Missing
+from tools.servers.s3 import ACCESS_KEY, SECRET_KEY, s3_server
+from web.config import AppConfig, FilesConfig, S3Config
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3000  # 768 kB: three pieces
 KIB = 1024
@@ -452,3 +456,44 @@ async def test_a_preflight_of_an_allowed_page(home: World) -> None:
     answer = await home.api.ask("OPTIONS", "/v2/files", headers=headers)
 
     assert answer.headers["access-control-allow-origin"] == "http://localhost:3000"
+
+
+async def test_who_leaves_in_the_middle_hurts_nobody(world: World, tmp_path: Path) -> None:
+    """A reader that hangs up ends his download; the next one has all of it."""
+    ann = await log_in(world, "ann")
+    path = target((await upload(world, PICTURE * 10, ann.token)).json()["url"])
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+    for _ in range(3):
+        async with await trio.open_tcp_stream(world.api.host, world.api.port) as stream:
+            await stream.send_all(request)
+            assert await stream.receive_some(100)
+    again = await get(world, path)
+
+    assert again.body == PICTURE * 10
+
+
+async def test_files_of_a_node_in_s3(tmp_path: Path) -> None:
+    """Up, down and away again; nothing of it stays on the node."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(s3_server(tmp_path))
+        except Missing as missing:
+            pytest.skip(str(missing))
+        server.make_bucket("files")
+        s3 = S3Config(
+            endpoint=server.url,
+            bucket="files",
+            access_key=ACCESS_KEY,
+            secret_key=Password(SECRET_KEY),
+        )
+        folder = tmp_path / "files"
+        async with open_world(config=files(folder, store="s3", s3=s3)) as world:
+            said = (await upload(world, PICTURE, "")).json()
+            read = await get(world, target(said["url"]))
+            on_disk = kept(folder)
+            deleted = await world.api.ask("DELETE", f"/v2/files/{said['fid']}")
+            gone = await get(world, target(said["url"]))
+
+    assert (read.body, deleted.status, gone.status) == (PICTURE, 204, 404)
+    assert on_disk == []
