@@ -157,7 +157,12 @@ class PatientConnection(psycopg.Connection[Any]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """What psycopg calls for whatever takes a round trip."""
         left = max(self.until - time.monotonic(), 0.0)
-        return super().wait(gen, interval, left if timeout is None else min(left, timeout))
+        try:
+            return super().wait(gen, interval, left if timeout is None else min(left, timeout))
+        except psycopg.OperationalError:
+            if time.monotonic() >= self.until:
+                self.close()  # it is busy for good: else its rollback fails, and the pool loses it
+            raise
 
 
 class _Patience:

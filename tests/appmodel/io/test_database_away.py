@@ -163,6 +163,27 @@ async def test_a_server_that_hangs_costs_no_more_than_the_timeout(
     assert await eventually(lambda: count(database)) == 1
 
 
+async def test_a_server_that_hung_takes_no_connection_along(
+    server: DatabaseServer, database: Database
+) -> None:
+    """A pool that has lost its connections refuses everybody until Python happens to find them."""
+    pool = database.engine.pool
+    assert isinstance(pool, sa.QueuePool)
+    errors = []  # kept, as a cycle of references may keep them
+    await count(database)
+    server.signal(signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            with trio.fail_after(PATIENCE), pytest.raises(Unavailable) as refused:
+                await count(database)
+            errors.append(refused.value)
+    finally:
+        server.signal(signal.SIGCONT)
+
+    assert pool.checkedout() == 0, errors
+    assert await eventually(lambda: count(database)) == 0
+
+
 async def test_a_commit_whose_answer_is_lost_is_unknown(server: DatabaseServer) -> None:
     """It has happened here; nobody may say that it has not."""
     async with cutting_proxy(server.port) as proxy:
