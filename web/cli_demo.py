@@ -33,6 +33,7 @@ from appmodel.runtime.cli_clients import PUBLIC
 from appmodel.runtime.cli_config import Files, Overrides, load
 from appmodel.runtime.databases import ready_database
 from appmodel.runtime.settings import Settings
+from appmodel.runtime.tour import own_name
 from web.config import ListenerConfig, WebConfig
 from web.core.permissions import permissions_text
 from web.core.principals import Permission
@@ -180,11 +181,11 @@ def _tour(settings: Settings, password: str, token: str) -> str:
     login = f'{{{base},"userName":"{BOSS}","password":"{password}"}}'
     read = "python3 -c 'import json, sys; print(json.load(sys.stdin)[\"token\"])'"
     push = f'curl -s {api}/v2/push -H "Authorization: Bearer $APP" -d'
+    listen = f'{own_name()} listen {BOSS}@user --mid 0 --token "$TOKEN"{_listen_at(web.public)}'
     return "\n".join(
         [
-            "# log in as Ann, and hear what is for her",
+            "# log in as Ann",
             f"TOKEN=$(curl -s {app}/app/client/device/login -d '{login}' | {read})",
-            f'appmsg listen {BOSS}@user --token "$TOKEN"{_listen_at(web.public)}',
             "",
             "# push as the application: to a person, a group, a department with all below it",
             f"APP={token}",
@@ -192,6 +193,9 @@ def _tour(settings: Settings, password: str, token: str) -> str:
                 f'{push} \'{{"to":"{name}","msg":{{"text":"hello"}},"ttl":"10m"}}\''
                 for name in (f"{BOSS}@user", f"{GROUP}@qun", "acme-all@org/**")
             ),
+            "",
+            "# see as Ann what was for her, and what comes; Ctrl-C ends it",
+            listen,
         ]
     )
 

@@ -15,7 +15,6 @@ Exit codes: 0 done, 1 failed, 2 a wrong command or setting, 130 interrupted.
 """
 
 import os
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -34,7 +33,7 @@ from appmodel.runtime.cli_nodes import app as node_app
 from appmodel.runtime.logs import flush_logs
 from appmodel.runtime.service import Address, credentials_secret, run
 from appmodel.runtime.supervisor import find_crew, supervise
-from appmodel.runtime.tour import tour
+from appmodel.runtime.tour import own_name, tour
 
 COMMANDS = "appmsgsrv.commands"  # entry points
 MODULE = "appmodel.runtime.cli"  # this one: how workers are started
@@ -108,7 +107,7 @@ def _serve(names: tuple[str, ...], files: Files, overrides: Overrides) -> None:
     def greet(addresses: Sequence[Address], seconds: float) -> None:
         if settings.node.home:
             auth = settings.auth.mode == "on"
-            print(tour(addresses, seconds, appmsg=_own_name(), auth=auth), flush=True)
+            print(tour(addresses, seconds, appmsg=own_name(), auth=auth), flush=True)
 
     chosen = [part for name, part in parts.items() if name in names]
     crew = find_crew(chosen, settings)
@@ -130,14 +129,6 @@ def _flags(files: Files, overrides: Overrides) -> list[str]:
     """What `files` and `overrides` were made from."""
     given = [*(("--config", str(path)) for path in files), *(("--set", text) for text in overrides)]
     return [word for pair in given for word in pair]
-
-
-def _own_name() -> str:
-    """How this command can be typed again: in an environment that is not active, by its path."""
-    here = Path(sys.argv[0])
-    if shutil.which(here.name) == str(here.absolute()):
-        return here.name
-    return min(os.path.relpath(here), str(here.absolute()), key=len)
 
 
 def _began() -> float:

@@ -9,7 +9,11 @@ Push       curl -d '{"to":"u1@user","msg":{"text":"hello"},"ttl":"10m"}' http://
 Ready in 0.9 s. Ctrl-C stops.
 """
 
+import os
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from appmodel.runtime.service import Address
 
@@ -41,3 +45,11 @@ def tour(
     width = max((len(name) for name, _ in lines), default=0)
     shown = [f"{name:<{width}}  {text}".rstrip() for name, text in lines]
     return "\n".join([*shown, "", f"Ready in {seconds:.1f} s. Ctrl-C stops."])
+
+
+def own_name() -> str:
+    """How this command can be typed again: in an environment that is not active, by its path."""
+    here = Path(sys.argv[0])
+    if shutil.which(here.name) == str(here.absolute()):
+        return here.name
+    return min(os.path.relpath(here), str(here.absolute()), key=len)
