@@ -49,7 +49,7 @@ def refused(answer: Answer, call: Call, status: int = 401) -> bool:
 
 @each_call
 async def test_no_credential(guarded: World, call: Call) -> None:
-    """65533, or 401 with how to ask; nothing happened."""
+    """65533, or 401 with how to ask; nothing happened (W11)."""
     await guarded.keep("u1", b"0")
 
     answer = await call.ask(guarded)

@@ -259,7 +259,7 @@ async def test_who_muted_it_does_not_get_it(
     ],
 )
 async def test_a_wrong_field_is_named(world: World, change: dict[str, Any], field: str) -> None:
-    """65534, and nothing is done."""
+    """65534, and nothing is done: some of these ended the original's process (W5)."""
     ann = await log_in(world, ANN)
 
     answer = await ann.ask("push", msg=message(ANN, "bob@user") | change)

@@ -167,7 +167,7 @@ async def test_without_a_ttl_it_is_now_or_never(autojump_clock: trio.testing.Moc
 
 
 async def test_a_bug_in_one_job_costs_no_other(capfd: pytest.CaptureFixture[str]) -> None:
-    """It is counted, and the next one is looked up."""
+    """It is counted, and the next one is looked up; the original's process ended (W5)."""
     world = World(trouble=ZeroDivisionError("a bug"))
     async with notifying(world) as notifier:
         notifier.notify([job(1)])
