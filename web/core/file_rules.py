@@ -38,6 +38,7 @@ MAX_NAME = 255  # characters: columns of names and addresses
 _FID = re.compile(r"[0-9a-f]{32}")
 _SIGN = re.compile(r"[0-9a-f]{32}")
 _SECONDS = re.compile(r"[0-9]{1,12}")
+_WEED = re.compile(r"/[0-9]{1,10},[0-9A-Za-z_]{1,64}")  # volume, key and cookie
 _PLAIN = re.compile(r"[^A-Za-z0-9 ._-]")
 _UPLOAD = "msg.objectContent.responseUpload"
 
@@ -70,6 +71,14 @@ def upload_of(described: Mapping[str, Any]) -> Upload:
     text_of(f"{_UPLOAD}.fileName", upload.file_name, MAX_NAME)
     text_of(f"{_UPLOAD}.fileUrl", upload.file_url, MAX_NAME)
     return upload
+
+
+def is_stored_file(target: str) -> bool:
+    """Whether a path is that of one file of weed-fs, as its `fileUrl` is: /3,01637037d6.
+
+    A client wrote it, and we shall send DELETE there: a folder of a filer, or a query, is none of ours to delete.
+    """
+    return _WEED.fullmatch(target) is not None
 
 
 def is_gone(status: int, body: bytes) -> bool:

@@ -3,7 +3,7 @@
     lease            whose turn it is, and not before when                   appmodel/orm/leases.py
     file_link        older than `expire`: DELETE http://<file_url>           on allowed hosts only
                      somebody mentioned the same URL since                   the file stays, the row goes
-                     another host                                            nothing is called, the row goes
+                     another host, or no file's path                         nothing is called, the row goes
     stored_file      expired, and not mentioned since `expire`               bytes, then rows
 
 A row goes when its file is gone; what failed is tried again next time. A host that does not answer five times
@@ -42,7 +42,7 @@ from appmodel.orm.file_queries import (
 )
 from appmodel.orm.leases import keep_lease, take_lease
 from web.config import FilesConfig
-from web.core.file_rules import is_gone
+from web.core.file_rules import is_gone, is_stored_file
 from web.services.buckets import Bucket
 from web.services.uploads import Uploads
 
@@ -180,12 +180,13 @@ class Cleaner:
 
     @staticmethod
     def _place(outbound: Outbound, url: str) -> str | None:
-        """The host of a link that may be called; None: it may not."""
+        """The host of a link that may be called: of a file, on an allowed host. None: it may not."""
         try:
             outbound.check(f"http://{url}")
-            return parse_url(f"http://{url}").origin
+            destination = parse_url(f"http://{url}")
         except BadInput:
             return None
+        return destination.origin if is_stored_file(destination.target) else None
 
     async def _is_deleted(self, outbound: Outbound, url: str, place: str) -> bool:
         if self._failures[place] >= PATIENCE:

@@ -88,20 +88,20 @@ def asked(server: Server) -> list[str]:
 async def test_old_files_are_deleted(database: Database, tmp_path: Path) -> None:
     """By one DELETE each; young ones stay."""
     async with weed() as (server, host):
-        await add(database, link("u1", f"{host}/1"), link("u2", f"{host}/2"))
-        await add(database, link("u3", f"{host}/3", YOUNG))
+        await add(database, link("u1", f"{host}/1,0a"), link("u2", f"{host}/2,0a"))
+        await add(database, link("u3", f"{host}/3,0a", YOUNG))
 
         done = await cleaner(database, tmp_path, host).clean()
 
     assert done == Cleaned(deleted=2)
-    assert asked(server) == ["DELETE /1", "DELETE /2"]
+    assert asked(server) == ["DELETE /1,0a", "DELETE /2,0a"]
     assert await senders(database) == ["u3"]
 
 
 async def test_somebody_else_spoke_of_it_since(database: Database, tmp_path: Path) -> None:
     """Then the file stays, and only the old mention goes; the original deletes it for both."""
     async with weed() as (server, host):
-        await add(database, link("u1", f"{host}/1"), link("u2", f"{host}/1", YOUNG))
+        await add(database, link("u1", f"{host}/1,0a"), link("u2", f"{host}/1,0a", YOUNG))
         clock = Clock()
         node = cleaner(database, tmp_path, host, clock=clock)
 
@@ -112,18 +112,18 @@ async def test_somebody_else_spoke_of_it_since(database: Database, tmp_path: Pat
 
     assert (first, left) == (Cleaned(kept=1), ["u2"])
     assert second == Cleaned(deleted=1)
-    assert asked(server) == ["DELETE /1"]
+    assert asked(server) == ["DELETE /1,0a"]
     assert await senders(database) == []
 
 
 async def test_two_old_mentions_are_one_call(database: Database, tmp_path: Path) -> None:
     """And both rows go."""
     async with weed() as (server, host):
-        await add(database, link("u1", f"{host}/1"), link("u2", f"{host}/1"))
+        await add(database, link("u1", f"{host}/1,0a"), link("u2", f"{host}/1,0a"))
 
         await cleaner(database, tmp_path, host).clean()
 
-    assert asked(server) == ["DELETE /1"]
+    assert asked(server) == ["DELETE /1,0a"]
     assert await senders(database) == []
 
 
@@ -131,23 +131,28 @@ async def test_two_old_mentions_are_one_call(database: Database, tmp_path: Path)
 @pytest.mark.parametrize(
     "url",
     [
-        "{host}x/1",
-        "127.0.0.1:{other}/1",
-        "localhost:{port}/1",
-        "user@{host}/1",
-        "http://{host}/1",
-        "169.254.169.254/latest/meta-data",
-        "example.com/1",
-        "[::1]:{port}/1",
-        "{host}#@example.com/1",
-        "{host}\\@example.com/",
-        " {host}/1",
-        "{host}/1 HTTP/1.1",
+        "{host}x/1,0a",
+        "127.0.0.1:{other}/1,0a",
+        "localhost:{port}/1,0a",
+        "user@{host}/1,0a",
+        "http://{host}/1,0a",
+        "169.254.169.254/1,0a",
+        "example.com/1,0a",
+        "[::1]:{port}/1,0a",
+        "{host}#@example.com/1,0a",
+        "{host}\\@example.com/1,0a",
+        " {host}/1,0a",
+        "{host}/1,0a HTTP/1.1",
         "",
+        "{host}/",
+        "{host}/folder/?recursive=true",
+        "{host}/1,0a?collection=x",
+        "{host}/../1,0a",
+        "{host}/1,0a/..",
     ],
 )
 async def test_no_other_host_is_called(database: Database, tmp_path: Path, url: str) -> None:
-    """W13: a client's URL is no order to call whom he likes. The row goes, it says nothing to us."""
+    """W13: a client's URL is no order to call whom, or delete what, he likes. The row goes, it says nothing to us."""
     async with weed() as (server, host), weed() as (other, _):
         url = url.format(host=host, port=server.port, other=other.port)
         await add(database, link("u1", url, fid="1"))
@@ -163,7 +168,7 @@ async def test_no_other_host_is_called(database: Database, tmp_path: Path, url: 
 async def test_without_hosts_nobody_is_called(database: Database, tmp_path: Path) -> None:
     """The default; rows stay for the day on which a host is named."""
     async with weed() as (server, host):
-        await add(database, link("u1", f"{host}/1"))
+        await add(database, link("u1", f"{host}/1,0a"))
 
         done = await cleaner(database, tmp_path).clean()
 
@@ -192,7 +197,7 @@ async def test_a_row_goes_when_its_file_is_gone(
     """What failed is tried again next time."""
     async with weed(answer) as (server, host):
         clock = Clock()
-        await add(database, link("u1", f"{host}/1"))
+        await add(database, link("u1", f"{host}/1,0a"))
         node = cleaner(database, tmp_path, host, clock=clock)
 
         done = await node.clean()
@@ -210,21 +215,21 @@ async def test_a_host_that_is_away_is_left_alone(database: Database, tmp_path: P
     """After five failures on end; the others are cleaned all the same, whatever comes first."""
     async with weed() as (good, host), weed() as (bad, away):
         bad.answer = b"nonsense\r\n\r\n"
-        rows = [link(f"a{n:03}", f"{away}/{n}", OLD - DAY) for n in range(250)]
-        await add(database, *rows, link("u1", f"{host}/1"))
+        rows = [link(f"a{n:03}", f"{away}/{n},0a", OLD - DAY) for n in range(250)]
+        await add(database, *rows, link("u1", f"{host}/1,0a"))
 
         done = await cleaner(database, tmp_path, host, away, deletions=1).clean()
 
     assert done == Cleaned(deleted=1, failed=250)
     assert len(bad.requests) == 5
-    assert asked(good) == ["DELETE /1"]
+    assert asked(good) == ["DELETE /1,0a"]
 
 
 @ONE_KIND
 async def test_failures_count_on_end_only(database: Database, tmp_path: Path) -> None:
     """A host that answers now and then is asked for every file."""
     async with weed() as (server, host):
-        await add(database, *[link(f"u{n:02}", f"{host}/{n}") for n in range(20)])
+        await add(database, *[link(f"u{n:02}", f"{host}/{n},0a") for n in range(20)])
 
         async def hang_up(stream: trio.abc.Stream) -> None:
             server.answer = OK if len(server.requests) % 4 == 3 else nonsense
@@ -242,13 +247,13 @@ async def test_failures_count_on_end_only(database: Database, tmp_path: Path) ->
 async def test_who_is_mentioned_meanwhile_stays(database: Database, tmp_path: Path) -> None:
     """A row that became young while its file was being deleted is kept."""
     async with weed() as (server, host):
-        await add(database, link("u1", f"{host}/1"))
+        await add(database, link("u1", f"{host}/1,0a"))
 
         async def mention(_: object) -> None:
             young = sa.update(FileLink).values(updated=NOW)
             await database.write(lambda session: session.execute(young))
 
-        await add(database, link("u2", f"{host}/2"))
+        await add(database, link("u2", f"{host}/2,0a"))
         server.then = mention
         await cleaner(database, tmp_path, host, deletions=1).clean()
 
@@ -259,7 +264,7 @@ async def test_two_nodes_do_not_clean_twice(database: Database, tmp_path: Path) 
     """Of all that want to, one does; and nobody before the next time is due."""
     clock = Clock()
     async with weed() as (server, host):
-        await add(database, *[link(f"u{n}", f"{host}/{n}") for n in range(5)])
+        await add(database, *[link(f"u{n}", f"{host}/{n},0a") for n in range(5)])
         nodes = [cleaner(database, tmp_path, host, clock=clock) for _ in range(3)]
         results: list[Cleaned | None] = []
 
@@ -301,7 +306,7 @@ async def test_who_died_is_followed(database: Database, tmp_path: Path) -> None:
 async def test_who_lost_the_lease_stops(database: Database, tmp_path: Path) -> None:
     """After the batch that was under way: the other cleans the rest, nothing is called twice."""
     async with weed() as (server, host):
-        rows = [link(f"u{n:03}", f"{host}/{n}", OLD + timedelta(seconds=n)) for n in range(150)]
+        rows = [link(f"u{n:03}", f"{host}/{n},0a", OLD + timedelta(seconds=n)) for n in range(150)]
         await add(database, *rows)
 
         async def steal(_: object) -> None:
