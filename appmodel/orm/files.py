@@ -36,7 +36,8 @@ class StoredFile(Base):
 
     id: Mapped[Id]
     tenant_id: Mapped[Ref]
-    owner_id: Mapped[str] = mapped_column(exact(70), default="", server_default="")  # u1@user, a1@app
+    # u1@user, a1@app
+    owner_id: Mapped[str] = mapped_column(exact(70), default="", server_default="")
     name: Mapped[str] = mapped_column(sa.String(255), default="", server_default="")
     media_type: Mapped[str] = mapped_column(sa.String(128), default="", server_default="")
     size: Mapped[Number]

@@ -31,7 +31,9 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 class _Answer(msgspec.Struct, array_like=True):
     sent: list[Sent]
-    keys: tuple[Key, ...] | None  # None: those of the push; a group may have others by the next time
+    keys: (
+        tuple[Key, ...] | None
+    )  # None: those of the push; a group may have others by the next time
 
 
 _ANSWER = msgspec.msgpack.Decoder(_Answer)
