@@ -259,6 +259,26 @@ def test_the_page_fits_every_screen(page: Page) -> None:
 
 
 @needs_chromium
+def test_the_description_shows_every_operation(page: Page, node: Node) -> None:
+    """Whatever the document holds: parameters without a description, schemas that name themselves."""
+    api = node.url("web.api")
+    document = page.request.get(f"{api}/v2/openapi.json").json()
+    wanted = [each["operationId"] for path in document["paths"].values() for each in path.values()]
+
+    page.goto(f"{api}/v2/docs")
+    expect(page.locator("main > section")).to_have_count(
+        len(wanted) + 2
+    )  # and problems, and a word before
+
+    shown = page.locator("main > section").evaluate_all("all => all.map((each) => each.id)")
+    assert sorted(shown) == sorted([*wanted, "introduction", "problems"])
+    assert page.locator("nav a").count() == len(wanted) + 1
+    for width in (320, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@needs_chromium
 def test_the_page_loads_nothing_from_elsewhere(browser: Browser, node: Node) -> None:
     """It is for networks without a way out, and its policy allows no script or style in the text."""
     context = browser.new_context()

@@ -13,7 +13,7 @@ function make(tag, attributes = {}, ...children) {
 }
 
 /** Text whose `quoted` pieces are code. */
-function prose(text) {
+function prose(text = "") {
   return text.split("`").map((piece, at) => (at % 2 ? make("code", {}, piece) : piece));
 }
 
@@ -32,7 +32,8 @@ function kind(schema) {
   return schema.type ?? "any JSON";
 }
 
-function schemaTable(spec, schema) {
+/** The members of a schema, and below them those of the schemas that it names, each once. */
+function schemaTable(spec, schema, above = []) {
   const found = follow(spec, schema);
   if (!found?.properties) return make("p", {}, prose(found?.description ?? kind(schema)));
   const required = new Set(found.required ?? []);
@@ -41,12 +42,13 @@ function schemaTable(spec, schema) {
       make("td", {}, make("code", {}, name), required.has(name) ? make("b", { title: "required" }, " *") : null),
       make("td", {}, make("code", {}, kind(member))),
       make("td", {}, prose(member.description ?? follow(spec, member)?.description ?? ""))));
-  const nested = Object.values(found.properties).flatMap(references).filter((ref) => !ref.endsWith("/Problem"));
+  const shown = [...above, schema.$ref, "#/components/schemas/Problem"];
+  const nested = Object.values(found.properties).flatMap(references).filter((ref) => !shown.includes(ref));
   return make("div", {},
     found.description ? make("p", {}, prose(found.description)) : null,
     make("table", {}, make("tbody", {}, rows)),
     [...new Set(nested)].map((ref) =>
-      make("details", { open: "" }, make("summary", {}, ref.split("/").pop()), schemaTable(spec, { $ref: ref }))));
+      make("details", { open: "" }, make("summary", {}, ref.split("/").pop()), schemaTable(spec, { $ref: ref }, shown))));
 }
 
 /** The $refs in a member's schema. */
@@ -56,7 +58,8 @@ function references(schema) {
 }
 
 function curl(path, method, operation) {
-  const parts = [`curl -X ${method.toUpperCase()} '${location.origin}${path}${query(operation)}'`];
+  const filled = path.replace(/\{(\w+)\}/g, (_, name) => name.toUpperCase());
+  const parts = [`curl -X ${method.toUpperCase()} '${location.origin}${filled}${query(operation)}'`];
   if (operation.security?.length !== 0) parts.push("-H \"Authorization: Bearer $TOKEN\"");
   const example = operation.requestBody?.content["application/json"]?.example;
   if (example) parts.push(`-d '${JSON.stringify(example)}'`);
@@ -64,18 +67,21 @@ function curl(path, method, operation) {
 }
 
 function query(operation) {
-  const needed = (operation.parameters ?? []).filter((parameter) => parameter.required);
-  return needed.length ? `?${needed.map((parameter) => `${parameter.name}=u1@user`).join("&")}` : "";
+  const needed = (operation.parameters ?? []).filter((parameter) => parameter.in === "query" && parameter.required);
+  const value = (name) => (name === "key" ? "u1@user" : name.toUpperCase());
+  return needed.length ? `?${needed.map(({ name }) => `${name}=${value(name)}`).join("&")}` : "";
 }
 
 function parameters(operation) {
-  if (!operation.parameters) return [];
-  const rows = operation.parameters.map((parameter) =>
-    make("tr", {},
-      make("td", {}, make("code", {}, parameter.name), parameter.required ? make("b", { title: "required" }, " *") : null),
-      make("td", {}, make("code", {}, kind(parameter.schema))),
-      make("td", {}, prose(parameter.description))));
-  return [make("h3", {}, "Query"), make("table", {}, make("tbody", {}, rows))];
+  return [["Path", "path"], ["Query", "query"]].flatMap(([title, place]) => {
+    const rows = (operation.parameters ?? []).filter((parameter) => parameter.in === place).map((parameter) =>
+      make("tr", {},
+        make("td", {}, make("code", {}, parameter.name),
+          parameter.required ? make("b", { title: "required" }, " *") : null),
+        make("td", {}, make("code", {}, kind(parameter.schema))),
+        make("td", {}, prose(parameter.description))));
+    return rows.length ? [make("h3", {}, title), make("table", {}, make("tbody", {}, rows))] : [];
+  });
 }
 
 function body(spec, operation) {
@@ -96,10 +102,20 @@ function answers(spec, operation) {
   });
 }
 
+/** One heading for each thing that can be asked for: "/push", "/users". */
+function topic(path) {
+  const name = `/${path.split("/")[2]}`;
+  const last = contents.lastElementChild?.dataset.topic;
+  if (last === name) return contents.lastElementChild.querySelector("ul");
+  const list = make("ul");
+  contents.append(make("li", { "data-topic": name }, make("h2", {}, name), list));
+  return list;
+}
+
 function section(spec, path, method, operation) {
   const title = make("h2", {}, make("span", { class: `method ${method}` }, method.toUpperCase()), ` ${path}`);
-  contents.append(make("li", {}, make("a", { href: `#${operation.operationId}` },
-    make("span", { class: `method ${method}` }, method.toUpperCase()), ` ${path.replace("/v2", "")}`)));
+  topic(path).append(make("li", {}, make("a", { href: `#${operation.operationId}`, title: `${method.toUpperCase()} ${path}` },
+    make("span", { class: `method ${method}` }, method.toUpperCase()), ` ${operation.summary}`)));
   return make("section", { id: operation.operationId },
     title, make("p", { class: "summary" }, operation.summary), make("p", {}, prose(operation.description)),
     make("pre", { tabindex: "0" }, make("code", {}, curl(path, method, operation))),
@@ -121,7 +137,8 @@ async function show() {
   const response = await fetch("/v2/openapi.json");
   if (!response.ok) throw new Error(`status ${response.status}`);
   const spec = await response.json();
-  const operations = Object.entries(spec.paths).flatMap(([path, methods]) =>
+  const paths = [...Map.groupBy(Object.entries(spec.paths), ([path]) => path.split("/")[2]).values()].flat();
+  const operations = paths.flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => section(spec, path, method, operation)));
   const paragraphs = spec.info.description.trim().split("\n\n").map((text) => make("p", {}, prose(text)));
   main.replaceChildren(make("section", { id: "introduction" }, paragraphs), ...operations, problems(spec));
