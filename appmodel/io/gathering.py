@@ -71,9 +71,7 @@ class Gathering(Generic[K, V]):
         error: Exception | None = None
         try:
             found = await self._load(keys)
-        except (
-            Exception
-        ) as fault:  # a bug, too, ends those who asked, and not all others of the node
+        except Exception as fault:  # a bug, too, is theirs who asked, not the end of the node
             error = fault
         for key, answer in asked.items():
             answer.value, answer.error = found.get(key), error
