@@ -96,13 +96,24 @@ class UserTokens:
         """Logins whose use is to be written yet."""
         return len(self._used)
 
-    async def issue(self, uid: str, *, device_id: str = "", device_type: str = "") -> str:
+    def moment(self) -> float:
+        """Now, in Unix seconds, for `issue`."""
+        return self._now()
+
+    async def issue(
+        self, uid: str, *, device_id: str = "", device_type: str = "", since: float | None = None
+    ) -> str:
         """The token of a new login.
 
+        Args:
+            since: the `moment` before the user's password was read. If his logins were ended in
+                between, with another password perhaps, so is this one.
+
         Raises:
+            Unauthorized: they were.
             Unavailable: the store is away; there is no login.
         """
-        now, limits = self._now(), self.limits
+        now, limits = self._now() if since is None else since, self.limits
         text = self._signer.issue(uid, now=now)
         owner = self.verify_signature(text, now=now)
         expires = now + limits.ttl + limits.touch

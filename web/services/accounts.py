@@ -161,14 +161,18 @@ class Accounts:
         await self._find(Attempt(name=uid, password=password, origin=origin, is_uid=True))
 
     async def _log_in(self, attempt: Attempt, admit: Admit | None) -> LoggedIn:
+        since = self._tokens.moment()
         candidate, check = await self._find(attempt)
-        account = candidate.account
+        account, device, kind = candidate.account, attempt.device_id, attempt.device_type
         if admit is not None:
             await admit(account)
         await self._database.write(lambda session: _note(session, attempt, candidate, check))
-        token = await self._tokens.issue(
-            account.uid, device_id=attempt.device_id, device_type=attempt.device_type
-        )
+        try:
+            token = await self._tokens.issue(
+                account.uid, device_id=device, device_type=kind, since=since
+            )
+        except Unauthorized:  # it is another password now
+            raise LoginRefused("auth failed") from None
         return LoggedIn(token, candidate.person)
 
     async def _find(self, attempt: Attempt) -> tuple[Candidate, Check]:

@@ -165,6 +165,21 @@ async def test_devices_are_bounded(database: Database) -> None:
 
 
 @sqlite_only
+async def test_a_login_does_not_outlive_the_password_that_it_came_with(database: Database) -> None:
+    """Who had the old one and was being logged in while it was changed, is out like all others."""
+    async with open_desk(database) as desk:
+        await desk.add("ann", password="secret")
+
+        async def end_logins(account: Account) -> None:
+            await desk.tokens.revoke_all(account.uid)
+
+        with pytest.raises(LoginRefused):
+            await desk.accounts.log_in(attempt("ann", "secret"), end_logins)
+
+        assert await desk.all(UserToken.digest) == []
+
+
+@sqlite_only
 async def test_who_is_not_admitted_leaves_nothing(database: Database) -> None:
     """A tenant without calls; and strangers are never asked about."""
     asked: list[Account] = []
