@@ -121,7 +121,9 @@ class CardConfig(Section, frozen=True, kw_only=True):
     """[web.card]. The business card at /app/user/erweima, which everybody can read who has its link."""
 
     enabled: bool = True
-    show: tuple[Literal["mobile", "email"], ...] = ("mobile", "email")  # beside name and title
+    show: tuple[Literal["mobile", "email"], ...] = (
+        "mobile",
+    )  # beside name and title: as much as the original shows
     reads: Share = 120  # of one address in a minute, then at that pace; 0 = any
     url: str = ""  # "https://push.example.com", for the QR code; empty: as the page was asked for
 

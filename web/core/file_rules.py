@@ -83,12 +83,12 @@ def is_stored_file(target: str) -> bool:
 
 def is_gone(status: int, body: bytes) -> bool:
     """Whether the answer to a DELETE says that the file is no more: weed-fs answers JSON without "error"."""
-    if status == 404:
-        return True
+    if not 200 <= status < 300:
+        return status == 404
     try:
         said = _ANSWER.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return 200 <= status < 300
+        return True
     return not isinstance(said.get("error"), str)
 
 

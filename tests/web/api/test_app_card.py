@@ -40,7 +40,7 @@ async def card(world: World, uid: str, **options: Any) -> Answer:
 
 
 async def test_a_card(world: World) -> None:
-    """49: name, mobile, e-mail, and a code of its own address; nothing else of the user."""
+    """49: name, mobile, and a code of its own address; nothing else of the user."""
     answer = await card(world, "ann")
     page = answer.body.decode()
 
@@ -49,7 +49,7 @@ async def test_a_card(world: World) -> None:
     assert "<title>Ann</title>" in page
     assert "<h1>Ann</h1>" in page
     assert "<dt>Mobile</dt><dd>12345</dd>" in page
-    assert "<dt>E-mail</dt><dd>ann@shop.example</dd>" in page
+    assert "ann@shop.example" not in page
     assert "<svg" in page
     assert "secret" not in page
 
@@ -105,6 +105,18 @@ async def test_only_the_style_is_served(world: World) -> None:
     assert b'href="/app/static/card.css"' in (await card(world, "ann")).body
     for path in ("/app/static/", "/app/static", "/app/static/demo.js", "/app/static/../config.py"):
         assert (await world.app.ask("GET", path)).status == 404
+
+
+async def test_an_address_is_shown_if_that_is_wanted() -> None:
+    """The original's page has a place for it, and never fills it."""
+    config = web_config(app=AppConfig(port=0), card=CardConfig(show=("email",)))
+    async with open_world(config=config) as world:
+        await people(world)
+
+        page = (await card(world, "ann")).body.decode()
+
+    assert "<dt>E-mail</dt><dd>ann@shop.example</dd>" in page
+    assert "12345" not in page
 
 
 async def test_what_is_shown_can_be_less() -> None:

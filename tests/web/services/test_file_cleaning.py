@@ -187,6 +187,7 @@ async def test_without_hosts_nobody_is_called(database: Database, tmp_path: Path
         (said("200 OK", '{"error":"busy"}'), False),
         (said("200 OK", '{"error":null}'), True),
         (said("500 Oops", "oops"), False),
+        (said("403 Forbidden", '{"reason":"no"}'), False),
         (said("302 Found"), False),
         (b"SSH-2.0-OpenSSH_9.2\r\n", False),
     ],
