@@ -111,6 +111,8 @@ def test_a_cluster_from_start_to_stop(checkout: Checkout) -> None:
     pushed = checkout.paste(commands["curl"])
     heard = checkout.paste(commands["listen"] + " --count 1")
     listed = checkout.paste(commands["node list"])
+    company = checkout.paste(f"{commands['export']}; {commands['demo']}")
+    people = checkout.paste(f"{company.partition('# log in as Ann')[2].strip()} --count 3")
     checkout.paste(commands["kill"])
     mended = checkout.cluster("start")
     again = checkout.cluster("start", "--store", "sql")
@@ -119,6 +121,7 @@ def test_a_cluster_from_start_to_stop(checkout: Checkout) -> None:
     assert '"stored":true' in pushed
     assert '"text": "hello"' in heard
     assert listed.count("ready") == 7
+    assert people.count('"text": "hello"') == 3
     assert re.findall(r"^  (\w+) ", mended.stdout, re.MULTILINE) == ["comet1"]
     assert again.returncode == 1
     assert "it runs with its messages in redis" in again.stderr
@@ -146,7 +149,7 @@ def tour(text: str) -> dict[str, str]:
     lines = [
         line for line in text.replace("\\\n", "").splitlines() if line[:1] not in ("#", " ", "")
     ]
-    kinds = ("curl", "listen", "node list", "kill")
+    kinds = ("curl", "listen", "export", "demo", "node list", "kill")
     return {kind: next(line for line in lines if f"{kind} " in line) for kind in kinds}
 
 
