@@ -87,6 +87,7 @@ class V2:
             name = rule.operation["operationId"]
             app.add_url_rule(rule.path, name, rule.view, methods=[rule.method])
         app.before_request(self._check_origin)
+        app.before_request(_read_body)
         app.after_request(self._finish)
         app.register_error_handler(PushError, _refuse)
         app.register_error_handler(HTTPException, _refuse_http)
@@ -123,6 +124,11 @@ def _document_operation() -> Json:
         "getDocument", "This document", "For everybody.", answers={"200": ("OpenAPI 3.1", schema)}
     )
     return described | {"security": []}
+
+
+async def _read_body() -> None:
+    """Before anything is refused: what stays in the socket costs the client its connection."""
+    await body()
 
 
 def headers() -> Headers:

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
+import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -432,3 +433,23 @@ async def test_the_node_can_be_watched(home: World) -> None:
         answer = await lonely.api.ask("GET", "/readyz")
         assert answer.status == 503
         assert answer.json()["reasons"] == {"web.comets": "no comet is registered"}
+
+
+async def test_a_refusal_does_not_cost_the_connection(home: World) -> None:
+    """The body of what is refused is read: the next request on the connection is answered."""
+    host = f"{home.api.host}:{home.api.port}"
+    head = f"POST /v2/groups?zz=1 HTTP/1.1\r\nHost: {host}\r\nContent-Length: 3000\r\n\r\n"
+    last = f"GET /v2/openapi.json HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    async with await trio.open_tcp_stream(home.api.host, home.api.port) as client:
+        for _ in range(20):
+            await client.send_all(head.encode())
+            await client.send_all(b" " * 3000)
+            said = b""
+            while b'"status":422' not in said:
+                piece = await client.receive_some()
+                assert piece, said
+                said += piece
+        await client.send_all(last.encode())
+        answer = b"".join([piece async for piece in client])
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
