@@ -4,6 +4,7 @@ The all-in-one node is a process with SQLite in a temporary folder; it is killed
 answered before that was stored, so all of it arrives, once and in order.
 """
 
+import asyncio
 import os
 import shutil
 import time
@@ -158,10 +159,13 @@ async def test_a_cluster_that_asks_for_tickets(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    # Whoever imports web has trio-asyncio's loops outside of trio, too: Playwright cannot run on them.
+    asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         yield browser
         browser.close()
+    asyncio.set_event_loop_policy(None)
 
 
 @pytest.fixture
