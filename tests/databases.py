@@ -53,7 +53,9 @@ def an_empty_database(kind: str) -> Iterator[str]:
                 connection.execute(table.delete())
         yield url
         return
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(
+        ignore_cleanup_errors=True
+    ) as name:  # SQLite may be closing it
         path = Path(name) / "app.db"
         shutil.copy(_sqlite_file(), path)
         yield f"sqlite:///{path}"
@@ -68,7 +70,9 @@ def limits(url: str, *, threads: int = 2, timeout: Duration = PATIENCE) -> Datab
 def a_new_database(kind: str) -> Iterator[str]:
     """The URL of a database of the test's own, with nothing in it."""
     if kind == "sqlite":
-        with tempfile.TemporaryDirectory() as name:
+        with tempfile.TemporaryDirectory(
+            ignore_cleanup_errors=True
+        ) as name:  # SQLite may be closing it
             yield f"sqlite:///{name}/app.db"
         return
     server, name = a_server(kind), f"{DATABASE}_{next(_NUMBERS)}"

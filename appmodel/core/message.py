@@ -43,15 +43,24 @@ class Sessions(msgspec.Struct, frozen=True, array_like=True):
 
     only: frozenset[str] | None = None  # these session ids; None = all
     without: Annotated[str, Meta(max_length=255)] = ""  # not those whose id ends so: who sent it
+    but: frozenset[str] = frozenset()  # not these: they are keys of the push themselves
 
     def include(self, session: Key) -> bool:
         """Whether this session key gets a copy."""
         if self.without and session.id.endswith(self.without):
             return False
+        if session.id in self.but:
+            return False
         return self.only is None or session.id in self.only
 
 
 ALL_SESSIONS = Sessions()
+
+
+def other_sessions(keys: Sequence[Key]) -> Sessions:
+    """All sessions of the inboxes among `keys`, but for those that are there by name: once is enough."""
+    named = frozenset(key.id for key in keys if key.suffix == "user" and "_" in key.id)
+    return Sessions(but=named) if named else ALL_SESSIONS
 
 
 class Push(msgspec.Struct, frozen=True, array_like=True):

@@ -66,6 +66,7 @@ tcp.port = {tcp}
 stat.port = {stat}
 rpc.port = {rpc}
 limits.per_key = 10_000
+limits.sessions_per_user = 10_000
 limits.per_address = 100_000
 limits.handshakes_per_second = 100_000
 limits.handshakes_at_once = 20_000

@@ -17,7 +17,7 @@ from functools import partial
 
 import msgspec
 
-from appmodel.core.message import ALL_SESSIONS, Push
+from appmodel.core.message import Push, other_sessions
 from appmodel.core.origins import Origins
 from appmodel.errors import PushError, TooLarge
 from appmodel.protocol.envelope import checked_json
@@ -132,12 +132,12 @@ class PushApi:
         keys, names, _ = await self._addressing.find(wanted.to, principal)
         expires_at = now + ttl if ttl else 0.0
         if wanted.idempotency_key is None:
-            push = Push(fresh_push_id(), keys, body, expires_at, sessions=ALL_SESSIONS)
+            push = Push(fresh_push_id(), keys, body, expires_at, sessions=other_sessions(keys))
             return Order(push, names=names)
         realm, who = subject_of(principal)
         asked = list(names) if names is not None else [key.stored for key in keys]
         claim = claim_of(wanted.idempotency_key, who, realm, asked, body, ttl)
-        push = Push(push_id_of(claim), keys, body, expires_at, sessions=ALL_SESSIONS)
+        push = Push(push_id_of(claim), keys, body, expires_at, sessions=other_sessions(keys))
         return Order(push, claim, names)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from appmodel.core.message import ALL_SESSIONS, Push, Sessions
+from appmodel.core.message import ALL_SESSIONS, Push, Sessions, other_sessions
 from appmodel.core.names import Key, parse_key
 from tests.comet.several import FAST, open_cluster
 from tests.comet.world import Client, open_comet
@@ -100,6 +100,20 @@ async def test_only_the_sessions_that_are_meant(
         for key in (PHONE, TABLET):
             first = (await received(clients[key]))["msg"]
             assert (first != "end") == (key in reached)
+
+
+async def test_a_session_that_is_named_beside_its_inbox_gets_it_once() -> None:
+    """Whichever comes first in the push."""
+    async with open_comet() as world:
+        phone, tablet = await world.subscriber(PHONE), await world.subscriber(TABLET)
+        for keys in ((INBOX, PHONE), (PHONE, INBOX)):
+            one = push(*keys, sessions=other_sessions([parse_key(key) for key in keys]), tail=b"")
+            one = msgspec.structs.replace(one, push_id=bytes([len(keys[0])]) * 16)
+            await world.comet.pusher.push([one])
+        await world.push(PHONE, TABLET, body=b'"end"')
+
+        for client in (phone, tablet):
+            assert [(await received(client))["msg"] for _ in range(3)][2] == "end"
 
 
 async def test_without_tails_sessions_get_the_same_text() -> None:
