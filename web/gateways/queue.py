@@ -24,6 +24,7 @@ from web.core.notifications import Device, Job
 from web.gateways.delivery import DROPPED, LAPSED, Delivery, Errand
 
 SLICE = 500  # users looked up together
+BEHIND = 0.3  # seconds after a push: who is online hears of it first, on the same core
 NOW = 10.0  # seconds that a notification without a ttl has: now or never
 
 log = structlog.get_logger(__name__)
@@ -117,6 +118,7 @@ class Notifier:
                     self._at_work = False
                 self._caught_up.set()
                 await self._news.wait()
+                await trio.sleep(BEHIND)
 
     async def drained(self) -> None:
         """Wait until all that was pushed has been tried once. What a provider postponed does not count."""

@@ -13,7 +13,7 @@ from tests.web.gateways.pretend import PretendGateway, device
 from web.core.notifications import Device, Job, Provider
 from web.gateways.delivery import Delivery, DeliveryLimits
 from web.gateways.keyring import Watched
-from web.gateways.queue import NOW, SLICE, Notifier, QueueLimits
+from web.gateways.queue import BEHIND, NOW, SLICE, Notifier, QueueLimits
 
 LIMITS = QueueLimits(backlog=10_000, retry_for=3600.0, pause=1.0)
 
@@ -81,12 +81,15 @@ async def test_every_recipient_is_notified_of_its_own_message() -> None:
         assert notifier.users == {"addressed": 3}
 
 
-async def test_a_push_waits_for_nothing() -> None:
-    """However slow what is behind it."""
+async def test_a_push_waits_for_nothing(autojump_clock: None) -> None:
+    """However slow what is behind it; and it begins when who is online has heard of it."""
     world = World(gate=trio.Event())
     async with notifying(world) as notifier:
         notifier.notify([job(*range(5000))])
         await trio.testing.wait_all_tasks_blocked()
+        assert not world.asked
+
+        await trio.sleep(2 * BEHIND)
 
         assert len(world.asked) == 1
         assert notifier.waiting == 5000 - SLICE
