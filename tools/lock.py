@@ -62,9 +62,10 @@ def _environment() -> dict[str, str]:
     """uv's variables, from pip's settings where it has some: uv does not read those itself."""
     asked = [sys.executable, "-m", "pip", "config", "list"]
     listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-    settings = dict(line.split("=", 1) for line in listed.splitlines() if "=" in line)
+    lines = (line.split("=", 1) for line in listed.splitlines() if "=" in line)
+    settings = {key.replace("-", "_"): value for key, value in lines}
     found = {}
-    for key, name in {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}.items():
+    for key, name in {"index_url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}.items():
         for place in ("global", "install", ":env:"):  # the later wins, as with pip
             value = settings.get(f"{place}.{key}")
             if value is not None:
