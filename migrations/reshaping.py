@@ -172,6 +172,7 @@ def _missing_indexes(connection: sa.Connection, table: sa.Table) -> list[sa.Inde
 
 
 def _compiler(connection: sa.Connection) -> Any:
+    # a compiler of types and literals alone compiles no statement
     return connection.dialect.ddl_compiler(connection.dialect, None)  # type: ignore[arg-type]
 
 

@@ -151,7 +151,7 @@ class Database:
             except SQLAlchemyError as error:
                 if attempt == CLASHES - 1 or not _may_succeed(error, attempt):
                     raise self._refusal(error) from None
-            time.sleep(random.uniform(0, CLASH_PAUSE * 2**attempt))  # noqa: S311  jitter
+            time.sleep(random.uniform(0, CLASH_PAUSE * 2**attempt))  # noqa: S311  jitter is no secret
         raise AssertionError("unreachable")
 
     def _transaction(self, work: Work[T]) -> tuple[T, set[str]]:

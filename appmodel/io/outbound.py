@@ -279,10 +279,18 @@ class _Plain(httpcore.AsyncNetworkStream):
                 await self._stream.aclose()
             raise
 
-    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109
+    async def read(
+        self,
+        max_bytes: int,
+        timeout: float | None = None,  # noqa: ASYNC109  # the pool's interface
+    ) -> bytes:
         return await self._stream.read(max_bytes, timeout)
 
-    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def write(
+        self,
+        buffer: bytes,
+        timeout: float | None = None,  # noqa: ASYNC109  # the pool's interface
+    ) -> None:
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:

@@ -135,7 +135,8 @@ class Sessions:
         while True:
             with trio.move_on_at(self._check_at):
                 await self._wanted.wait()
-            await trio.sleep(self._config.gather + random.uniform(pause / 2, pause))  # noqa: S311
+            jitter = random.uniform(pause / 2, pause)  # noqa: S311  jitter is no secret
+            await trio.sleep(self._config.gather + jitter)
             try:
                 await self._write_news()
                 if self._book.is_torn or trio.current_time() >= self._check_at:

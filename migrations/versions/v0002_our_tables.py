@@ -121,5 +121,5 @@ def _drop(connection: sa.Connection, table: sa.Table, say: Say) -> None:
 
 
 def _say() -> Say:
-    say: Say = op.get_context().config.attributes["say"]  # type: ignore[union-attr]  # running.py
+    say: Say = op.get_context().config.attributes["say"]  # type: ignore[union-attr]  # running.py gives one
     return say

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -65,10 +66,10 @@ async def serving(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIte
         nursery.cancel_scope.cancel()
 
 
-def plain(server: Server, **limits: object) -> Outbound:
+def plain(server: Server, **limits: Any) -> Outbound:
     """Calls that may go to the server without TLS."""
     allowed = (f"http://127.0.0.1:{server.port}", f"http://push.example:{server.port}")
-    return Outbound(OutboundLimits(allowed=allowed, **limits))  # type: ignore[arg-type]
+    return Outbound(OutboundLimits(allowed=allowed, **limits))
 
 
 async def test_an_answer_comes_with_status_headers_and_body() -> None:
@@ -295,7 +296,7 @@ def test_a_stored_url_is_checked_before_it_is_called() -> None:
     "limits",
     [{"allowed": ("https://h",)}, {"max_connections": 0}, {"timeout": Duration(0)}],
 )
-def test_wrong_limits_are_an_error_at_the_start(limits: dict[str, object]) -> None:
+def test_wrong_limits_are_an_error_at_the_start(limits: dict[str, Any]) -> None:
     """Not at the first call."""
     with pytest.raises(ValueError, match="expected"):
-        OutboundLimits(**limits)  # type: ignore[arg-type]
+        OutboundLimits(**limits)
