@@ -8,6 +8,7 @@ Synchronous, for `Database.read` and `Database.write`.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -35,7 +36,12 @@ def below(location: str) -> sa.ColumnElement[bool]:
     """Rows of the department with this location and of all below it. "" has none."""
     if not location:
         return sa.false()
-    return sa.and_(Org.location >= location, Org.location < location + "{")  # "{" comes after "z"
+    return lies_below(Org.location, location)
+
+
+def lies_below(location: Any, top: Any) -> sa.ColumnElement[bool]:
+    """Whether a location is `top` or below it; both are texts or columns, and neither is ""."""
+    return sa.and_(location >= top, location < top + "{")  # "{" comes after "z"
 
 
 def lock_tenant(session: Session, tenant_id: str) -> bool:

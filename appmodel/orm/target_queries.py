@@ -21,6 +21,7 @@ from appmodel.orm.applications import Application
 from appmodel.orm.base import DISABLED
 from appmodel.orm.contacts import ShieldMsg
 from appmodel.orm.groups import Qun, QunUser
+from appmodel.orm.organisation_queries import lies_below
 from appmodel.orm.organisations import Org, OrgUser, Tenant
 from appmodel.orm.people import User
 from appmodel.orm.presence import Session as SessionRow
@@ -87,62 +88,64 @@ def _within(column: Any, tenant: str | None) -> list[Any]:
     return [] if tenant is None else [sa.func.coalesce(column, "") == tenant]
 
 
-def _enabled(tenant: str | None) -> Any:
-    return sa.and_(User.status != DISABLED, *_within(User.tenant_id, tenant))
-
-
 def _users(ids: Sequence[str], tenant: str | None) -> sa.Select[Any]:
     columns = _columns("@user", User.id, User.nickname, User.tenant_id)
     return (
         sa.select(*columns)
         .outerjoin(SessionRow, SessionRow.user_id == User.id)
-        .where(User.id.in_(ids), _enabled(tenant))
+        .where(User.id.in_(ids), User.status != DISABLED, *_within(User.tenant_id, tenant))
     )
 
 
 def _groups(ids: Sequence[str], tenant: str | None) -> sa.Select[Any]:
-    columns = _columns("@qun", Qun.id, Qun.name, Qun.tenant_id)
-    return (
-        sa.select(*columns)
-        .select_from(Qun)
-        .outerjoin(QunUser, QunUser.qun_id == Qun.id)
-        .outerjoin(User, sa.and_(User.id == QunUser.user_id, _enabled(tenant)))
-        .outerjoin(SessionRow, SessionRow.user_id == User.id)
-        .where(Qun.id.in_(ids), *_within(Qun.tenant_id, tenant))
-    )
+    return _members("@qun", Qun, QunUser, QunUser.qun_id == Qun.id, ids, tenant)
 
 
 def _departments(ids: Sequence[str], tenant: str | None) -> sa.Select[Any]:
-    columns = _columns("@org", Org.id, Org.name, Org.tenant_id)
-    return (
-        sa.select(*columns)
-        .select_from(Org)
-        .outerjoin(OrgUser, OrgUser.org_id == Org.id)
-        .outerjoin(User, sa.and_(User.id == OrgUser.user_id, _enabled(tenant)))
-        .outerjoin(SessionRow, SessionRow.user_id == User.id)
-        .where(Org.id.in_(ids), *_within(Org.tenant_id, tenant))
-    )
+    return _members("@org", Org, OrgUser, OrgUser.org_id == Org.id, ids, tenant)
 
 
 def _subtrees(ids: Sequence[str], tenant: str | None) -> sa.Select[Any]:
     below = sa.alias(Org.__table__, "below")
-    columns = _columns("@org/**", Org.id, Org.name, Org.tenant_id)
     is_below = sa.or_(
         below.c.id == Org.id,
         sa.and_(
             Org.location != "",
             below.c.tenant_id == Org.tenant_id,
-            below.c.location.like(Org.location + "%"),
+            lies_below(below.c.location, Org.location),
         ),
     )
+    source = sa.join(Org, below, is_below)
+    seated = OrgUser.org_id == below.c.id
+    return _members("@org/**", Org, OrgUser, seated, ids, tenant, source=source)
+
+
+def _members(
+    kind: str,
+    whole: type[Qun | Org],
+    seat: type[QunUser | OrgUser],
+    seated: sa.ColumnElement[bool],
+    ids: Sequence[str],
+    tenant: str | None,
+    *,
+    source: Any = None,
+) -> sa.Select[Any]:
+    """A group or department with its members, who are of its own tenant whoever asks.
+
+    Args:
+        seated: which seats count.
+        source: where those are found; None = `whole` itself.
+    """
+    columns = _columns(kind, whole.id, whole.name, whole.tenant_id)
+    own = sa.func.coalesce(User.tenant_id, "") == sa.func.coalesce(whole.tenant_id, "")
+    is_member = sa.and_(User.id == seat.user_id, User.status != DISABLED, own)
     return (
         sa.select(*columns)
-        .select_from(Org)
-        .join(below, is_below)
-        .outerjoin(OrgUser, OrgUser.org_id == below.c.id)
-        .outerjoin(User, sa.and_(User.id == OrgUser.user_id, _enabled(tenant)))
+        .select_from(whole if source is None else source)
+        .outerjoin(seat, seated)
+        .outerjoin(User, is_member)
         .outerjoin(SessionRow, SessionRow.user_id == User.id)
-        .where(Org.id.in_(ids), *_within(Org.tenant_id, tenant))
+        .where(whole.id.in_(ids), *_within(whole.tenant_id, tenant))
     )
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from appmodel.core.names import Key
+from appmodel.core.names import MAX_KEY, Key
 from appmodel.core.origins import Origins
 from appmodel.errors import BadInput, Forbidden, LoginRefused, TooLarge, TooManyNames
 from appmodel.protocol.http import Request, Response, Route
@@ -183,6 +183,8 @@ class AppPushes:
         if message.from_user_name != f"{caller.uid}@user":
             raise Forbidden("msg.fromUserName: not the user that the token is of")
         target = parse_target(message.to_user_name, "msg.toUserName")
+        if len(base.device_id) > MAX_KEY:
+            raise BadInput("baseRequest.deviceID", base.device_id, f"at most {MAX_KEY} characters")
         if message.content is UNSET and target.kind is not Kind.APP:
             raise BadInput("msg.content", None, "a text")
         self._check_size(msg)

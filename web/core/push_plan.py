@@ -261,7 +261,7 @@ def _to_key(shared: dict[str, Any], key: Key) -> Copy:
 
 
 def _own_sessions(device: str) -> Sessions:
-    """All of the sender's, but the one that sent: an empty device means all, as the original has it."""
+    """All of the sender's, but those whose id ends like the device: with an empty one, as in the original, none."""
     return Sessions(None, without=device) if device else Sessions(frozenset())
 
 

@@ -134,7 +134,7 @@ class Cache(Generic[K, V]):
         """
         self._database, self._changes = database, changes
         self._load, self._subject_of, self._limit = load, subject_of, limit
-        self._known: dict[str, _Known[K, V]] = {}  # by subject
+        self._known: dict[str, _Known[V]] = {}  # by subject
         self._batch: _Batch[K, V] | None = None  # the one that is being gathered
         self._turn = trio.Lock()
         self._under_way: set[str] = set()  # subjects being read, and not changed since
@@ -195,8 +195,7 @@ class Cache(Generic[K, V]):
         found = await self._database.read(lambda session: self._load(session, keys))
         batch.found.update(found)
         for subject in self._under_way:
-            key = subjects[subject]
-            self._known[subject] = _Known(key, found.get(key), began)
+            self._known[subject] = _Known(found.get(subjects[subject]), began)
         self._shrink()
 
     def _forget(self, subjects: Iterable[str] | None) -> None:
@@ -213,8 +212,7 @@ class Cache(Generic[K, V]):
             del self._known[next(iter(self._known))]
 
 
-class _Known(NamedTuple, Generic[K, V]):
-    key: K
+class _Known(NamedTuple, Generic[V]):
     value: V | None
     read_at: float  # when reading it began
 

@@ -17,8 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import structlog
-
 from appmodel.core.message import Push
 from appmodel.core.mutes import Mute, ShieldType
 from appmodel.core.names import Key
@@ -57,8 +55,6 @@ from web.services.pushing import Pushing
 
 KEYS = 5000  # of one push: 3 MB on its way at most
 FILE = 2  # msgType of a message that speaks of a file
-
-log = structlog.get_logger(__name__)
 
 
 class Files(Protocol):

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio
 
 from appmodel.core.message import ALL_SESSIONS, Push, Sessions, other_sessions
 from appmodel.core.names import Key, parse_key
@@ -209,6 +210,31 @@ async def test_what_is_passed_on_keeps_its_tails() -> None:
         for key, client in clients.items():
             message = await received(client)
             assert message["msg"] == {"content": "hi", "toUserKey": key, "toUserName": key}
+
+
+async def test_which_sessions_are_meant_travels_along() -> None:
+    """To the owner, and from there to a comet that holds one."""
+    rule = Sessions(
+        frozenset({"u1_iOS-d1", "u1_Android-d2", "u1_tv-d3"}),
+        without="d2",
+        but=frozenset({"u1_tv-d3"}),
+    )
+    async with open_cluster("a", "b", config=FAST) as cluster:
+        owner, stranger = cluster.owner(INBOX), cluster.stranger(INBOX)
+        keys = (PHONE, TABLET, "u1_tv-d3@user")
+        clients = {key: await stranger.subscriber(key) for key in keys}
+        attached = owner.comet.forwarding.holders.get
+        for key in map(parse_key, keys):
+            while (seat := attached(key)) is None or seat.online != 1:
+                await trio.lowlevel.checkpoint()
+
+        [outcome] = await stranger.comet.pusher.push([push(INBOX, sessions=rule)])
+        await stranger.comet.pusher.push([push(*keys, sessions=None, body=b'"end"', tail=b"")])
+
+        assert not isinstance(outcome, Exception)
+        assert outcome.online == (1,)
+        assert (await received(clients[PHONE]))["msg"]["content"] == "hi"
+        assert [(await received(client))["msg"] for client in clients.values()] == ["end"] * 3
 
 
 def test_a_session_needs_a_user() -> None:

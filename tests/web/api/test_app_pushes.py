@@ -283,6 +283,30 @@ async def test_a_missing_field_is_named(world: World, missing: str) -> None:
     assert ret(await ann.ask("push")) == 65534
 
 
+async def test_a_device_that_no_session_can_have(world: World) -> None:
+    """Between nodes it would be too long, and fail all that travels with it."""
+    ann = await log_in(world, ANN)
+    body = ann.body(msg=message(ANN, "bob@user"))
+    for length, code in ((255, 0), (256, 65534), (60_000, 65534)):
+        body["baseRequest"]["deviceID"] = "d" * length
+        answer = (await ann.post("push", body)).json()
+        assert ret(answer) == code, length
+        assert code == 0 or "baseRequest.deviceID" in reason(answer)
+
+
+async def test_members_of_another_tenant_are_none(world: World) -> None:
+    """An adopted group may have them: neither its members nor an operator reach them."""
+    stray = QunUser(qun_id="g", user_id=ZOE)
+    await world.context.database.write(lambda session: session.add(stray))
+    ann = await log_in(world, ANN)
+
+    assert ret(await push(ann, "g@qun")) == 0
+    answer = await world.api.ask("POST", "/v2/push", b'{"to":"g@qun","msg":1,"ttl":60}')
+
+    assert answer.json()["results"][0]["members"] == 3
+    assert await inbox(world, "zoe@user") == []
+
+
 async def test_an_empty_content_is_a_content(world: World) -> None:
     """The original drops it silently (C2)."""
     ann = await log_in(world, ANN)
