@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from appmodel.core.origins import Origins
+from appmodel.io.caching import Changes
 from appmodel.protocol.http import RenderError, Route
 from appmodel.runtime.service import Context
 from web.api.app_applications import ApplicationRoutes
@@ -38,7 +39,6 @@ from web.gateways.opening import open_notifier
 from web.layer_files import FilesLayer
 from web.layer_people import PeopleLayer
 from web.services.applications import Applications, ApplicationTokens, revoke_by
-from web.services.caching import Changes
 from web.services.callers import Callers
 from web.services.contacts import Contacts, Mutes
 from web.services.department_members import DepartmentMembers

@@ -10,13 +10,13 @@ import pytest
 import trio
 
 from appmodel.errors import Unauthorized
+from appmodel.io.caching import Changes
 from appmodel.io.database import Database
 from appmodel.orm.organisations import Tenant
 from appmodel.runtime import cli
 from tests.databases import an_empty_database, limits
 from web.core.principals import APPLICATION_DEFAULT, AppCaller, Permission
 from web.services.applications import ApplicationTokens
-from web.services.caching import Changes
 
 
 @dataclass(frozen=True)

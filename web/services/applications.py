@@ -22,6 +22,7 @@ from appmodel.core.application_tokens import MAX_LENGTH, digest_of, new_token
 from appmodel.core.names import Key
 from appmodel.core.people import DISABLED, ENABLED
 from appmodel.errors import BadInput, Conflict, Forbidden, NotFound, PushError, Unauthorized
+from appmodel.io.caching import Cache, Changes
 from appmodel.io.database import Database
 from appmodel.orm.application_queries import ApplicationRow, applications_by_digest, token_subject
 from appmodel.orm.applications import Application as Model
@@ -39,7 +40,6 @@ from web.core.applications import (
 from web.core.paging import Paging, cut
 from web.core.permissions import permissions_of, permissions_text
 from web.core.principals import AppCaller, Operator, Principal, UserCaller, tenant_for
-from web.services.caching import Cache, Changes
 from web.services.tickets import Tickets
 
 MOST_SHOWN = 1000  # applications of a tenant, in a list that has no pages

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from appmodel.core.departments import DepartmentRow
 from appmodel.core.locations import MAX_LOCATION, is_below, next_location
 from appmodel.errors import BadInput, Conflict, NotFound
+from appmodel.io.caching import Cache, Changes
 from appmodel.io.database import Database
 from appmodel.orm import organisation_queries as queries
 from appmodel.orm.base import new_id
@@ -34,7 +35,6 @@ from web.core.department_tree import Company
 from web.core.organisation import Department, DepartmentChange, NewDepartment
 from web.core.paging import Paging, cut
 from web.core.principals import Permission, Principal, tenant_for
-from web.services.caching import Cache, Changes
 
 TREES = 200  # tenants whose trees are remembered; one of 1,000 departments is 1 MB
 

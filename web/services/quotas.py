@@ -18,11 +18,11 @@ import structlog
 import trio
 from sqlalchemy.orm import Session
 
+from appmodel.io.caching import Cache, Changes
 from appmodel.io.database import Database
 from appmodel.orm.quota_queries import quotas_of_customers
 from web.config import QuotaConfig
 from web.core.quota import Consumer, CustomerQuotas, Kind, QuotaRow, refusal
-from web.services.caching import Cache, Changes
 from web.services.counting import Counters
 from web.services.taking import Taking
 

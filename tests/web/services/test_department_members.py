@@ -8,13 +8,13 @@ import sqlalchemy as sa
 import trio
 
 from appmodel.errors import BadInput, Conflict, NotFound
+from appmodel.io.caching import Changes
 from appmodel.io.database import Database
 from appmodel.orm.organisations import Org, OrgUser
 from appmodel.orm.people import User
 from tests.web.organisations import app_of, forget_notes, notes, put, tenants, user_of
 from web.core.organisation import LinkChange, NewLinks
 from web.core.paging import Paging
-from web.services.caching import Changes
 from web.services.department_members import DepartmentMembers
 from web.services.departments import Departments
 

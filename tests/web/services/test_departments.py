@@ -9,6 +9,7 @@ import trio
 
 from appmodel.core.departments import DepartmentRow
 from appmodel.errors import BadInput, Conflict, Forbidden, NotFound, PushError
+from appmodel.io.caching import Changes
 from appmodel.io.database import Database
 from appmodel.orm.organisations import Org, OrgUser
 from tests.web.organisations import (
@@ -25,7 +26,6 @@ from tests.web.organisations import (
 from web.core.organisation import DepartmentChange, NewDepartment
 from web.core.paging import Paging
 from web.core.principals import Permission
-from web.services.caching import Changes
 from web.services.departments import Departments
 
 APP = app_of("t1")

@@ -13,6 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from appmodel.core.units import Duration
 from appmodel.errors import CallQuota, OutcomeUnknown, PushQuota, Unavailable
+from appmodel.io.caching import Changes
 from appmodel.io.database import Database
 from appmodel.orm.changes import note_change
 from appmodel.orm.counting import ApiCall, PushCnt, Quota
@@ -20,7 +21,6 @@ from tests.databases import limits
 from web.config import QuotaConfig
 from web.core.quota import Consumer
 from web.services import counting
-from web.services.caching import Changes
 from web.services.quotas import Quotas, quota_subject
 
 LOGIN = "/app/client/device/login"

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import trio
 
 from appmodel.errors import BadInput, Conflict, Forbidden, Unauthorized
+from appmodel.io.caching import Changes
 from appmodel.io.database import Database
 from appmodel.orm.organisations import Org, OrgUser
 from appmodel.orm.people import User
@@ -28,7 +29,6 @@ from tests.web.organisations import (
 from web.core.organisation import NewDepartment
 from web.core.principals import Permission, Principal
 from web.core.sync import MAX_PLAIN, Counts, RowsRefused, SyncAnswer, decode_batch
-from web.services.caching import Changes
 from web.services.departments import Departments
 from web.services.passwords import Passwords, hash_password
 from web.services.syncing import Syncing

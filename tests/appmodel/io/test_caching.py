@@ -8,11 +8,11 @@ import trio
 from sqlalchemy.orm import Session
 
 from appmodel.errors import Unavailable
+from appmodel.io import caching
+from appmodel.io.caching import Cache, Changes
 from appmodel.io.database import Database
 from appmodel.orm.changes import Change, note_change
 from appmodel.orm.people import User
-from web.services import caching
-from web.services.caching import Cache, Changes
 
 QUICK = 0.3  # seconds; the laws hold for any, also if a poll is late: then nothing is remembered
 SLOW = 60.0  # seconds: whatever a test needs
