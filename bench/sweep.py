@@ -31,6 +31,7 @@ class Sender:
     """A subscriber that writes to the shared socket."""
 
     __slots__ = ("_socket", "cursor", "dialect", "held", "place")
+    name = ""
 
     def __init__(self, sock: socket.socket, dialect: Dialect) -> None:
         self._socket = sock

@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Meta
 
 from appmodel.core.clock import MAX_ID
-from appmodel.core.names import Key
+from appmodel.core.names import MAX_KEY, MAX_REALM, Key
 
 PUSH_ID = 16  # bytes of a push id: 128 random bits, or a digest of the caller's idempotency key
 DEDUPE_WINDOW = 24 * 3600.0  # seconds for which a store knows a push id again, or the ttl if longer
@@ -33,6 +33,8 @@ MessageId = Annotated[int, Meta(ge=0, le=MAX_ID)]
 ProposedId = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # one above MAX_ID is the store's to refuse
 Instant = Annotated[float, Meta(ge=0, le=MAX_INSTANT)]  # Unix seconds
 PushId = Annotated[bytes, Meta(min_length=PUSH_ID, max_length=PUSH_ID)]
+ClientName = Annotated[str, Meta(max_length=MAX_KEY + MAX_REALM)]
+Tally = Annotated[int, Meta(ge=0, lt=2**53)]
 Online = Annotated[int, Meta(ge=0, lt=2**32)]  # subscribers
 
 _encode = msgspec.json.Encoder().encode
@@ -72,6 +74,8 @@ class Push(msgspec.Struct, frozen=True, array_like=True):
     expires_at: Instant = 0.0  # 0 = not stored, for whoever is online
     tails: tuple[bytes, ...] = ()  # of each key; () = all get the body as it is
     sessions: Sessions | None = None  # None = the keys alone
+    without: ClientName = ""  # a client of Socket.IO that is not to get it: who sent it
+    tally: Tally = 0  # comets count what they write of it under this number; 0 = they do not
 
     def __post_init__(self) -> None:
         check_tails(self.keys, self.body, self.tails)

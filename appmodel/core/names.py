@@ -8,6 +8,7 @@ default realm "" and see the plain text; a key of another realm can never equal 
     text                    Key(realm, id, suffix)                 routed by
     u1@user                 ("", "u1", "user")                     u1@user
     u1_Android-d1@user      ("", "u1_Android-d1", "user")          u1@user   all devices, one owner
+    a_b@user of /demo       ("/demo", "a_b", "user")               itself    a namespace of Socket.IO: no sessions
     Terry-Mao, x@gmail.com  ("", "x@gmail.com", "")                itself
 
 Source: appmsgsrv session naming (spec/appmsgsrv.md); gopush-cluster keys are opaque.
@@ -49,9 +50,14 @@ class Key(NamedTuple):
         return self.stored if inbox is None else inbox.stored
 
     @property
+    def is_of_namespace(self) -> bool:
+        """Its realm is a namespace of Socket.IO: there names may contain anything, and keys are not stored."""
+        return self.realm[:1] == "/"
+
+    @property
     def inbox(self) -> "Key | None":
         """Of a session's key: the key of its user. None if it is no session's."""
-        if self.suffix == "user" and "_" in self.id:
+        if self.suffix == "user" and "_" in self.id and not self.is_of_namespace:
             owner = self.id.partition("_")[0]
             if owner:
                 return Key(self.realm, owner, self.suffix)

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 from appmodel.core.names import Key
 from comet.core.attaching import Books, Reading
 from comet.core.message import Message
-from comet.protocol.dialect import Dialect
+from comet.protocol.dialect import Encoder
 
 BEHIND = 2**53  # above every id
 MAX_ASIDE = 256  # messages that wait for a hole to be filled; past it the subscribers are let go
@@ -29,10 +29,17 @@ MAX_ASIDE = 256  # messages that wait for a hole to be filled; past it the subsc
 class Subscriber(Protocol):
     """What the core knows of a connection: a dialect, a place, and what it has had already."""
 
-    dialect: Dialect
     cursor: int  # nothing at or below this id is due to it; BEHIND while it is being replayed
     held: list[Message] | None  # what came while it is being replayed; else None
     place: int  # its index in the channel
+
+    @property
+    def name(self) -> str:
+        """As `Push.without` may name it: a client of Socket.IO; others have none."""
+
+    @property
+    def dialect(self) -> Encoder:
+        """How messages are written for it."""
 
     def offer(self, frames: bytes) -> bool:
         """Queue or write `frames` without waiting, all or nothing; False if refused."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from appmodel.core.cluster import Node
-from appmodel.core.message import MessageId, Sessions, check_tails
+from appmodel.core.message import ClientName, MessageId, Sessions, Tally, check_tails
 from appmodel.core.names import Key
 from appmodel.errors import LimitReached
 from comet.core.attaching import GONE, Report, digest_of
@@ -32,6 +32,8 @@ class Item(msgspec.Struct, frozen=True, array_like=True):
     prevs: tuple[MessageId, ...]  # in the order of the keys
     tails: tuple[bytes, ...] = ()  # of each key; () = none
     sessions: Sessions | None = None  # also to these sessions of the keys
+    without: ClientName = ""  # see `Push`
+    tally: Tally = 0
 
     def __post_init__(self) -> None:
         check_tails(self.keys, self.body, self.tails)
@@ -75,6 +77,8 @@ class Parcel:
             tuple(self.prevs),
             tuple(self.tails),
             self.sessions,
+            message.without,
+            message.tally,
         )
 
 

@@ -20,6 +20,8 @@ class Hub:
         self._sessions: dict[Key, tuple[Channel, ...]] = {}  # by inbox; nearly always one or two
         # told when a session's first subscriber has come (True), and when its last one has gone
         self.on_presence: Callable[[Key, bool], None] = lambda session, is_here: None
+        # told how many subscribers took a message that is counted: realm, number, how many
+        self.on_tally: Callable[[str, int, int], None] = lambda realm, number, taken: None
         self.dirty: list[Channel] = []  # for the next round: what became due since the last one
         self.accessed = 0  # look-ups; /stat shows it, as the original does
         self.created = 0

@@ -13,7 +13,7 @@
             return ()
 
         def gone(self, client, reason):
-            return None
+            return ()
 
 A namespace's clients share one such object. `event` and `gone` answer at once, or return something to be
 awaited: then what this client says meanwhile waits behind it, in order and bounded, and others do not.
@@ -24,7 +24,7 @@ What is pushed to a key reaches each client that has joined it, as an event: a b
 which begins with a text is the event itself with its arguments, anything else is the argument of `push`.
 """
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -60,6 +60,9 @@ class Emit:
 
     name: str
     arguments: tuple[Any, ...] = ()
+    answered: "Callable[[Sequence[Any]], Effects] | None" = (
+        None  # the client is asked to acknowledge it
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +149,11 @@ class Rules(Protocol):
     def event(self, client: Client, event: Event) -> Effects | Awaitable[Effects]:
         """What an event of an accepted client brings about."""
 
-    def gone(self, client: Client, reason: str) -> Awaitable[None] | None:
-        """It has left: its keys are still listed, and no effect reaches it. Called once if it was accepted."""
+    def gone(self, client: Client, reason: str) -> Effects | Awaitable[Effects]:
+        """It has left: its keys are still listed, and what others hear of it is all that can be done.
+
+        Called once if `connect` had returned, though its transport may have died meanwhile.
+        """
 
 
 class FindRules(Protocol):

@@ -65,6 +65,9 @@ class Transport(Protocol):
     def offer(self, frames: bytes) -> bool:
         """Send or queue whole frames of this framing; False if refused. Too much owed ends it."""
 
+    async def drained(self) -> None:
+        """Wait until nothing is owed, or the client is gone. Cancelling is safe."""
+
     def close(self, reason: str) -> None:
         """Send what is owed, say goodbye as the revision does, and end. `Speaker.closed` follows at once."""
 

@@ -103,7 +103,9 @@ class Forwarding:
         for item in items:
             self._check(item)
         for item in items:
-            message = Message(item.id, item.body, stored=item.stored)
+            message = Message(
+                item.id, item.body, stored=item.stored, without=item.without, tally=item.tally
+            )
             tails = item.tails or itertools.repeat(b"")
             for key, prev, tail in zip(item.keys, item.prevs, tails, strict=False):
                 online = self._delivering.deliver(

@@ -11,7 +11,7 @@ import trio
 from appmodel.io.user_tokens import UserTokens
 from comet.core.channel import Channel
 from comet.core.hub import Hub
-from comet.io.subscriber import Subscriber
+from comet.io.following import Following
 
 ROUNDS = 4  # within the life of an unused login
 STEP = 500  # channels at a time
@@ -38,6 +38,6 @@ def _logins_of(channels: Iterable[Channel]) -> Iterator[str]:
     for channel in channels:
         if channel.key.user is not None:
             for subscriber in channel.subscribers:
-                assert isinstance(subscriber, Subscriber)
+                assert isinstance(subscriber, Following)
                 if subscriber.ticket is not None:
                     yield subscriber.ticket.id

@@ -115,9 +115,8 @@ class Mover:
             return 0
         moved = 0
         for subscriber in tuple(channel.subscribers):
-            assert isinstance(subscriber, Subscriber)
-            if self._may_stay(subscriber):
-                continue
+            if not isinstance(subscriber, Subscriber) or self._may_stay(subscriber):
+                continue  # clients of Socket.IO have one address for ever: they stay, attached
             subscriber.hang_up(self._goodbye(owner, subscriber))
             moved += 1
         self._count(moved)

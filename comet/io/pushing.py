@@ -219,7 +219,7 @@ class OwnerPusher:
                 await trio.lowlevel.checkpoint()
             message = messages.get(message_id)
             if message is None:
-                message = messages[message_id] = Message(message_id, push.body, stored=True)
+                message = messages[message_id] = _message(message_id, push, stored=True)
             # also of a retry: they have had it
             online.append(self._send(key, message, prev, push, at))
         self._clock.observe_mark(max(saved.ids, default=0), int(self._now() * 1e6))
@@ -231,7 +231,7 @@ class OwnerPusher:
         if message_id is None:
             message_id = self._clock.next_id(int(self._now() * 1e6), UNSAVED_STEP)
             known[push.push_id] = message_id
-        message = Message(message_id, push.body, stored=False)
+        message = _message(message_id, push, stored=False)
         online = [self._send(key, message, None, push, at) for at, key in enumerate(push.keys)]
         ids = (message_id,) * len(online)
         self._answer(job, Delivery(ids, tuple(online), stored=False))
@@ -293,6 +293,10 @@ class OwnerPusher:
                 del self._waiting[key]
             else:
                 self._waiting[key] -= 1
+
+
+def _message(message_id: int, push: Push, *, stored: bool) -> Message:
+    return Message(message_id, push.body, stored=stored, without=push.without, tally=push.tally)
 
 
 def _size(push: Push) -> int:

@@ -23,9 +23,10 @@ from comet.config import ReplayConfig
 from comet.core.channel import Channel, Hole
 from comet.core.hub import Hub
 from comet.core.message import Message
+from comet.io.following import Following
 from comet.io.live import Counts
-from comet.io.subscriber import Subscriber
 from comet.io.sweeper import Sweeper
+from comet.protocol.dialect import Encoder
 from comet.protocol.native import SLOW, STORE_AWAY, Goodbye
 
 log = structlog.get_logger("comet")
@@ -117,7 +118,7 @@ class Reading:
         self._observe(max(marks, default=0))
         return marks
 
-    async def replay(self, subscriber: Subscriber, after: int) -> None:
+    async def replay(self, subscriber: Following[Encoder], after: int) -> None:
         """Send everything stored that is newer than `after`, then let the client go live.
 
         The client has joined closed (`begin_replay`): what comes meanwhile is kept for it. It is never
@@ -129,10 +130,10 @@ class Reading:
             if subscriber.held is not None:
                 subscriber.hang_up(STORE_AWAY)
 
-    async def _catch_up(self, subscriber: Subscriber, after: int) -> None:
+    async def _catch_up(self, subscriber: Following[Encoder], after: int) -> None:
         reached: int | None = after
         while reached is not None and subscriber.is_open:
-            subscriber.overran = False
+            subscriber.read_on()
             reached = await self._send_stored(subscriber, reached)
             if reached is not None and not subscriber.overran:
                 reached = await self._send_held(subscriber, reached)
@@ -140,7 +141,7 @@ class Reading:
                 subscriber.go_live(reached)
                 return
 
-    async def _send_stored(self, subscriber: Subscriber, after: int) -> int | None:
+    async def _send_stored(self, subscriber: Following[Encoder], after: int) -> int | None:
         """Send page by page; the last id sent, or None if the client is gone or was let go."""
         key = subscriber.channel.key
         while subscriber.is_open:
@@ -160,7 +161,7 @@ class Reading:
                 return after
         return None
 
-    async def _send_held(self, subscriber: Subscriber, reached: int) -> int | None:
+    async def _send_held(self, subscriber: Following[Encoder], reached: int) -> int | None:
         """Send what was kept, until nothing is; then no turn of another task lies before going live.
 
         Not past an overrun: what is kept after it lies above what it lost.
@@ -171,7 +172,7 @@ class Reading:
             reached = max([reached, *(message.id for message in held if message.stored)])
         return reached
 
-    async def _send(self, subscriber: Subscriber, frames: Sequence[bytes]) -> bool:
+    async def _send(self, subscriber: Following[Encoder], frames: Sequence[bytes]) -> bool:
         """Offer `frames` in pieces, each when the one before has gone; False if the client has."""
         piece: list[bytes] = []
         size = 0
@@ -194,7 +195,7 @@ class Reading:
         self.store_failed = False
         return page
 
-    async def _offer(self, subscriber: Subscriber, frames: list[bytes]) -> bool:
+    async def _offer(self, subscriber: Following[Encoder], frames: list[bytes]) -> bool:
         with trio.move_on_after(self._config.stall_timeout) as waiting:
             await subscriber.drained()
         if waiting.cancelled_caught:
@@ -231,7 +232,7 @@ class Reading:
         """Its clients come back with their last id, or fetch: nobody is left with a silent gap."""
         channel.aside, channel.cursor, channel.blind = None, None, False
         for subscriber in tuple(channel.subscribers):
-            assert isinstance(subscriber, Subscriber)
+            assert isinstance(subscriber, Following)
             subscriber.hang_up(goodbye)
 
     async def _fetch_hole(self, key: Key, hole: Hole) -> list[Message] | None:

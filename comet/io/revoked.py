@@ -16,7 +16,7 @@ from appmodel.core.names import Key
 from appmodel.core.revocations import Revocations
 from comet.core.channel import Channel
 from comet.core.hub import Hub
-from comet.io.subscriber import Subscriber
+from comet.io.following import Following
 from comet.io.sweeper import STEP
 from comet.protocol.native import TICKET_REVOKED
 
@@ -55,7 +55,7 @@ class Revoked:
         looked = 0
         for channel in channels:
             for subscriber in tuple(channel.subscribers):
-                assert isinstance(subscriber, Subscriber)
+                assert isinstance(subscriber, Following)
                 ticket = subscriber.ticket
                 if (
                     ticket is not None

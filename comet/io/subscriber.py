@@ -9,14 +9,12 @@ import contextlib
 import enum
 import socket
 import ssl
-from collections.abc import Sequence
 
 import structlog
 import trio
 
-from appmodel.core.credentials import Ticket
-from comet.core.channel import BEHIND, Channel
-from comet.core.message import Message
+from comet.core.channel import Channel
+from comet.io.following import Following
 from comet.io.live import Live
 from comet.io.outbox import NOT_NOW, Outbox
 from comet.protocol.dialect import (
@@ -34,7 +32,6 @@ from comet.protocol.native import HEARTBEAT_MISSED, SLOW, Goodbye
 log = structlog.get_logger("comet")
 
 READ = 4096  # bytes a read, and what one turn of a client may cost; the rest waits for its next
-MAX_HELD = 256  # messages kept for a client while it is replayed
 
 
 class State(enum.Enum):
@@ -49,9 +46,10 @@ class State(enum.Enum):
 OPEN, LEAVING, CLOSED = State
 
 
-class Subscriber(Outbox):
+class Subscriber(Outbox, Following[Dialect]):
     """A client that was welcomed. Nothing here waits, but `drained`."""
 
+    name = ""
     __slots__ = (
         "_counted_from",
         "_drained",
@@ -83,10 +81,10 @@ class Subscriber(Outbox):
         self.channel = channel
         self.dialect = dialect
         self.cursor = channel.cursor or 0
-        self.held: list[Message] | None = None
-        self.overran = False  # `held` was full: what it lost is in the store
+        self.held = None
+        self.overran = False
         self.place = 0
-        self.ticket: Ticket | None = None  # what let it in; None when auth is off
+        self.ticket = None
 
     @property
     def is_open(self) -> bool:
@@ -142,31 +140,6 @@ class Subscriber(Outbox):
             return False
         self.owed += frames
         return True
-
-    def hold(self, messages: Sequence[Message]) -> None:
-        """Keep what comes while this client is replayed.
-
-        Past MAX_HELD it is left to the store, which is read again; what was not stored is lost to it.
-        """
-        assert self.held is not None
-        if len(self.held) + len(messages) > MAX_HELD:
-            self.held.clear()
-            self.overran = True
-        else:
-            self.held.extend(messages)
-
-    def take_held(self, reached: int) -> list[Message]:
-        """What was kept above `reached`; from now on again nothing is."""
-        held, self.held = self.held or [], []
-        return [message for message in held if message.id > reached]
-
-    def begin_replay(self) -> None:
-        """Join closed: from now on messages wait in order."""
-        self.cursor, self.held = BEHIND, []
-
-    def go_live(self, reached: int) -> None:
-        """Everything up to `reached` was sent, and nothing is kept: follow the channel."""
-        self.held, self.cursor = None, reached
 
     async def drained(self) -> None:
         """Wait until nothing is owed, or the client is gone. Cancelling is safe."""

@@ -107,8 +107,10 @@ class Sweeper:
         messages = channel.take_due()
         if messages:
             offered = len(channel.subscribers)
-            taken = deliver(Due(messages), tuple(channel.subscribers))
+            due = Due(messages)
+            taken = deliver(due, tuple(channel.subscribers))
             self._count(taken, offered - taken, len(messages))
+            self._tally(channel, due)
 
     def _step(self, channel: Channel) -> None:
         long = self._long[channel]
@@ -118,7 +120,13 @@ class Sweeper:
         if long.is_done:
             self._finish(channel, long)
 
+    def _tally(self, channel: Channel, due: Due) -> None:
+        for number, taken in due.tallies():
+            self._hub.on_tally(channel.key.realm, number, taken)
+
     def _finish(self, channel: Channel, long: _LongSweep) -> None:
+        if long.due is not None:
+            self._tally(channel, long.due)
         if long.behind:
             self._long[channel] = _LongSweep(channel, long.behind)
         else:

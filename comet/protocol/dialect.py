@@ -60,12 +60,19 @@ class Reader(Protocol):
         """Yield what `data` completes. Raises Violation and nothing else, whatever the bytes."""
 
 
-class Dialect(Protocol):
-    """One way of talking to subscribers. Shared by all connections that speak it."""
+class Encoder(Protocol):
+    """How a message is written for some subscribers."""
 
     @property
     def encoding(self) -> int:
-        """Dialects with the same number write a message in the same bytes."""
+        """Encoders with the same number write a message in the same bytes."""
+
+    def encode(self, message_id: int, body: bytes, *, stored: bool = True) -> bytes:
+        """The frame of a message; `body` is checked JSON text."""
+
+
+class Dialect(Encoder, Protocol):
+    """One way of talking to subscribers. Shared by all connections that speak it."""
 
     @property
     def beat(self) -> bytes:
@@ -78,9 +85,6 @@ class Dialect(Protocol):
     @property
     def resumes(self) -> bool:
         """Whether its clients are told where to go, and come back with their last id."""
-
-    def encode(self, message_id: int, body: bytes, *, stored: bool = True) -> bytes:
-        """The frame of a message; `body` is checked JSON text."""
 
     def is_beat(self, data: bytes) -> bool:
         """Whether `data` is one heartbeat and nothing else: the way around the reader."""

@@ -17,6 +17,7 @@ class Taker:
     held: list[Message] | None = None
     place: int = -1
     slow: bool = False
+    name: str = ""
     writes: list[bytes] = field(default_factory=list)
 
     def offer(self, frames: bytes) -> bool:

@@ -7,8 +7,8 @@ from appmodel.core.message import Delivery, Save
 from appmodel.core.names import parse_key
 from appmodel.core.units import Duration, Size
 from comet.config import CometConfig
+from comet.io.following import MAX_HELD
 from comet.io.replay import CHUNK
-from comet.io.subscriber import MAX_HELD
 from comet.protocol.native import GOING_AWAY
 from tests.comet.stores import GatedStore
 from tests.comet.world import BEAT, World, changed, open_comet, pass_time, request
