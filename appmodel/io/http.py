@@ -21,7 +21,7 @@ from appmodel.io.http_connection import Connection, Fallback, Service
 from appmodel.io.http_limits import HttpLimits
 from appmodel.io.listener import serve_wires
 from appmodel.io.wire import Wire
-from appmodel.protocol.http import RenderError, Route, RouteTable, render_plainly
+from appmodel.protocol.http import Handler, RenderError, Route, RouteTable, render_plainly
 
 __all__ = ["FrontDoor", "HttpLimits"]
 
@@ -36,6 +36,8 @@ class FrontDoor:
         routes: no two for one method and path. A path that is here is never for the fallback.
         limits: bounds of every connection.
         render_error: what a client is told when a handler raises a `PushError`.
+        otherwise: gets each request that no route has, whatever its method and path, such as paths with
+            parameters in them. With it there is no fallback, and no 404 or 405 of ours.
         fallback: gets each connection that asks for another path, from the first byte of that
             request on, and serves it to its end; without one they get 404.
         refuses: above `max_connections` clients hear 503; else they wait in the backlog.
@@ -49,6 +51,7 @@ class FrontDoor:
         *,
         limits: HttpLimits | None = None,
         render_error: RenderError = render_plainly,
+        otherwise: Handler | None = None,
         fallback: Fallback | None = None,
         refuses: bool = True,
         on_bug: OnBug | None = None,
@@ -58,6 +61,7 @@ class FrontDoor:
             routes=RouteTable(routes),
             limits=limits or HttpLimits(),
             render_error=render_error,
+            otherwise=Route(method="*", path="*", handler=otherwise) if otherwise else None,
             fallback=fallback,
             on_bug=on_bug or _ignore,
         )

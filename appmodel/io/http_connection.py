@@ -70,6 +70,7 @@ class Service:
     routes: RouteTable
     limits: HttpLimits
     render_error: RenderError
+    otherwise: Route | None
     fallback: Fallback | None
     on_bug: OnBug
     connections: set["Connection"] = field(default_factory=set)
@@ -199,7 +200,9 @@ class Connection:
         return data != b""
 
     async def _serve_stranger(self, head: Head) -> bool:
-        """No route: the fallback takes the connection from this request on, or 404, or 405."""
+        """No route: `otherwise`, or the fallback takes the connection from here on, or 404, or 405."""
+        if self._service.otherwise is not None:
+            return await self._serve_route(self._service.otherwise, head)
         allow = self._service.routes.allow(head.path)
         fallback = self._service.fallback
         if allow is not None or fallback is None:

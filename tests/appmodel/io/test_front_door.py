@@ -728,6 +728,33 @@ async def test_takeover_gets_the_wire_and_what_followed() -> None:
         assert house.door.answered["1xx"] == 1
 
 
+async def test_otherwise_answers_what_has_no_route() -> None:
+    """Any method and any path but those of routes; the connection goes on, and there is no 405."""
+
+    async def otherwise(request: Request) -> Response:
+        headers = [("X-Otherwise", f"{request.method} {request.path}")]
+        return Response(status=418, headers=headers, body=request.body)
+
+    async with open_house(ECHO, otherwise=otherwise) as house:
+        client = await house.connect()
+
+        routed = await client.ask("/echo", b"one")
+        others = [
+            await client.ask("/rooms/%2Fa%23b", b"two"),
+            await client.ask("/echo", method="PUT"),
+            await client.ask("/", method="OPTIONS"),
+        ]
+
+        assert (routed.status, routed.body) == (200, b"one")
+        assert [each.status for each in others] == [418] * 3
+        assert [each.headers["x-otherwise"] for each in others] == [
+            "POST /rooms//a#b",
+            "PUT /echo",
+            "OPTIONS /",
+        ]
+        assert others[0].body == b"two"
+
+
 async def test_fallback_takes_over_at_a_request() -> None:
     """A path without a route goes to the fallback, from that request's first byte, at any request."""
     taken: list[bytes] = []
