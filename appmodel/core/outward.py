@@ -5,6 +5,7 @@
     "minio.internal"               allowed: this name, whatever it points to, by https
     "minio.internal:9000"          allowed: the same on one port only
     "http://127.0.0.1:9000"        allowed: this name and port without TLS, too
+    "http://10.0.0.0/8"            allowed: URLs with these addresses in them without TLS, too
 
 A URL is judged twice: as it is written, and by the addresses that its name points to. The second is
 done where the connection is opened (appmodel/io/outbound.py), so a name cannot change in between.
@@ -96,6 +97,7 @@ class Outward:
         self._networks: list[Network] = []
         self._names: set[tuple[str, int | None]] = set()
         self._plain: set[tuple[str, int]] = set()
+        self._plain_networks: list[Network] = []
         for entry in allowed:
             self._allow(entry)
 
@@ -106,13 +108,16 @@ class Outward:
             BadInput: naming `field` and the origin.
         """
         place = (destination.host, destination.port)
-        if destination.scheme == "http" and place not in self._plain:
-            raise BadInput(field, destination.origin, "https")
         try:
             literal = ipaddress.ip_address(destination.host)
         except ValueError:  # a name; `admit` will see where it points to
-            return
-        self.admit(*place, [literal], field=field)
+            literal = None
+        if destination.scheme == "http" and place not in self._plain:
+            plain = self._plain_networks if literal is not None else ()
+            if not any(literal in network for network in plain):
+                raise BadInput(field, destination.origin, "https")
+        if literal is not None:
+            self.admit(*place, [literal], field=field)
 
     def admit(
         self, host: str, port: int, addresses: Iterable[Address], *, field: str = "url"
@@ -129,11 +134,16 @@ class Outward:
                 raise BadInput(field, host, f"a public address, or an allowed one, not {address}")
 
     def _allow(self, entry: str) -> None:
+        text = entry.removeprefix("http://")
+        is_plain = text != entry
         try:
-            self._networks.append(ipaddress.ip_network(entry))
-            return
+            network = None if is_plain and "/" not in text else ipaddress.ip_network(text)
         except ValueError:
-            pass
+            network = None
+        if network is not None:
+            self._networks.append(network)
+            self._plain_networks += [network] if is_plain else []
+            return
         try:
             place = parse_url(entry if entry.startswith("http://") else f"https://{entry}", "entry")
             bare = place.target == "/" and not entry.endswith("/")
@@ -141,7 +151,8 @@ class Outward:
             bare = False
         if not bare:
             raise ValueError(
-                f'expected "host", "host:port", "http://host:port" or a network, got {entry!r}'
+                'expected "host", "host:port", "http://host:port", a network or "http://" and a network, '
+                f"got {entry!r}"
             )
         if place.scheme == "http":
             self._plain.add((place.host, place.port))

@@ -142,6 +142,8 @@ def test_the_parts_of_a_url() -> None:
         ("::1", "https://[::1]/"),
         ("http://127.0.0.1:9000", "http://127.0.0.1:9000/bucket"),
         ("http://127.0.0.1:9000", "https://127.0.0.1:9000/bucket"),
+        ("http://10.0.0.0/8", "http://10.1.2.3:8080/back"),
+        ("http://10.0.0.0/8", "https://10.1.2.3/back"),
     ],
 )
 def test_what_the_operator_allows_may_be_called(allowed: str, url: str) -> None:
@@ -160,6 +162,8 @@ def test_what_the_operator_allows_may_be_called(allowed: str, url: str) -> None:
         ("127.0.0.1:9000", "https://127.0.0.1:9001/"),
         ("minio.internal", "http://minio.internal/"),
         ("10.0.0.0/8", "https://192.168.1.1/"),
+        ("http://10.0.0.0/8", "http://192.168.1.1/"),
+        ("http://10.0.0.0/8", "http://ten.example/"),  # a name may point elsewhere later
     ],
 )
 def test_an_entry_allows_nothing_beside_it(allowed: str, url: str) -> None:
@@ -180,7 +184,8 @@ def test_an_allowed_name_may_point_anywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["", "https://h", "http://h/path", "h/path", "a b", "10.0.0.0/33", "h:x"]
+    "entry",
+    ["", "https://h", "http://h/path", "h/path", "a b", "10.0.0.0/33", "h:x", "http://10.0.0.0/33"],
 )
 def test_an_entry_of_another_form_is_an_error_at_the_start(entry: str) -> None:
     """Not an entry that silently allows nothing."""
