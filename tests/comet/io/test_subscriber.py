@@ -16,7 +16,8 @@ from appmodel.core.names import parse_key
 from appmodel.core.units import Duration, Size
 from appmodel.io.listener import tls_context
 from comet.config import CometConfig
-from comet.io.subscriber import READ, Subscriber
+from comet.io.line import READ
+from comet.io.subscriber import Subscriber
 from comet.protocol.native import GOING_AWAY, SLOW
 from tests.comet.world import (
     BEAT,
