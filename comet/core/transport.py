@@ -6,21 +6,12 @@
 A transport at rest costs its socket and one object: neither side may start a task or a timer for it.
 """
 
-import enum
 from dataclasses import dataclass
 from typing import Protocol
 
 from appmodel.errors import BadInput
 from appmodel.protocol.http import first_values
-
-
-class Framing(enum.Enum):
-    """In which bytes a message goes to the client: what `Transport.offer` takes."""
-
-    WEBSOCKET_3 = enum.auto()  # revision 3: a binary message has a first byte 4
-    WEBSOCKET_4 = enum.auto()
-    POLLING_3 = enum.auto()  # pieces of a payload, joined as they are
-    POLLING_4 = enum.auto()  # each ends with \x1e; the transport takes off the last one
+from comet.protocol.engineio import Framing
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +58,9 @@ class Transport(Protocol):
 
     async def drained(self) -> None:
         """Wait until nothing is owed, or the client is gone. Cancelling is safe."""
+
+    async def shows_life(self, within: float) -> bool:
+        """Whether the client proves within so many seconds that it reads and answers: see `Claimant`."""
 
     def close(self, reason: str) -> None:
         """Send what is owed, say goodbye as the revision does, and end. `Speaker.closed` follows at once."""
