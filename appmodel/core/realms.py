@@ -42,6 +42,11 @@ def client_key(realm: str, client_id: str) -> Key:
     return Key(realm, client_id.removeprefix(f"{realm}#"), "")
 
 
+def is_client_key(key: Key) -> bool:
+    """Whether it looks like one of `client_key`: somebody may have claimed it."""
+    return key.is_of_namespace and not key.suffix and "#" in key.id
+
+
 class Claimant(Protocol):
     """A connection that is to be the only one of its client id."""
 

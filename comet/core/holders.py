@@ -202,6 +202,11 @@ class Holders:
         """Keys that are held elsewhere."""
         return len(self._keys)
 
+    @property
+    def keys(self) -> list[Key]:
+        """All that are held elsewhere, as they are now."""
+        return list(self._keys)
+
     def __iter__(self) -> Iterator[Holder]:
         return iter(tuple(self._holders.values()))
 

@@ -1,0 +1,256 @@
+"""One client id, one connection: the owner of its key is the arbiter of all comets.
+
+    comet.claim    a comet asks the owner whether its client may come in
+    comet.prove    the owner asks the comet that may have the id: does your client show life? One that does
+                   not is ousted there, before the answer
+    comet.oust     the owner tells a comet that its client is the younger of two
+
+A claim takes its place here first, so of two on one comet the second finds the first. Then the owner is
+asked: it grants what nobody else has, and without waiting between look and grant, so of several comets
+that ask at once one is first, and the others find it. Whoever has the id is asked for a proof of life
+(a WebSocket answers a ping, a poll comes again): if there is none, its client has gone without a word,
+and must not be kept out by its own ghost until that times out.
+
+A grant is confirmed by the attachment of the client's key, and lives as long: so nothing has to be
+told when a client goes, and a comet that is gone takes all its claims along. What holds while the
+cluster changes:
+
+    a new owner          learns from attachments, within about 0.2 s; a second client may slip through till then
+    two owners           views differ for a moment: each may grant once
+    an owner is away     the claim waits `claim_timeout` for another one, then the client comes in
+    a holder is away     it proves nothing, so the newer client comes in
+
+Each of these may leave two connections. The owner looks for keys that more than one comet has attached,
+a few times per lease: both must show life, and of those that do the eldest stays.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+import trio
+
+from appmodel.core.cluster import Node
+from appmodel.core.message import Instant
+from appmodel.core.names import Key, check_keys
+from appmodel.core.realms import Claimant, is_client_key
+from appmodel.errors import PushError
+from appmodel.io.calls import Call, Caller
+from appmodel.io.rpc_server import Handlers
+from comet.config import ClusterConfig
+from comet.core.claiming import ClaimBook, Held, Process, process
+from comet.core.holders import Holders
+from comet.core.standing import Standing
+from comet.io.sweeper import STEP
+
+log = structlog.get_logger("comet")
+
+LONGEST_PAUSE = 0.5  # seconds between two tries to reach an owner
+CALL = 0.5  # seconds for the way to a comet and back, beside what it does
+AT_ONCE = 64  # pairs of connections that are looked into together
+
+
+class Asked(msgspec.Struct, frozen=True, array_like=True):
+    """A comet's claim for one of its clients."""
+
+    key: Key
+    holder: Node  # who asks
+
+
+CLAIM = Call[Asked, bool]("comet.claim")  # whether it is granted
+PROVE = Call[Key, float | None]("comet.prove")  # since when a client that lives has it
+OUST = Call[tuple[Key, Instant], bool]("comet.oust")  # key, since; whether it was there
+
+
+class ClusterClaims:
+    """The `Claims` of one comet, and its part in those of others. `run` must be running."""
+
+    def __init__(
+        self,
+        *,
+        me: Callable[[], Node],
+        standing: Callable[[], Standing],
+        holders: Holders,
+        caller: Callable[[Node], Caller],
+        config: ClusterConfig,
+        now: Callable[[], float],
+    ) -> None:
+        """`caller(node)`: raises PushError if it cannot be called. `now`: Unix seconds, steady."""
+        self._me, self._standing, self._holders = me, standing, holders
+        self._caller, self._config, self._now = caller, config, now
+        self._book = ClaimBook(holders)
+        self.refused = 0  # claims of an id that somebody has
+        self.ousted = 0  # connections that ended for another one with their id
+        self.unasked = 0  # claims that counted as granted, because no owner could be asked
+
+    def __len__(self) -> int:
+        """Client ids of connections here."""
+        return len(self._book.held)
+
+    @property
+    def handlers(self) -> Handlers:
+        """The table of the listener for other comets."""
+
+        async def claim(asked: Asked) -> bool:
+            check_keys([asked.key])
+            return await self._arbitrate(asked.key, asked.holder)
+
+        async def oust(asked: tuple[Key, float]) -> bool:
+            await trio.lowlevel.checkpoint()
+            return self._oust(*asked)
+
+        return dict(
+            [CLAIM.answered_by(claim), PROVE.answered_by(self._prove), OUST.answered_by(oust)]
+        )
+
+    async def claim(self, key: Key, claimant: Claimant) -> bool:
+        """See `Claims`. Waits for nobody if the id was free and its key is ours."""
+        held = Held(claimant, self._now())
+        granted = False
+        try:
+            granted = await self._take_place(key, held) and await self._ask(key)
+        finally:
+            if not granted:
+                self.release(key, claimant)
+        if granted and self._book.held.get(key) is not held:
+            granted = False  # it was silent when it was asked for, and is ousted
+        self.refused += not granted
+        return granted
+
+    def release(self, key: Key, claimant: Claimant) -> None:
+        """See `Claims`."""
+        held = self._book.held.get(key)
+        if held is not None and held.claimant is claimant:
+            del self._book.held[key]
+
+    async def run(self) -> None:
+        """Look for ids that two have, and forget grants that were made use of, until cancelled."""
+        while True:
+            await trio.sleep(self._config.lease / 3)
+            kept = self._config.lease + 2 * self._config.claim_timeout
+            self._book.forget_grants(trio.current_time() - kept)
+            await self._separate(await self._crowded())
+
+    # A client of ours
+
+    async def _take_place(self, key: Key, held: Held) -> bool:
+        """Whether nobody else here has `key`: then it is kept for this one."""
+        while (rival := self._book.held.get(key)) is not None:
+            if await rival.claimant.shows_life(self._config.claim_proof):
+                return False
+            self._oust(key, rival.since)
+        self._book.held[key] = held
+        return True
+
+    async def _ask(self, key: Key) -> bool:
+        """What the owner says, whoever that is by now."""
+        pause, patience = (
+            0.02,
+            self._config.claim_proof + 2 * CALL,
+        )  # it may have to ask another one
+        with trio.move_on_after(self._config.claim_timeout):
+            while True:
+                owner = self._standing().elsewhere(key)
+                if owner is None:
+                    return await self._arbitrate(key, self._me())
+                try:
+                    asked = Asked(key, self._me())
+                    return await self._caller(owner).call(CLAIM, asked, timeout=patience)
+                except PushError as error:
+                    log.debug("claim not heard", key=str(key), owner=owner.name, error=str(error))
+                await trio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  jitter is no secret
+                pause = min(2 * pause, LONGEST_PAUSE)
+        self.unasked += 1
+        return True
+
+    # A client id of ours, as its owner
+
+    async def _arbitrate(self, key: Key, asking: Node) -> bool:
+        """Whether the client of `asking` may have `key`: nobody else has it, and shows life."""
+        me, book = self._me(), self._book
+        cleared: set[Process] = set()
+        while True:
+            if not asking.is_same_process(me) and key in book.held:
+                if await self._prove(key) is not None:
+                    return False
+                continue  # somebody may have come meanwhile
+            rival = book.rival(key, asking, cleared)
+            if rival is None:
+                break
+            if not rival.is_same_process(me) and await self._proof(rival, key) is not None:
+                return False
+            book.revoke(key, rival)
+            cleared.add(process(rival))
+        if not asking.is_same_process(me):
+            book.grant(key, asking, trio.current_time())
+        return True
+
+    async def _proof(self, node: Node, key: Key) -> float | None:
+        """Since when a client of that comet has `key`; None if none shows life, or nobody can tell."""
+        if node.is_same_process(self._me()):
+            return await self._prove(key)
+        if self._standing().view.find(node) is None:
+            return None
+        try:
+            patience = self._config.claim_proof + CALL
+            return await self._caller(node).call(PROVE, key, timeout=patience)
+        except PushError as error:
+            log.warning("no proof of life", holder=node.name, error=str(error))
+            return None
+
+    async def _prove(self, key: Key) -> float | None:
+        """Since when a client of ours has `key`; one that shows no life is ousted."""
+        held = self._book.held.get(key)
+        if held is None:
+            await trio.lowlevel.checkpoint()
+            return None
+        if await held.claimant.shows_life(self._config.claim_proof):
+            return held.since
+        self._oust(key, held.since)
+        return None
+
+    def _oust(self, key: Key, since: float) -> bool:
+        """End the connection that has `key` since then; whether it was there."""
+        held = self._book.held.get(key)
+        if held is None or held.since != since:
+            return False
+        del self._book.held[key]
+        self.ousted += 1
+        held.claimant.oust("another connection has its client id")
+        return True
+
+    # Two that have one id
+
+    async def _crowded(self) -> list[Key]:
+        """Client keys of ours that more than one comet has."""
+        found: list[Key] = []
+        for number, key in enumerate(self._holders.keys):
+            if is_client_key(key) and self._book.candidates(key):
+                found.append(key)
+            if number % STEP == STEP - 1:
+                await trio.lowlevel.checkpoint()
+        return found
+
+    async def _separate(self, keys: Sequence[Key]) -> None:
+        """Leave the eldest of each that shows life."""
+        for start in range(0, len(keys), AT_ONCE):
+            async with trio.open_nursery() as nursery:
+                for key in keys[start : start + AT_ONCE]:
+                    nursery.start_soon(self._leave_eldest, key)
+
+    async def _leave_eldest(self, key: Key) -> None:
+        alive: list[tuple[float, str, Node]] = []
+        for node in (*self._book.candidates(key), self._me()):
+            since = await self._proof(node, key)
+            if since is not None:
+                alive.append((since, node.name, node))
+        for since, _, node in sorted(alive, key=lambda one: one[:2])[1:]:
+            log.warning("two connections of one client", key=str(key), younger=node.name)
+            if node.is_same_process(self._me()):
+                self._oust(key, since)
+                continue
+            try:
+                await self._caller(node).call(OUST, (key, since), timeout=CALL)
+            except PushError as error:  # the next look finds both again
+                log.warning("cannot oust", holder=node.name, error=str(error))

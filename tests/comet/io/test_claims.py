@@ -1,0 +1,254 @@
+"""One client id, one connection, whichever comets are asked, in whatever state they are."""
+
+import pytest
+import trio
+
+from appmodel.core.cluster import Node, State
+from appmodel.core.units import Duration
+from appmodel.errors import Unavailable
+from appmodel.io.calls import Caller
+from comet.config import ClusterConfig
+from tests.comet.claimants import CLIENT, Visitor, arrive
+from tests.comet.several import FAST, Cluster, open_cluster, settled
+from tests.comet.world import World, changed, open_comet
+
+HASTY = changed(FAST, "cluster", claim_proof=Duration(0.1), claim_timeout=Duration(0.2))
+
+
+def others(cluster: Cluster) -> tuple[World, World, World]:
+    """The owner of the client's key, and two that are not."""
+    owner = cluster.registry.view.owner(CLIENT)
+    assert owner is not None
+    near = cluster.worlds[owner.name]
+    first, second = (world for world in cluster.worlds.values() if world is not near)
+    return near, first, second
+
+
+def deafen(world: World, deaf: World) -> None:
+    """From now on the one does not reach the other about claims."""
+    claims, address = world.comet.claims, deaf.comet.node.rpc
+    before = claims._caller
+
+    def caller(node: Node) -> Caller:
+        if node.rpc == address:
+            raise Unavailable(f"{node.name} is deaf")
+        return before(node)
+
+    claims._caller = caller
+
+
+async def slip_through(cluster: Cluster, *visitors: Visitor) -> None:
+    """All of them come in, for the owner cannot be asked; then it hears of all of them."""
+    near, *_ = others(cluster)
+    for visitor in visitors:
+        deafen(visitor.world, near)
+        assert await visitor.claim()
+    for visitor in visitors:
+        await visitor.join()
+
+
+async def claim_at_once(*visitors: Visitor) -> list[bool]:
+    """All of them in one round; what each heard."""
+    heard: dict[int, bool] = {}
+
+    async def ask(number: int, visitor: Visitor) -> None:
+        heard[number] = await visitor.claim()
+
+    async with trio.open_nursery() as nursery:
+        for number, visitor in enumerate(visitors):
+            nursery.start_soon(ask, number, visitor)
+    return [heard[number] for number in range(len(visitors))]
+
+
+async def test_the_second_of_two_is_refused_while_the_first_lives() -> None:
+    """On every comet, also the one that has it; and when the first has gone, nobody is in the way."""
+    async with open_cluster("a", "b", "c") as cluster:
+        for home in others(cluster):
+            first = await arrive(home)
+
+            assert [await Visitor(world).come_in() for world in others(cluster)] == [False] * 3
+            assert not first.was_ousted
+
+            first.go()
+
+
+async def test_a_claim_is_there_before_its_client_is() -> None:
+    """While the rules still ask somebody whether it may come in, another one is refused (W30)."""
+    async with open_cluster("a", "b", "c") as cluster:
+        near, far, farther = others(cluster)
+        first = Visitor(far)
+        assert await first.claim()
+
+        assert not await Visitor(farther).claim()
+        assert not await Visitor(near).claim()
+        first.go()
+
+        assert await Visitor(farther).claim()
+
+
+@pytest.mark.parametrize("silent", [True, False])
+async def test_of_several_at_once_one_comes_in(silent: bool) -> None:
+    """Whether or not a dead one has to be put away first."""
+    async with open_cluster("a", "b", "c") as cluster:
+        worlds = others(cluster)
+        ghosts = [await arrive(worlds[1])] if silent else []
+        for ghost in ghosts:
+            ghost.is_alive = False
+        visitors = [Visitor(world) for world in (*worlds, *worlds)]
+
+        heard = await claim_at_once(*visitors)
+
+        assert heard.count(True) == 1
+        assert [ghost.was_ousted for ghost in ghosts] == [True] * len(ghosts)
+        assert not any(visitor.was_ousted for visitor in visitors)
+
+
+async def test_who_shows_no_life_makes_room() -> None:
+    """On every comet, for a client of every comet; it is gone before the new one is told yes."""
+    async with open_cluster("a", "b", "c") as cluster:
+        for home in others(cluster):
+            for world in others(cluster):
+                ghost = await arrive(home)
+                ghost.is_alive = False
+                newer = Visitor(world)
+
+                assert await newer.come_in()
+
+                assert ghost.was_ousted
+                assert not newer.was_ousted
+                newer.go()
+
+
+async def test_who_was_silent_when_its_claim_was_asked_for_is_not_let_in() -> None:
+    """Another one came while it waited, and asked for a proof that it did not give."""
+    async with open_comet(HASTY) as world:
+        ghost = await arrive(world)
+        ghost.is_alive, ghost.proof = False, trio.Event()
+        slow, quick = Visitor(world, is_alive=False), Visitor(world)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(slow.claim)
+            await ghost.asked_for.wait()
+            ghost.proof.set()
+
+        assert await quick.claim()
+        assert slow.was_ousted
+
+
+async def test_releasing_what_another_one_has_changes_nothing() -> None:
+    """A connection that was ousted ends later than its successor begins."""
+    async with open_comet() as world:
+        ghost = await arrive(world)
+        ghost.is_alive = False
+        newer = await arrive(world)
+
+        world.comet.claims.release(CLIENT, ghost)
+
+        assert not await Visitor(world).claim()
+        assert not newer.was_ousted
+
+
+async def test_a_cancelled_claim_leaves_nothing() -> None:
+    """Its client has gone while the owner was asked."""
+    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+        near, far, farther = others(cluster)
+        holder = await arrive(near)
+        holder.proof = trio.Event()
+        gone = Visitor(far)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(gone.claim)
+            await holder.asked_for.wait()
+            nursery.cancel_scope.cancel()
+        holder.go()
+
+        assert len(far.comet.claims) == 0
+        assert await Visitor(farther).claim()
+
+
+async def test_a_comet_that_is_gone_takes_its_claims_along() -> None:
+    """Nobody waits for an answer of a process that the registry has lost."""
+    async with open_cluster("a", "b", "c") as cluster:
+        _, far, farther = others(cluster)
+        lost = await arrive(far)
+        await cluster.registry.withdraw(far.comet.node)
+        await settled(cluster)
+
+        assert await Visitor(farther).claim()
+        assert lost.asked == 0
+
+
+async def test_a_holder_that_does_not_answer_proves_nothing() -> None:
+    """Its client is let in elsewhere, within the time of a proof."""
+    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+        near, far, farther = others(cluster)
+        await arrive(far)
+        deafen(near, far)
+
+        assert await Visitor(farther).claim()
+
+
+async def test_an_owner_that_does_not_answer_keeps_nobody_out() -> None:
+    """After `claim_timeout`: and it is counted."""
+    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+        near, far, _ = others(cluster)
+        deafen(far, near)
+
+        assert await Visitor(far).claim()
+        assert far.comet.claims.unasked == 1
+
+
+@pytest.mark.parametrize(("elder_at", "younger_at"), [(0, 1), (1, 0), (1, 2)])
+async def test_two_that_slipped_through_become_one(elder_at: int, younger_at: int) -> None:
+    """Whichever comets they are on, the owner of their key included; the younger one goes."""
+    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+        worlds = others(cluster)
+        elder, younger = Visitor(worlds[elder_at]), Visitor(worlds[younger_at])
+        await slip_through(cluster, elder, younger)
+
+        await younger.world.until(lambda: younger.was_ousted)
+
+        assert not elder.was_ousted
+
+
+async def test_of_two_the_dead_one_goes_though_it_is_the_elder() -> None:
+    """What counts is who can be reached."""
+    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+        _, far, farther = others(cluster)
+        elder, younger = Visitor(far), Visitor(farther)
+        await slip_through(cluster, elder, younger)
+        elder.is_alive = False
+
+        await far.until(lambda: elder.was_ousted)
+
+        assert not younger.was_ousted
+
+
+async def test_a_new_owner_knows_who_is_there() -> None:
+    """After the ring has changed, as soon as holders have attached."""
+    async with open_cluster("a", "b", "c") as cluster:
+        near, far, farther = others(cluster)
+        first = await arrive(far)
+        await cluster.change(near.comet.node.name, state=State.DRAINING)
+        await settled(cluster)
+        assert first.channel is not None
+        await far.comet.attachments.told(first.channel)
+
+        assert not await Visitor(farther).claim()
+
+
+async def test_grants_that_nobody_made_use_of_are_forgotten() -> None:
+    """The book of an owner does not grow by those who were refused afterwards."""
+    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+        near, far, _ = others(cluster)
+        visitor = Visitor(far)
+        assert await visitor.claim()
+        visitor.go()
+        book = near.comet.claims._book
+        assert CLIENT in book.granted
+
+        await near.until(lambda: not book.granted)
+
+
+def test_a_proof_fits_into_the_time_of_a_claim() -> None:
+    """Else every claim of an id that somebody has would end as granted."""
+    with pytest.raises(ValueError, match="claim_timeout"):
+        ClusterConfig(claim_proof=Duration(4))
