@@ -71,46 +71,6 @@ class Framing(enum.Enum):
         self.polling = polling
 
 
-_DIGITS = 10  # of a length, or of the index of a JSONP callback
-
-
-class EngineError(RemoteProtocolError):
-    """The client broke Engine.IO: its session ends."""
-
-
-class PacketType(enum.IntEnum):
-    """The first character of a packet."""
-
-    OPEN = 0
-    CLOSE = 1
-    PING = 2
-    PONG = 3
-    MESSAGE = 4
-    UPGRADE = 5
-    NOOP = 6
-
-
-class Packet(NamedTuple):
-    """`data` is text, empty if there is none; bytes only in a message."""
-
-    type: PacketType
-    data: str | bytes = ""
-
-
-class Framing(enum.Enum):
-    """In which bytes a packet goes to the client."""
-
-    WEBSOCKET_3 = enum.auto()
-    WEBSOCKET_4 = enum.auto()
-    POLLING_3 = enum.auto()  # pieces of a payload, joined as they are
-    POLLING_4 = enum.auto()  # each ends with \x1e; whoever answers a poll takes off the last one
-
-    @property
-    def revision(self) -> int:
-        """3 or 4."""
-        return 3 if self is Framing.WEBSOCKET_3 or self is Framing.POLLING_3 else 4
-
-
 _DIGITS = "0123456"
 _TYPES = dict(zip(_DIGITS, PacketType, strict=True))
 _BINARY_3 = bytes((PacketType.MESSAGE,))  # the first byte of a binary message of revision 3
