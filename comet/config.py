@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from appmodel.core.units import Duration, Size
+from appmodel.io.outbound_limits import OutboundLimits
 from appmodel.runtime.config import Count, Port, Section, TlsConfig, Weight
 from appmodel.runtime.crew import RestartConfig, Workers
 
@@ -92,10 +93,16 @@ class ClusterConfig(Section, frozen=True):
     skew: Duration = Duration(2)  # by which the clocks of comets may differ
     lease: Duration = Duration(10)  # a comet that is silent for so long is forgotten by owners
     attach_timeout: Duration = Duration(2)  # a client is welcomed after that, attached or not
+    claim_timeout: Duration = Duration(6)  # to ask if a client id is free; then it counts as free
+    claim_proof: Duration = Duration(2)  # in which who has it must show life; else it is free
     attached_keys: Count = 1_000_000  # of ours that other comets may hold; what is above is refused
     forward_queue: Size = Size(16 * 1024**2)  # that may wait for one comet; above it, it is dropped
     drain_timeout: Duration = Duration(60)  # to move everybody when an operator drains this node
     join_timeout: Duration = Duration(10)  # to reach the store before this comet takes keys
+
+    def __post_init__(self) -> None:
+        if self.claim_timeout < 2 * self.claim_proof:
+            raise ValueError("claim_timeout: expected at least twice `claim_proof`")
 
 
 class SessionsConfig(Section, frozen=True):
@@ -113,6 +120,50 @@ class SessionsConfig(Section, frozen=True):
             raise ValueError("backlog: expected at least `batch`")
         if not (self.check and self.grace):
             raise ValueError("check, grace: expected > 0")
+
+
+class CallbacksConfig(Section, frozen=True):
+    """[comet.lightpush.callbacks]. Calls to the back ends of namespaces."""
+
+    timeout: Duration = Duration(5)  # of one call; the original waits for ever
+    at_once: Count = 64  # clients of one namespace whose back end is asked; others wait in the time
+    told_at_once: Count = 4  # calls to one namespace that tell who has gone
+    tries: Count = 6  # of telling that a client has gone; the original's: 1
+    max_pause: Duration = Duration(30)  # between two of them
+    backlog: Count = 20_000  # calls that tell and wait; what is above is dropped
+    backlog_per_namespace: Count = 5_000
+    outbound: OutboundLimits = OutboundLimits(max_connections=256, timeout=Duration(5))
+
+    def __post_init__(self) -> None:
+        if not self.timeout:
+            raise ValueError("timeout: expected > 0")
+
+
+class LightPushConfig(Section, frozen=True):
+    """[comet.lightpush]. Namespaces of Socket.IO that are tenants of light-push."""
+
+    enabled: bool = True  # false: such a namespace is not found
+    callbacks: CallbacksConfig = CallbacksConfig()
+
+
+class NamespacesConfig(Section, frozen=True):
+    """[comet.namespaces]. What clients of Socket.IO may do, and the namespace of the native keys."""
+
+    native: Annotated[str, msgspec.Meta(pattern="^$|^/.")] = (
+        "/appmsg"  # where clients join keys with tickets; empty: nowhere
+    )
+    keys: Count = 100  # that one client may join there
+    per_connection: Count = 16  # namespaces at once
+    connect_timeout: Duration = Duration(45)  # to a first namespace: socket.io's connectTimeout
+    events: Count = 200  # packets a second of one connection
+    backlog: Count = 100  # events of a client that wait for an earlier one
+    pending_acks: Count = 1000  # events of ours that a client has not acknowledged
+    attachments: Count = 10  # binary ones of a packet, as socket.io's parser has it
+    packet: Size = Size(1_000_000)  # text and attachments together
+
+    def __post_init__(self) -> None:
+        if not self.connect_timeout:
+            raise ValueError("connect_timeout: expected > 0")
 
 
 class StatConfig(Section, frozen=True):
@@ -146,5 +197,6 @@ class CometConfig(Section, frozen=True):
     replay: ReplayConfig = ReplayConfig()
     cluster: ClusterConfig = ClusterConfig()
     sessions: SessionsConfig = SessionsConfig()
+    namespaces: NamespacesConfig = NamespacesConfig()
     stat: StatConfig = StatConfig()
     rpc: RpcListenerConfig = RpcListenerConfig()

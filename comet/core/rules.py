@@ -28,7 +28,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from appmodel.core.credentials import Ticket
 from appmodel.core.names import Key
+from appmodel.core.realms import Claimant
 from comet.core.transport import Handshake
 
 
@@ -45,6 +47,7 @@ class Join:
 
     key: Key
     after: int | None = None
+    ticket: Ticket | None = None  # what allows it: the key is left when that is revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +113,8 @@ class Event:
     wants_answer: bool
 
 
-class Client(Protocol):
-    """One client in one namespace."""
+class Client(Claimant, Protocol):
+    """One client in one namespace. `shows_life` and `oust` are those of its transport."""
 
     namespace: str
     state: Any  # the rules' own: what they know of it

@@ -20,17 +20,22 @@ from appmodel.io.calls import STATUS, Caller, pusher_handlers
 from appmodel.io.contain import contain_bugs
 from appmodel.io.revoking import poll_revocations
 from appmodel.io.rpc_server import Handlers
-from comet.config import CometConfig
+from comet.config import CometConfig, NamespacesConfig
 from comet.core.admission import Gate, Limits
+from comet.core.appmsg_rules import AppmsgRules
 from comet.core.channel import MAX_ASIDE, Channel
 from comet.core.hub import Hub
+from comet.core.rule_table import RuleTable
 from comet.core.standing import Standing
 from comet.core.standstill import Standstill
 from comet.core.wheel import Wheel
 from comet.io.attachments import Attachments
+from comet.io.claims import ClusterClaims
 from comet.io.delivering import Delivering
 from comet.io.doors import TcpDoor, WebSocketDoor
+from comet.io.entrance import Entrance
 from comet.io.forwarding import Forwarding
+from comet.io.gatehouse import CometGatehouse
 from comet.io.live import Live
 from comet.io.membership import Membership
 from comet.io.moving import Mover
@@ -43,7 +48,9 @@ from comet.io.replay import Reading
 from comet.io.revoked import Revoked
 from comet.io.subscriber import Subscriber
 from comet.io.sweeper import STEP, Sweeper
+from comet.io.talk import TalkLimits, Talks
 from comet.protocol.native import GOING_AWAY, SLOW
+from comet.protocol.socketio import Limits as PacketLimits
 
 log = structlog.get_logger("comet")
 
@@ -118,6 +125,7 @@ class Comet:
             now=now,
             spawn=self._spawn,
         )
+        self._open_namespaces()
         self.websocket = WebSocketDoor(
             self.reception,
             origins=Origins(config.websocket.origins, config.websocket.hosts, home=proving is None),
@@ -183,6 +191,37 @@ class Comet:
             standstill=self._standstill,
             counts=live.counts,
         )
+        self.claims = ClusterClaims(
+            me=self._me,
+            standing=self.membership.standing,
+            holders=self.forwarding.holders,
+            caller=others.client,
+            config=config.cluster,
+            now=now,
+        )
+
+    def _open_namespaces(self) -> None:
+        """For clients of Socket.IO. Others add rules before the first client comes."""
+        config, live = self.config.namespaces, self.live
+        self.rules = RuleTable()
+        if config.native:
+            gatehouse = CometGatehouse(self.reception, live)
+            self.rules.serve(config.native, AppmsgRules(gatehouse, most_keys=config.keys))
+        self.talks = Talks(
+            hub=live.hub,
+            entrance=Entrance(
+                hub=live.hub,
+                membership=self.membership,
+                attachments=self.attachments,
+                reading=self.reading,
+            ),
+            reading=self.reading,
+            pusher=self.pusher,
+            wheel=live.wheel,
+            spawn=self._spawn,
+            find_rules=self.rules,
+            limits=_talk_limits(config),
+        )
 
     @property
     def handlers(self) -> Handlers:
@@ -193,7 +232,7 @@ class Comet:
             return self.status
 
         table = {**pusher_handlers(self.pusher), **self.forwarding.handlers}
-        return {**table, **dict([STATUS.answered_by(status)])}
+        return {**table, **self.claims.handlers, **dict([STATUS.answered_by(status)])}
 
     @property
     def status(self) -> Status:
@@ -224,6 +263,7 @@ class Comet:
                 self._owner.run,
                 self.reading.run,
                 self.mover.run,
+                self.claims.run,
                 self._turn_wheel,
             ):
                 nursery.start_soon(loop)
@@ -307,7 +347,7 @@ class Comet:
         else:
             self._spawn(self.reading.fill, channel)
 
-    def _spawn(self, function: Callable[..., Awaitable[None]], *arguments: object) -> None:
+    def _spawn(self, function: Callable[..., Awaitable[None]], /, *arguments: object) -> None:
         """Run a task for as long as the comet lives. A bug in it ends that task alone."""
 
         async def run() -> None:
@@ -327,6 +367,17 @@ class Comet:
             for subscriber in channel.subscribers
             if isinstance(subscriber, Subscriber)
         ]
+
+
+def _talk_limits(config: NamespacesConfig) -> TalkLimits:
+    return TalkLimits(
+        packet=PacketLimits(size=config.packet, attachments=config.attachments),
+        namespaces=config.per_connection,
+        events=config.events,
+        backlog=config.backlog,
+        pending_acks=config.pending_acks,
+        connect_timeout=config.connect_timeout,
+    )
 
 
 def _limits(config: CometConfig) -> Limits:

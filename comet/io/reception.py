@@ -139,7 +139,7 @@ class Reception:
                 return None, _Refusal(b"", GOING_AWAY)
             if ticket is not None and self._revocations.voids(ticket):
                 return None, _Refusal(BAD_TICKET, TICKET_REFUSED)
-            if self._is_full(channel):
+            if self.is_full(channel):
                 return None, _Refusal(b"", KEY_FULL)  # the original drops it without a word
             subscriber = self._welcome(wire, channel, wanted, dialect, rest)
             subscriber.ticket = ticket
@@ -171,16 +171,16 @@ class Reception:
         if self._is_refused(wanted.key, wanted.version):
             return _Refusal(ANOTHER_COMET, MOVED)
         try:
-            ticket = await self._prove(wanted)
+            ticket = await self.prove(wanted.ticket, wanted.key)
         except Unauthorized:
             return _Refusal(BAD_TICKET, TICKET_REFUSED)
         except PushError as error:
             log.warning("credential not checked", key=str(wanted.key), error=str(error))
             return _Refusal(b"", TRY_LATER)
-        last_id = wanted.last_id  # believed only of who may be here
-        if last_id and not self._clock.observe_claim(last_id, int(self._now() * 1e6)):
-            late = BadInput("mid", last_id, "an id that was given, not one of the future")
-            return _Refusal(BAD_PARAMETER, bad_request(str(late)))
+        try:
+            self.believe(wanted.last_id or 0)  # only of who may be here
+        except BadInput as error:
+            return _Refusal(BAD_PARAMETER, bad_request(str(error)))
         return wanted, ticket
 
     def _parse(self, asked: Asked) -> Subscription:
@@ -193,16 +193,30 @@ class Reception:
             rule=self._rule,
         )
 
-    async def _prove(self, wanted: Subscription) -> Ticket | None:
-        """What lets the client in; None: nobody is asked for anything."""
+    def believe(self, last_id: int) -> None:
+        """Rise above an id that a client says it has had.
+
+        Raises:
+            BadInput: nobody can have given it yet.
+        """
+        if last_id and not self._clock.observe_claim(last_id, int(self._now() * 1e6)):
+            raise BadInput("mid", last_id, "an id that was given, not one of the future")
+
+    async def prove(self, credential: str, key: Key) -> Ticket | None:
+        """What lets a client subscribe to `key`; None: nobody is asked for anything.
+
+        Raises:
+            Unauthorized: the credential does not allow it, or is void.
+            PushError: it could not be checked.
+        """
         if self._proving is None:
             return None
-        ticket = await self._proving.ticket(wanted.ticket, wanted.key)
+        ticket = await self._proving.ticket(credential, key)
         if self._revocations.voids(ticket):
             raise Unauthorized("credential: revoked")
         return ticket
 
-    def _is_full(self, channel: Channel) -> bool:
+    def is_full(self, channel: Channel) -> bool:
         """Whether its key takes no more connections, or its user no more sessions."""
         gate, connections = self._live.gate, len(channel.subscribers)
         if connections or channel.inbox is None:
