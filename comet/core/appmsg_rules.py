@@ -58,7 +58,7 @@ class AppmsgRules:
                     return self._join(client, event.arguments)
                 case "leave":
                     key = _key_of(event.arguments)
-                    return (Leave(key), Answer(({"ok": True, "key": str(key)},)))
+                    return (Leave(key), *_done(key))
                 case "ack":
                     return self._acknowledge(client, event.arguments)
             raise BadInput("event", event.name, "join, leave or ack")
@@ -76,13 +76,15 @@ class AppmsgRules:
             if not isinstance(options, dict):
                 raise BadInput("options", options, "an object with token and mid, or nothing")
             after = _mid_of(options.get("mid"))
-            if key not in client.keys and len(client.keys) >= self._most_keys:
+            if key in client.keys:
+                return _done(key)
+            if len(client.keys) >= self._most_keys:
                 raise LimitReached(f"keys: expected at most {self._most_keys} of one client")
             token = _text("token", options.get("token") or client.state)
             ticket = await self._gatehouse.admit(key, token, after or 0)
         except PushError as error:
             return _refused(error)
-        return (Join(key, after, ticket), Answer(({"ok": True, "key": str(key)},)))
+        return (Join(key, after, ticket), *_done(key))
 
     def _acknowledge(self, client: Client, arguments: Sequence[Any]) -> Effects:
         asked = arguments[0] if arguments else None
@@ -94,6 +96,10 @@ class AppmsgRules:
         if key in client.keys:
             self._gatehouse.acknowledge(key, message_id)
         return (Answer(({"ok": key in client.keys, "key": str(key)},)),)
+
+
+def _done(key: Key) -> Effects:
+    return (Answer(({"ok": True, "key": str(key)},)),)
 
 
 def _refused(error: PushError) -> Effects:
