@@ -1,5 +1,10 @@
 """One encoding per dialect, one write per subscriber and round, nothing twice."""
 
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from appmodel.core.names import parse_key
 from comet.core.channel import BEHIND, Channel
 from comet.core.fanout import Due, deliver
@@ -89,3 +94,40 @@ def test_a_slow_client_costs_nobody_else_anything() -> None:
 
     assert taken == 1
     assert len(quick.writes) == 1
+
+
+NAMES = st.sampled_from(["", "a", "b", "c"])
+
+
+@given(
+    spares=st.lists(NAMES, min_size=1, max_size=6),
+    takers=st.lists(st.tuples(NAMES.filter(bool), st.integers(0, 6), st.booleans()), max_size=8),
+)
+def test_each_gets_what_does_not_spare_it_and_all_of_it_is_counted(
+    spares: list[str], takers: list[tuple[str, int, bool]]
+) -> None:
+    """Above its cursor, in order, in one write; the tally of a message is how many took it."""
+    dialect = WsDialect(version="1", limit=9)
+    due = Due(
+        [
+            Message(n, b"{}", stored=False, without=spared, tally=100 + n)
+            for n, spared in enumerate(spares, 1)
+        ]
+    )
+    members = [
+        Taker(dialect, cursor=cursor, slow=slow, name=name) for name, cursor, slow in takers
+    ]
+
+    deliver(due, members)
+
+    expected: Counter[int] = Counter({message.tally: 0 for message in due.messages})
+    for member in members:
+        meant = [m for m in due.messages if m.without != member.name]
+        wanted = [m for m in meant if m.id > member.cursor]
+        if member.slow:
+            assert member.writes == []
+        else:
+            assert member.writes == ([b"".join(m.frame(dialect) for m in wanted)] if wanted else [])
+        if not (member.slow and wanted):
+            expected.update(m.tally for m in meant)
+    assert Counter(dict(due.tallies())) == expected

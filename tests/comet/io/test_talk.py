@@ -483,9 +483,8 @@ async def test_who_floods_is_let_go() -> None:
     """By packets a second, namespaces at once, and events that wait."""
     config = changed(CometConfig(), "namespaces", events=50, per_connection=2, backlog=5)
 
-    async def for_ever() -> Effects:
+    async def for_ever() -> None:
         await trio.sleep_forever()
-        return ()
 
     rules = Script(on_event=lambda client, event: for_ever() if event.name == "wait" else ())
     async with open_comet(config) as world:
