@@ -102,6 +102,7 @@ _HALF = re.compile(  # what is whole is group 1: an escaped backslash, a surroga
     r"(\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 )
 _BYTES = (bytes, bytearray, memoryview)
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 _decode_json = msgspec.json.Decoder().decode
 _encode_json = msgspec.json.Encoder().encode
@@ -148,7 +149,7 @@ class Decoder:
         self._head: _Head | None = None  # of the packet whose attachments are being collected
         self._text = ""
         self._attachments: list[bytes] = []
-        self._size = 0  # bytes kept
+        self._size = 0  # bytes kept of it
 
     @property
     def idle(self) -> bool:
@@ -185,7 +186,7 @@ class Decoder:
         attachments.append(data)
         if len(attachments) < head.attachments:
             return None
-        self._head, self._text, self._attachments, self._size = None, "", [], 0
+        self._head, self._text, self._attachments = None, "", []
         return _parse(head, text, attachments, self._limits)
 
     def _check_size(self, size: int) -> None:
@@ -194,6 +195,8 @@ class Decoder:
 
 
 def _has_bytes(value: Any) -> bool:
+    if type(value) in _SCALARS:  # nearly always
+        return False
     if isinstance(value, dict):
         return any(map(_has_bytes, value.values()))
     if isinstance(value, (list, tuple)):
