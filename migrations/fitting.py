@@ -47,6 +47,15 @@ def say_losses(
             say(f"{table.name}.{name}: {lost} values are lost")
 
 
+def drop(connection: sa.Connection, table: sa.Table, say: Say) -> None:
+    """Drop a table and say how many rows go with it. Nothing, if it is not there."""
+    if columns_of(connection, table.name):
+        lost = connection.scalar(sa.select(sa.func.count()).select_from(table))
+        if lost:
+            say(f"{table.name}: the table goes, with {lost} rows")
+    table.drop(connection, checkfirst=True)
+
+
 def columns_of(connection: sa.Connection, table: str) -> dict[str, Found]:
     """A table's columns by name, as they are now; none if there is no such table."""
     inspector = sa.inspect(connection)

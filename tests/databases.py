@@ -25,7 +25,8 @@ import sqlalchemy as sa
 from appmodel.core.units import Duration
 from appmodel.io.database import Database
 from appmodel.io.engines import DatabaseLimits, make_engine
-from migrations.ours import METADATA
+from migrations.lightpush import METADATA as LIGHTPUSH
+from migrations.ours import METADATA as OURS
 from migrations.running import alone, migrate
 from tests.message.stores.databases import a_server
 
@@ -49,7 +50,7 @@ def an_empty_database(kind: str) -> Iterator[str]:
     if kind != "sqlite":
         url, engine = _on_server(kind)
         with engine.begin() as connection:
-            for table in METADATA.sorted_tables:
+            for table in (*OURS.sorted_tables, *LIGHTPUSH.sorted_tables):
                 connection.execute(table.delete())
         yield url
         return

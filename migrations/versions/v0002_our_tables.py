@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from migrations.cleaning import Unique, add_up, give_ids, merge
-from migrations.fitting import MARIADB, Say, columns_of, fit_values, say_losses
+from migrations.fitting import MARIADB, Say, columns_of, drop, fit_values, say_losses
 from migrations.original import METADATA as ORIGINAL
 from migrations.ours import METADATA as OURS
 from migrations.repairs import digest_tokens, forget_sessions, give_roles, place_departments
@@ -71,7 +71,7 @@ def downgrade() -> None:
     for table in OURS.sorted_tables:
         original = ORIGINAL.tables.get(table.name)
         if original is None:
-            _drop(connection, table, say)
+            drop(connection, table, say)
             continue
         gone = set(table.columns.keys()) - set(original.columns.keys())
         say_losses(connection, table, gone, say)
@@ -110,14 +110,6 @@ def _forget_what_has_no_place(connection: sa.Connection, say: Say) -> None:
         table = OURS.tables[name]
         most = 2**31 - 1
         connection.execute(table.update().where(table.c.count > most).values(count=most))
-
-
-def _drop(connection: sa.Connection, table: sa.Table, say: Say) -> None:
-    if columns_of(connection, table.name):
-        lost = connection.scalar(sa.select(sa.func.count()).select_from(table))
-        if lost:
-            say(f"{table.name}: the table goes, with {lost} rows")
-    table.drop(connection, checkfirst=True)
 
 
 def _say() -> Say:

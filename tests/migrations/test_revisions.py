@@ -16,6 +16,7 @@ from appmodel.errors import PushError
 from appmodel.io.engines import make_engine
 from appmodel.orm import Base
 from migrations import HEAD, REVISIONS
+from migrations.lightpush import METADATA as LIGHTPUSH
 from migrations.original import METADATA as ORIGINAL
 from migrations.ours import METADATA as OURS
 from migrations.running import alone, migrate, step_down
@@ -23,9 +24,7 @@ from migrations.state import State, revision_of, state_of
 from tests.databases import KINDS, PATIENCE, a_new_database, limits
 from tests.migrations.shapes import shape
 
-HINT = (
-    "appmodel/orm (what its __init__ imports) and migrations/ours.py must describe the same tables"
-)
+HINT = "appmodel/orm (what its __init__ imports) and migrations/ must describe the same tables"
 
 CHARSETS = """
 SELECT table_name, column_name, character_set_name AS charset FROM information_schema.columns
@@ -53,6 +52,14 @@ def down(url: str) -> list[str]:
     said: list[str] = []
     with alone(limits(url), said.append) as connection:
         step_down(connection, said.append)
+    return said
+
+
+def down_to(url: str, revision: str) -> list[str]:
+    """What was said on the way."""
+    said: list[str] = []
+    while revision_at(url) != revision:
+        said += down(url)
     return said
 
 
@@ -113,16 +120,20 @@ def revision_at(url: str) -> str | None:
 def test_every_step_can_be_taken_back_and_again(url: str) -> None:
     """Down to nothing, and up again to the same."""
     up(url)
-    ours = shape(url)
+    newest = shape(url)
 
+    down(url)
+    ours = shape(url)
     down(url)
     original = shape(url)
     down(url)
 
+    assert newest.keys() == OURS.tables.keys() | LIGHTPUSH.tables.keys()
+    assert ours.keys() == OURS.tables.keys()
     assert original.keys() == ORIGINAL.tables.keys()
     assert shape(url) == {}
     up(url)
-    assert shape(url) == ours
+    assert shape(url) == newest
 
 
 def test_down_from_ours_is_the_original(url: str) -> None:
@@ -134,7 +145,7 @@ def test_down_from_ours_is_the_original(url: str) -> None:
     engine.dispose()
 
     up(url)
-    down(url)
+    down_to(url, REVISIONS[0])
 
     assert shape(url) == expected
 
@@ -142,7 +153,7 @@ def test_down_from_ours_is_the_original(url: str) -> None:
 def test_the_first_revision_is_not_taken_back_while_there_are_rows(url: str) -> None:
     """Its tables may be somebody's."""
     up(url)
-    down(url)
+    down_to(url, REVISIONS[0])
     with alone(limits(url), print) as connection:
         connection.execute(ORIGINAL.tables["customer"].insert().values(id="c1"))
 
@@ -157,15 +168,16 @@ def test_what_a_step_down_loses_is_said(url: str) -> None:
     up(url)
     with alone(limits(url), print) as connection:
         for name, row in LOST:
-            connection.execute(OURS.tables[name].insert().values(**row))
+            connection.execute(TABLES[name].insert().values(**row))
 
-    said = "\n".join(down(url))
+    said = "\n".join(down_to(url, REVISIONS[0]))
 
     assert "application.token_digest: 1 values are lost" in said
     assert "user.password: 1 hashes are lost" in said
     assert "user.role: 1 values are lost" in said
     assert "quota: 1 rows of days and months are lost" in said
     assert "shield_msg: the table goes, with 1 rows" in said
+    assert "nsp_mute: the table goes, with 1 rows" in said
     assert "user.avatar: 1 values were cut to 45 characters" in said or url.startswith("sqlite")
 
 
@@ -189,7 +201,9 @@ LOST: list[tuple[str, dict[str, Any]]] = [
     ("quota", {"id": "q1", "period": "day"}),
     ("session", {"id": "u1_iOS-" + "d" * 100}),
     ("shield_msg", {"id": "s1"}),
+    ("nsp_mute", {"namespace": "/demo", "client": "/demo#u1#web-d1", "room": "r1"}),
 ]
+TABLES = OURS.tables | LIGHTPUSH.tables
 
 
 def test_characters_that_the_original_cannot_hold_become_question_marks() -> None:
@@ -199,7 +213,7 @@ def test_characters_that_the_original_cannot_hold_become_question_marks() -> Non
         with alone(limits(url), print) as connection:
             connection.execute(OURS.tables["customer"].insert().values(id="c1", name="🙂"))
 
-        down(url)
+        down_to(url, REVISIONS[0])
 
         with alone(limits(url), print) as connection:
             assert connection.scalar(sa.select(ORIGINAL.tables["customer"].c.name)) == "?"
@@ -288,4 +302,4 @@ def test_an_interrupted_migration_goes_on_when_it_is_run_again(url: str, after: 
     up(url)
 
     assert revision_at(url) == HEAD
-    assert shape(url).keys() == OURS.tables.keys()
+    assert shape(url).keys() == TABLES.keys()
