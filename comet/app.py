@@ -82,6 +82,7 @@ async def serve(
             async with trio.open_nursery() as listening:
                 doors.open(listening, calls)
                 context.peers.provide_pusher(comet.node, comet.pusher)
+                context.peers.provide_host(comet.node, comet.obeying)
                 _observe(context, comet, steady)
                 await _join(context, comet)
                 task_status.started(doors.addresses)

@@ -96,12 +96,24 @@ class Transfer(msgspec.Struct, frozen=True, array_like=True):
 class Obeyed(msgspec.Struct, frozen=True, array_like=True):
     """What became of an order."""
 
-    clients: int  # that it changed anything for
-    away: tuple[str, ...] = ()  # comets that did not say in time whether they have done it
+    clients: (
+        int  # that it was for; what changes for each is decided behind what is under way for it
+    )
+    away: tuple[str, ...] = ()  # comets that did not say in time that they have heard it
+
+
+class RealmHost(Protocol):
+    """One comet, as `RealmOrders` sees it. Repeating an order is harmless."""
+
+    async def transfer(self, order: Transfer) -> int:
+        """See `RealmOrders`; how many clients of the sources are here."""
+
+    async def dismiss(self, realm: str, reason: str) -> int:
+        """See `RealmOrders`; how many clients of the realm were here."""
 
 
 class RealmOrders(Protocol):
-    """Orders to all comets about the clients of a realm. Nobody waits for a comet longer than a call takes.
+    """Orders to all comets about the clients of a realm. No comet is waited for longer than a call takes.
 
     A comet that comes back from a silence has its old clients still: `away` says that they may not
     have been reached. Repeating an order is harmless.
@@ -110,7 +122,8 @@ class RealmOrders(Protocol):
     async def transfer(self, order: Transfer) -> Obeyed:
         """Move connected clients; each whose membership changes is told by `joinRoom` or `leaveRoom`.
 
-        Which effects that has, books included, is decided by the realm's rules on each comet.
+        Which effects that has, books included, is decided by the realm's rules on each comet. Two
+        orders, one after the other has returned, are carried out in this order.
         """
 
     async def dismiss(self, realm: str, reason: str) -> Obeyed:

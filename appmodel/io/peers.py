@@ -1,6 +1,7 @@
 """The other nodes, wherever they are: the object itself in this process, else calls to it.
 
     peers.pusher(node)    the comet `node`        provided here, or RemotePusher to its address
+    peers.host(node)      the same, for orders    provided here, or RemoteHost
     peers.store()         the message nodes       provided here, or whichever of them answers first
     peers.ledger()                                (message_nodes.py)
 
@@ -16,9 +17,11 @@ import trio
 
 from appmodel.core.cluster import Node
 from appmodel.core.interfaces import Ledger, OfflineStore, Pusher, Registry
+from appmodel.core.realms import RealmHost
 from appmodel.errors import ConfigError, Unavailable
 from appmodel.io.calls import RemoteLedger, RemotePusher
 from appmodel.io.message_nodes import MessageNodes, SharedStore
+from appmodel.io.realm_orders import RemoteHost
 from appmodel.io.rpc_client import RpcClient
 from appmodel.io.rpc_link import DEFAULT_LIMITS, RpcLimits
 from appmodel.io.rpc_strangers import RpcCounts
@@ -42,6 +45,7 @@ class Peers:
         self._secret = secret
         self._limits = limits
         self._pushers: list[tuple[Node, Pusher]] = []
+        self._hosts: list[tuple[Node, RealmHost]] = []
         nodes = MessageNodes(registry, self.client, hedge=limits.hedge, me=me, counts=self._counts)
         self._store: OfflineStore = SharedStore(nodes, limits.call_timeout)
         self._ledger: Ledger = RemoteLedger(nodes, limits.call_timeout)
@@ -71,6 +75,10 @@ class Peers:
         """The comet `node` is in this process."""
         self._pushers.insert(0, (node, pusher))
 
+    def provide_host(self, node: Node, host: RealmHost) -> None:
+        """The comet `node` is in this process, and takes orders."""
+        self._hosts.insert(0, (node, host))
+
     def provide_store(self, store: OfflineStore, ledger: Ledger) -> None:
         """A message node is in this process. Whoever asked for the store before keeps calling the others."""
         self._store, self._ledger = store, ledger
@@ -85,6 +93,17 @@ class Peers:
             if here.is_same_process(node):
                 return pusher
         return RemotePusher(self.client(node), self._limits.call_timeout)
+
+    def host(self, node: Node) -> RealmHost:
+        """The comet `node`, for orders.
+
+        Raises:
+            Unavailable: it is not in this process and announces no address.
+        """
+        for here, host in self._hosts:
+            if here.is_same_process(node):
+                return host
+        return RemoteHost(self.client(node))
 
     def store(self) -> OfflineStore:
         """The messages of the cluster."""

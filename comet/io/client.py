@@ -113,6 +113,13 @@ class SocketClient:
         else:
             self._enqueue(partial(self._carry_out, effects, None))
 
+    def then(self, decide: Callable[[], Effects]) -> None:
+        """Carry out what `decide` says behind what is under way: it sees what that has changed."""
+        if self._jobs is None and self._stage is Stage.OPEN:
+            self._begin(decide(), None)
+        else:
+            self._enqueue(partial(self._decide, decide))
+
     async def shows_life(self, within: float) -> bool:
         """See `Claimant.shows_life`: not once it has left, though the rules may not know yet."""
         return await self.talk.transport.shows_life(within) and self.is_open
@@ -227,6 +234,10 @@ class SocketClient:
     async def _serve_behind(self, event: Event, ack_id: AckId) -> None:
         if self._stage is Stage.OPEN:
             await self._finish(self._rules.event(self, event), ack_id)
+
+    async def _decide(self, decide: Callable[[], Effects]) -> None:
+        if self._stage is Stage.OPEN:
+            await self._carry_out(decide(), None)
 
     def _serve(self, event: Event, ack_id: AckId) -> None:
         result = self._rules.event(self, event)

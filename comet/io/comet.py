@@ -18,6 +18,7 @@ from appmodel.core.origins import Origins
 from appmodel.core.revocations import Revocations
 from appmodel.io.calls import STATUS, Caller, pusher_handlers
 from appmodel.io.contain import contain_bugs
+from appmodel.io.realm_orders import host_handlers
 from appmodel.io.revoking import poll_revocations
 from appmodel.io.rpc_server import Handlers
 from comet.config import CometConfig, NamespacesConfig
@@ -39,6 +40,7 @@ from comet.io.gatehouse import CometGatehouse
 from comet.io.live import Live
 from comet.io.membership import Membership
 from comet.io.moving import Mover
+from comet.io.obeying import Obeying
 from comet.io.passing import CometPusher
 from comet.io.poller import Poller
 from comet.io.proving import Proving
@@ -222,6 +224,9 @@ class Comet:
             find_rules=self.rules,
             limits=_talk_limits(config),
         )
+        self.obeying = Obeying(
+            hub=live.hub, clients_of=self.talks.clients_of, find_rules=self.rules
+        )
 
     @property
     def handlers(self) -> Handlers:
@@ -232,7 +237,8 @@ class Comet:
             return self.status
 
         table = {**pusher_handlers(self.pusher), **self.forwarding.handlers}
-        return {**table, **self.claims.handlers, **dict([STATUS.answered_by(status)])}
+        table |= {**self.claims.handlers, **host_handlers(self.obeying)}
+        return {**table, **dict([STATUS.answered_by(status)])}
 
     @property
     def status(self) -> Status:

@@ -17,8 +17,8 @@ class Follower(Following[Encoder]):
     """A client's place in the channel of one key."""
 
     __slots__ = (
-        "_client",
         "channel",
+        "client",
         "cursor",
         "dialect",
         "held",
@@ -28,7 +28,7 @@ class Follower(Following[Encoder]):
     )
 
     def __init__(self, client: "SocketClient", channel: Channel, ticket: Ticket | None) -> None:
-        self._client, self.channel, self.ticket = client, channel, ticket
+        self.client, self.channel, self.ticket = client, channel, ticket
         self.cursor = channel.cursor or 0
         self.held = None
         self.overran = False
@@ -38,26 +38,26 @@ class Follower(Following[Encoder]):
     @property
     def name(self) -> str:
         """The id of its client."""
-        return self._client.sid
+        return self.client.sid
 
     @property
     def is_open(self) -> bool:
         """Whether its client is still here and follows the key."""
-        return self._client.follows(self)
+        return self.client.follows(self)
 
     def offer(self, frames: bytes) -> bool:
         """See `Following.offer`."""
-        return self._client.transport.offer(frames)
+        return self.client.transport.offer(frames)
 
     async def drained(self) -> None:
         """See `Following.drained`."""
-        await self._client.transport.drained()
+        await self.client.transport.drained()
 
     def hang_up(self, goodbye: Goodbye) -> None:
         """The key is left, and the client told; its transport and its other keys stay."""
-        self._client.lose(self, goodbye.reason)
+        self.client.lose(self, goodbye.reason)
 
     def reframe(self) -> None:
         """The transport wants messages in the bytes of its framing."""
-        client = self._client
+        client = self.client
         self.dialect = dialect_of(client.namespace, self.channel.key, client.transport.framing)
