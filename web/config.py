@@ -13,6 +13,8 @@ from appmodel.runtime.config import Count, Password, Port, Section, Share, TlsCo
 from web.core.texts import Language
 from web.gateways.config import NotificationsConfig
 
+WELL_KNOWN = "123456"  # the administrator's password of every light-push
+
 
 class ListenerConfig(Section, frozen=True, kw_only=True):
     """Where callers connect, and which web pages may call from a browser."""
@@ -55,6 +57,32 @@ class ApiConfig(ListenerConfig, frozen=True, kw_only=True):
     """[web.api]. The /v2 API, the demo page, metrics and health."""
 
     port: Port = 8094
+
+
+class LightpushConfig(ListenerConfig, frozen=True, kw_only=True):
+    """[web.lightpush]. light-push's REST, for the business systems of namespaces and for the administrator.
+
+    Everything that comets must know too is in [lightpush].
+    """
+
+    enabled: bool = True
+    port: Port = 10002  # listen of its logic.conf
+    admin_name: str = "admin"  # of /api/admin/
+    admin_password: Password = Password(
+        WELL_KNOWN
+    )  # of /api/admin/; the default is the original's 123456, for loopback only
+    clear_secrets: bool = (
+        False  # answer passwords and keys as they are: while an installation is being moved
+    )
+    tries: Share = 20  # wrong passwords for a name in `window`, then at that pace; 0 = any
+    address_tries: Share = 100  # the same per address, or network of 64 bits in IPv6
+    window: Duration = Duration(60)
+    remembered: Count = 100_000  # names and addresses whose tries are counted
+    client_legacy_expire: Duration = Duration(
+        240 * 3600
+    )  # after the last connect: what clear-legacy-client forgets
+    report_online_list_max_limit: Count = 1000  # names in a list of the online report
+    report_push_ack_detail_max_limit: Count = 1000  # clients in a list of a push's report
 
 
 class PushConfig(Section, frozen=True, kw_only=True):
@@ -195,6 +223,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
     admin: AdminConfig = AdminConfig()
     app: AppConfig = AppConfig()
     api: ApiConfig = ApiConfig()
+    lightpush: LightpushConfig = LightpushConfig()
     hosts: tuple[
         str, ...
     ] = ()  # while auth.mode is "off": names beside loopback by which this node may be called
