@@ -39,6 +39,45 @@ class TcpConfig(ListenerConfig, frozen=True):
     first_request_timeout: Duration = Duration(5)  # from accept: fitstPacketTimedoutSec
 
 
+class SocketioConfig(ListenerConfig, frozen=True):
+    """[comet.socketio]. Clients of Socket.IO and of Engine.IO, revisions 3 and 4 (socket_port of light-push)."""
+
+    port: Port = 21314
+    path: Annotated[str, msgspec.Meta(pattern="^/(.*/)?$")] = "/socket.io/"
+    transports: tuple[Literal["polling", "websocket"], ...] = ("polling", "websocket")
+    revisions: tuple[Literal[3, 4], ...] = (
+        3,
+        4,
+    )  # of Engine.IO: 3 is Socket.IO 2, 4 is 3 and later
+    revision_required: bool = False  # true: who does not say EIO is refused; else that means 3
+    ping_interval: Duration = Duration(20)  # pingInterval
+    ping_timeout: Duration = Duration(10)  # pingTimeout
+    upgrade_timeout: Duration = Duration(10)  # from the new WebSocket to the end of the upgrade
+    max_payload: Size = Size(
+        1_000_000
+    )  # of one message or post: maxHttpBufferSize; engine.io 3: 1e8
+    packets_per_second: Count = (
+        1000  # of one client, and packets of one post; above it, it is closed
+    )
+    origins: tuple[str, ...] = (
+        "*",
+    )  # pages that may connect, with credentials, beside own host and loopback; "*" = any
+    hosts: tuple[
+        str, ...
+    ] = ()  # while auth.mode is "off": names beside loopback that may be called
+    cookie: str = "io"  # for balancers, with the sid; empty: none
+    same_site: Literal["strict", "lax", "none"] = "strict"  # of the cookie; none needs TLS
+    handshake_timeout: Duration = Duration(5)  # of a request's head
+    body_timeout: Duration = Duration(30)  # of a post
+    idle_timeout: Duration = Duration(5)  # of a connection between two requests: Node's
+
+    def __post_init__(self) -> None:
+        if not (self.ping_interval and self.ping_timeout and self.upgrade_timeout):
+            raise ValueError("ping_interval, ping_timeout, upgrade_timeout: expected > 0")
+        if not (self.transports and self.revisions):
+            raise ValueError("transports, revisions: expected at least one")
+
+
 class LiveConfig(Section, frozen=True):
     """[comet.live]. What a subscribed connection may and must do."""
 
@@ -139,10 +178,44 @@ class CallbacksConfig(Section, frozen=True):
             raise ValueError("timeout: expected > 0")
 
 
+class RollConfig(Section, frozen=True):
+    """[comet.lightpush.roll]. Who is here, written behind the connections."""
+
+    gather: Duration = Duration(0.2)  # in which what happens becomes one batch
+    batch: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 1000  # clients of one batch
+    backlog: Count = 100_000  # clients whose news are kept while a store is away
+    max_pause: Duration = Duration(30)  # between two tries while it is away
+    settle_timeout: Duration = Duration(2)  # for a client that asks about itself, to be written
+    check: Duration = Duration(60)  # between two comparisons of what is here and what is written
+    grace: Duration = Duration(10)  # after which clients of a comet that is gone are released
+
+    def __post_init__(self) -> None:
+        if self.backlog < self.batch:
+            raise ValueError("backlog: expected at least `batch`")
+        if not (self.check and self.grace):
+            raise ValueError("check, grace: expected > 0")
+
+
+class ReceiptsConfig(Section, frozen=True):
+    """[comet.lightpush.receipts]. Acknowledgements and written frames, written behind."""
+
+    gather: Duration = Duration(0.2)  # in which they become one batch
+    batch: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 1000  # acknowledgements of one batch
+    backlog: Count = 200_000  # that are kept while the store is away; what is above is dropped
+    max_pause: Duration = Duration(30)  # between two tries while it is away
+
+
 class LightPushConfig(Section, frozen=True):
     """[comet.lightpush]. Namespaces of Socket.IO that are tenants of light-push."""
 
     enabled: bool = True  # false: such a namespace is not found
+    rooms: Count = 1000  # of one client; no limit there
+    client_push_interval: Duration = Duration(1)  # between two pushes of one client
+    room_activity_broadcast: bool = True  # whether others may hear which rooms a client enters
+    namespaces: Count = 10_000  # that are remembered
+    lookup_timeout: Duration = Duration(2)  # for a namespace; then what was last known counts
+    roll: RollConfig = RollConfig()
+    receipts: ReceiptsConfig = ReceiptsConfig()
     callbacks: CallbacksConfig = CallbacksConfig()
 
 
@@ -191,6 +264,7 @@ class CometConfig(Section, frozen=True):
     restart: RestartConfig = RestartConfig()
     websocket: WebSocketConfig = WebSocketConfig()
     tcp: TcpConfig = TcpConfig()
+    socketio: SocketioConfig = SocketioConfig()
     live: LiveConfig = LiveConfig()
     limits: LimitsConfig = LimitsConfig()
     push: PushConfig = PushConfig()
@@ -198,5 +272,6 @@ class CometConfig(Section, frozen=True):
     cluster: ClusterConfig = ClusterConfig()
     sessions: SessionsConfig = SessionsConfig()
     namespaces: NamespacesConfig = NamespacesConfig()
+    lightpush: LightPushConfig = LightPushConfig()
     stat: StatConfig = StatConfig()
     rpc: RpcListenerConfig = RpcListenerConfig()

@@ -51,8 +51,8 @@ class Roll(Protocol):
     def came(self, arrival: Arrival) -> None:
         """A client is here."""
 
-    def went(self, arrival: Arrival) -> None:
-        """It is not; `arrival`: how it came."""
+    def went(self, arrival: Arrival, seats: int) -> None:
+        """It is not; `arrival`: how it came, `seats`: rooms that it had joined and not left."""
 
     def joined(self, arrival: Arrival, room: str, *, enrols: bool = True) -> None:
         """It is in a room. `enrols`: it is a member for good, too, if nobody else has written that."""
@@ -132,6 +132,7 @@ class Guest:
     announces: bool
     asked: Mapping[str, str]  # parameters of its connect that its URL lacks
     pushed_at: float = 0.0  # Unix seconds of its last push
+    seats: int = 0  # rooms that it is in, or about to be
 
     @property
     def platform(self) -> Platform:

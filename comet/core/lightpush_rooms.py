@@ -79,6 +79,7 @@ class Rooms:
         """Join rooms that it may join, and is not in."""
         guest: Guest = client.state
         effects: list[Effect] = []
+        guest.seats += len(rooms)
         for room in rooms:
             self._roll.joined(guest.arrival, room, enrols=enrols)
             effects.append(Join(room_key(client.namespace, room)))
@@ -111,6 +112,7 @@ class Rooms:
 
     def _exit(self, client: Client, room: str) -> list[Effect]:
         guest: Guest = client.state
+        guest.seats -= 1
         self._roll.left(guest.arrival, room)
         leave = Leave(room_key(client.namespace, room))
         if not self._is_announced(guest):

@@ -80,7 +80,7 @@ class LightPushRules:
         guest: Guest = client.state
         record = self._ports.records.current(client.namespace)
         self._forget(client)
-        self._ports.roll.went(guest.arrival)
+        self._ports.roll.went(guest.arrival, guest.seats)
         if record is not None and record.disconnect_callback:
             call = farewell(record.disconnect_callback, record.callback_auth, visit_of(client))
             self._ports.back_ends.tell(call)
