@@ -3,7 +3,8 @@
 Group commit: what arrived while the last batch was being saved is the next batch, in the order of
 arrival, and only one batch is under way. So order per key holds without a lock, and a busy store sees
 large batches. What is not stored goes out at once, unless its key has something in the queue: then it
-waits behind it, for a client drops what comes with a lower id.
+waits behind it, for a client drops what comes with a lower id. A user's inbox and his sessions count as
+one key there, for a session hears both.
 
 A batch whose fate is unknown is answered so, and saved again under the same push ids before the next one:
 else a message that is not stored could overtake one that was. To subscribers on other comets
@@ -85,7 +86,7 @@ class OwnerPusher:
         self._config = config
         self._queue: deque[_Job] = deque()
         self._queued_bytes = 0
-        self._waiting: Counter[Key] = Counter()  # keys of pushes that are not delivered yet
+        self._waiting: Counter[Key] = Counter()  # lines of pushes that are not delivered yet
         self._wanted = trio.Event()
         self.predecessor: Callable[[Key], Holder | None] | None = None
         """While a ring change is young: who owned the key before, and may not have attached yet."""
@@ -135,12 +136,12 @@ class OwnerPusher:
         self._queue.append(job)
         self._queued_bytes += _size(push)
         for key in push.keys:
-            self._waiting[key] += 1
+            self._waiting[_line(key)] += 1
         self._wanted.set()
 
     def _waits(self, keys: Sequence[Key]) -> bool:
         waiting = self._waiting
-        return any(key in waiting for key in keys)
+        return any(_line(key) in waiting for key in keys)
 
     async def _serve_batch(self) -> None:
         batch = self._take_batch()
@@ -288,11 +289,16 @@ class OwnerPusher:
 
     def _release(self, job: _Job) -> None:
         """Nothing of this push is on its way any more."""
-        for key in job.push.keys:
-            if self._waiting[key] <= 1:
-                del self._waiting[key]
+        for line in map(_line, job.push.keys):
+            if self._waiting[line] <= 1:
+                del self._waiting[line]
             else:
-                self._waiting[key] -= 1
+                self._waiting[line] -= 1
+
+
+def _line(key: Key) -> Key:
+    """What is pushed to keys of one line is delivered in the order of arrival: see the module."""
+    return key.inbox or key
 
 
 def _message(message_id: int, push: Push, *, stored: bool) -> Message:

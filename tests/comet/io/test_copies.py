@@ -11,6 +11,7 @@ import trio
 from appmodel.core.message import ALL_SESSIONS, Push, Sessions, other_sessions
 from appmodel.core.names import Key, parse_key
 from tests.comet.several import FAST, open_cluster
+from tests.comet.stores import GatedStore
 from tests.comet.world import Client, open_comet
 
 INBOX, PHONE, TABLET = "u1@user", "u1_iOS-d1@user", "u1_Android-d2@user"
@@ -101,6 +102,29 @@ async def test_only_the_sessions_that_are_meant(
         for key in (PHONE, TABLET):
             first = (await received(clients[key]))["msg"]
             assert (first != "end") == (key in reached)
+
+
+@pytest.mark.parametrize("keys", [(PHONE, INBOX), (INBOX, PHONE)])
+async def test_a_session_hears_its_own_and_the_inbox_in_one_order(keys: tuple[str, str]) -> None:
+    """What is not stored waits behind what is being saved: its id is higher, and a client keeps the highest."""
+    store = GatedStore()
+    async with open_comet(store=store) as world:
+        phone = await world.subscriber(PHONE, version="1")
+        stored, unsaved = push(keys[0]), push(keys[1], ttl=0.0, push_id=b"1" * 16)
+        halt = store.hold("save")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.comet.pusher.push, [stored])
+            await halt.reached.wait()
+            nursery.start_soon(world.comet.pusher.push, [unsaved])
+            await trio.testing.wait_all_tasks_blocked()
+            halt.release()
+
+        first, second = await received(phone), await received(phone)
+        assert [first["msg"]["toUserKey"], second["msg"]["toUserKey"]] == [PHONE, PHONE]
+        assert first["mid"] < second["mid"]
+        [kept] = (await store.fetch(parse_key(keys[0]), 0, limit=2)).messages
+        assert first["mid"] == kept.id
 
 
 async def test_a_session_that_is_named_beside_its_inbox_gets_it_once() -> None:
