@@ -62,7 +62,7 @@ class Caller:
     most: int  # keys of one order
     stopping: bool = False
     given_up: list[int] = field(default_factory=list)  # orders
-    on_accepted: Callable[[int, str, float], None] = lambda order, key, ttl: None
+    on_accepted: Callable[[int, str, float, int], None] = lambda order, key, ttl, message_id: None
 
     async def push(self) -> None:
         """One call per order. Until stopped."""
@@ -163,7 +163,7 @@ class Caller:
                 self.history.add(
                     Accepted(call=call, key=key.stored, id=result["id"], stored=result["stored"])
                 )
-                self.on_accepted(order.number, key.stored, order.ttl)
+                self.on_accepted(order.number, key.stored, order.ttl, result["id"])
             elif result["error"]["status"] in (502, 504):
                 how = result["error"]["detail"]
                 self.history.add(Doubtful(call=call, key=key.stored, how=how))

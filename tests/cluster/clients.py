@@ -72,6 +72,7 @@ class Native:
     connection: int = 0  # the one that is open; 0: none
     welcomed_at: float = 0.0  # when that was
     since: int = 0  # orders above this are owed to a client that began with what comes
+    passed: int = 0  # ids up to this are fetched no more: nobody need wait for them
     native: bool = True
     _began: int = 0  # the cluster's time before it subscribed, as an id
 
@@ -190,13 +191,18 @@ class Native:
 
 @dataclass(slots=True)
 class Legacy(Native):
-    """A client of gopush: it fetches after each welcome, from any web node, until it has succeeded."""
+    """A client of gopush: it fetches after each welcome, from any web node, until it has succeeded.
+
+    It keeps the highest id that it saw, of whatever message: it cannot know what is stored, nor that a copy
+    of its inbox has an id of another key. What comes below that, and only after the line broke, it never reads.
+    """
 
     native: bool = False
 
     async def begin(self) -> None:
         """Read what is kept above the last id."""
         assert self.cursor is not None
+        self.passed = self.cursor
         tries = 0
         while (messages := await self._fetch()) is None:
             tries += 1
@@ -236,6 +242,7 @@ class Library:
     connection: int = 0
     welcomed_at: float = 0.0
     since: int = 0
+    passed: int = 0
 
     async def run(self) -> None:
         """Until cancelled. Raises `Refused` if it is, for good."""

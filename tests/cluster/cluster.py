@@ -63,6 +63,7 @@ PARTS = {
 [comet]
 websocket.port = {ws}
 tcp.port = {tcp}
+socketio.port = {socketio}
 stat.port = {stat}
 rpc.port = {rpc}
 limits.per_key = 10_000
@@ -86,7 +87,7 @@ api.port = {api}
 """,
 }
 PORTS = {
-    Role.COMET: ("ws", "tcp", "stat", "rpc"),
+    Role.COMET: ("ws", "tcp", "socketio", "stat", "rpc"),
     Role.MESSAGE: ("rpc", "ops"),
     Role.WEB: ("public", "admin", "app", "api"),
 }

@@ -57,6 +57,7 @@ SLACK = (
 PAGE = 1000  # messages of one page when the store is read back
 
 Client = Native | Library
+Told = defaultdict[str, dict[int, int]]  # by key: orders, and the id of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +90,8 @@ class Load:
     numbers: "count[int]" = field(default_factory=lambda: count(1))
     clients: list[Client] = field(default_factory=list)
     callers: list[Caller] = field(default_factory=list)
-    owed: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # by key: orders
-    hoped: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))  # not for long
+    owed: Told = field(default_factory=lambda: defaultdict(dict))
+    hoped: Told = field(default_factory=lambda: defaultdict(dict))  # not for long
     accepted: int = 0  # keys of orders, so far
 
     def comets(self, transport: str) -> list[str]:
@@ -159,24 +160,25 @@ class Load:
             with trio.move_on_after(GRACE):
                 await self.history.until(lambda: self._has_arrived(self.hoped))
 
-    def note_accepted(self, order: int, key: str, ttl: float) -> None:
+    def note_accepted(self, order: int, key: str, ttl: float, message_id: int) -> None:
         """A caller was told an id."""
         self.accepted += 1
-        (self.owed if ttl == LONG else self.hoped)[key].add(order)
+        (self.owed if ttl == LONG else self.hoped)[key][order] = message_id
 
     def _are_connected(self, since: float) -> bool:
         return all(c.connection and c.welcomed_at > since for c in self.clients)
 
-    def _has_arrived(self, orders: dict[str, set[int]]) -> bool:
+    def _has_arrived(self, orders: Told) -> bool:
         for i, client in enumerate(self.clients):
             if not self._has_caught_up(client, orders):
                 self.clients.insert(0, self.clients.pop(i))  # next time it is looked at first
                 return False
         return True
 
-    def _has_caught_up(self, client: Client, orders: dict[str, set[int]]) -> bool:
+    def _has_caught_up(self, client: Client, orders: Told) -> bool:
         return bool(client.connection) and all(
-            order in client.received or order < client.since for order in orders[client.key.stored]
+            order in client.received or order < client.since or message_id <= client.passed
+            for order, message_id in orders[client.key.stored].items()
         )
 
     async def _until(self, holds: Callable[[], bool], what: str) -> None:

@@ -8,7 +8,16 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.cluster.checker import Law, check
-from tests.cluster.history import Accepted, Asked, Broken, History, Received, Settled, Welcomed
+from tests.cluster.history import (
+    Accepted,
+    Asked,
+    Broken,
+    Ended,
+    History,
+    Received,
+    Settled,
+    Welcomed,
+)
 from tests.cluster.ideal import MUTATIONS, Events, Mutation, histories
 from tests.cluster.report import report
 
@@ -52,6 +61,44 @@ def test_a_message_without_ttl_is_owed_only_while_nothing_is_broken() -> None:
 
     assert [violation.law for violation in check(events)] == [Law.ARRIVES]
     assert check([Broken(what="a comet"), *events]) == []
+
+
+def test_a_gopush_client_is_not_owed_what_its_position_has_passed() -> None:
+    """While something is broken; and only if what took it there is not stored."""
+
+    def story(ttl: float) -> Events:
+        return [
+            Welcomed(connection=1, client="c", key="a", cursor=0, native=False),
+            Asked(call=1, order=1, keys=("a",), ttl=600, idempotent=False),
+            Asked(call=2, order=2, keys=("a",), ttl=ttl, idempotent=False),
+            Received(connection=1, id=6, order=2),
+            Ended(connection=1, why=""),
+            Welcomed(connection=2, client="c", key="a", cursor=6, native=False),
+            Accepted(call=1, key="a", id=5, stored=True),
+            Settled(),
+        ]
+
+    assert check([Broken(what="a comet"), *story(ttl=0)]) == []
+    assert [violation.law for violation in check(story(ttl=0))] == [Law.ARRIVES]
+    broken = check([Broken(what="a comet"), *story(ttl=600)])
+    assert [violation.law for violation in broken] == [Law.ARRIVES]
+
+
+def test_ids_of_an_inbox_and_of_a_session_may_meet() -> None:
+    """But neither gives one twice."""
+
+    def story(*came: tuple[int, int]) -> Events:
+        return [
+            Welcomed(connection=1, client="c", key="u1_iOS-d1@user", cursor=None),
+            Asked(call=1, order=1, keys=("u1@user",), ttl=0, idempotent=False),
+            Asked(call=2, order=2, keys=("u1_iOS-d1@user",), ttl=0, idempotent=False),
+            Asked(call=3, order=3, keys=("u1@user",), ttl=0, idempotent=False),
+            *(Received(connection=1, id=at, order=order) for at, order in came),
+        ]
+
+    assert check(story((5, 1), (5, 2))) == []
+    for twice in ((5, 1), (5, 3)), ((5, 2), (5, 2)):
+        assert Law.ONCE in {violation.law for violation in check(story(*twice))}
 
 
 def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
