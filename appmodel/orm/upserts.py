@@ -7,7 +7,7 @@ One row after the other through one prepared statement, which the drivers send t
 of our CPU, and 65 to 100 ms as one INSERT with 1,000 VALUES, most of it in SQLAlchemy.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,38 +25,55 @@ def upsert(
     update: Sequence[str],
     keys: Sequence[str] = (),
     add: Sequence[str] = (),
+    raise_to: Sequence[str] = (),
 ) -> None:
-    """Put `rows` in; of those whose `keys` are there, only the columns `update` and `add` change.
+    """Put `rows` in; of those whose `keys` are there, only the columns named here change.
 
     Args:
         rows: by column, all with the same columns; the model's defaults hold for the others. Sort them by
             their keys: who locks rows in another order may wait for us while we wait for him.
-        update: at least one column.
+        update: columns that become what a row brings. At least one column is in these three.
         keys: the columns of a unique key; default: the primary key's.
         add: counters: what a row brings is added to what is there.
+        raise_to: what a row brings counts if it is more than what is there.
     """
     if rows:
-        statement = _statement(session, model, update, keys, add)
+        statement = _statement(session, model, keys, (update, add, raise_to))
         session.connection().execute(statement, rows)
 
 
 def _statement(
     session: Session,
     model: type[Base],
-    update: Sequence[str],
     keys: Sequence[str],
-    add: Sequence[str],
+    changes: tuple[Sequence[str], Sequence[str], Sequence[str]],
 ) -> sa.Insert:
     table = sa.inspect(model).local_table
     assert isinstance(table, sa.Table)
     name = session.get_bind().dialect.name
     if name in {"mysql", "mariadb"}:
         insert = mysql.insert(table)
-        sums = {one: table.c[one] + insert.inserted[one] for one in add}
-        return insert.on_duplicate_key_update({one: insert.inserted[one] for one in update} | sums)
-    other = sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
-    sums = {one: table.c[one] + other.excluded[one] for one in add}
+        return insert.on_duplicate_key_update(
+            _values(table, insert.inserted, changes, sa.func.greatest)
+        )
+    is_sqlite = name == "sqlite"
+    other = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
     return other.on_conflict_do_update(
         index_elements=keys or list(table.primary_key.columns),
-        set_={one: other.excluded[one] for one in update} | sums,
+        set_=_values(
+            table, other.excluded, changes, sa.func.max if is_sqlite else sa.func.greatest
+        ),
     )
+
+
+def _values(
+    table: sa.Table,
+    brought: Any,
+    changes: tuple[Sequence[str], Sequence[str], Sequence[str]],
+    greater: Callable[[Any, Any], Any],
+) -> dict[str, Any]:
+    """What becomes of the columns of a row that is there."""
+    update, add, raise_to = changes
+    values = {name: brought[name] for name in update}
+    values |= {name: table.c[name] + brought[name] for name in add}
+    return values | {name: greater(table.c[name], brought[name]) for name in raise_to}
