@@ -12,6 +12,7 @@ Source: design.md section 5; research/trio.md sections 1 and 6.
 import ssl
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from socket import socket
 
 import trio
@@ -95,25 +96,55 @@ class FrontDoor:
         they are cancelled.
         A fallback and those who took a connection over have to watch `stop` themselves.
         """
-        limits = self._service.limits
+        limits, service = self._service.limits, self._service
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._sweep)
-            nursery.start_soon(self._hurry_all, stop)
-            await serve_wires(
-                sockets,
-                self._serve_wire,
-                stop=stop,
-                tls=tls,
-                handshake_timeout=limits.handshake_timeout,
-                max_connections=limits.max_connections,
-                grace=limits.drain_timeout,
-                refusal=FULL if self._refuses else None,
-                on_trouble=self._count,
-            )
+            async with trio.open_nursery() as resumed:
+                nursery.start_soon(self._hurry_all, stop, resumed.cancel_scope)
+                service.resume = partial(self._resume, resumed)
+                try:
+                    await serve_wires(
+                        sockets,
+                        self._serve_wire,
+                        stop=stop,
+                        tls=tls,
+                        handshake_timeout=limits.handshake_timeout,
+                        max_connections=limits.max_connections,
+                        grace=limits.drain_timeout,
+                        refusal=FULL if self._refuses else None,
+                        on_trouble=self._count,
+                    )
+                finally:
+                    service.resume = None
             nursery.cancel_scope.cancel()
+
+    async def take(self, wire: Wire) -> None:
+        """Serve a connection that somebody else has accepted, to its end, while `serve` runs."""
+        await self._serve_wire(wire)
 
     async def _serve_wire(self, wire: Wire) -> None:
         await Connection(wire, self._service).serve()
+
+    def _resume(
+        self,
+        nursery: trio.Nursery,
+        wire: Wire,
+        *,
+        unread: bytes,
+        unsent: bytes,
+        keep_alive: bool,
+    ) -> None:
+        """A request that was held is answered: what follows it has a task again."""
+        connection = Connection(wire, self._service)
+        connection.resume(unread=unread, unsent=unsent, keep_alive=keep_alive)
+
+        async def serve() -> None:
+            try:
+                await connection.serve()
+            finally:
+                wire.close()
+
+        nursery.start_soon(serve)
 
     def _count(self, reason: str, error: BaseException | None) -> None:
         self._service.refused[reason] += 1
@@ -135,9 +166,10 @@ class FrontDoor:
             for connection in tuple(self._service.connections):
                 connection.cut_if_overdue(now)
 
-    async def _hurry_all(self, stop: trio.Event) -> None:
+    async def _hurry_all(self, stop: trio.Event, resumed: trio.CancelScope) -> None:
         await stop.wait()
         self._service.stopping = True
+        resumed.deadline = trio.current_time() + self._service.limits.drain_timeout
         for connection in tuple(self._service.connections):
             connection.hurry(trio.current_time())
         await trio.sleep(self._service.limits.half_sent_timeout)  # `_sweep` may come a second later

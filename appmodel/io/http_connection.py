@@ -30,6 +30,7 @@ import trio
 
 from appmodel.errors import PushError, TooLarge
 from appmodel.io.contain import OnBug, contain_bugs
+from appmodel.io.http_held import Held, Keep, Resume
 from appmodel.io.http_limits import HttpLimits
 from appmodel.io.http_streams import BodyChunks, Outlet, before_waiting
 from appmodel.io.wire import Wire
@@ -74,6 +75,7 @@ class Service:
     fallback: Fallback | None
     on_bug: OnBug
     connections: set["Connection"] = field(default_factory=set)
+    resume: Resume | None = None  # while it serves
     stopping: bool = False
     answered: list[int] = field(default_factory=lambda: [0] * 6)  # by class: [2] counts 2xx
     refused: Counter[str] = field(default_factory=Counter)
@@ -105,8 +107,17 @@ class Connection:
         self._write_due = math.inf
         self._pending: list[bytes] = []
         self.pending_size = 0  # bytes
+        self._goes_on = True  # with requests, behind what is pending
         self._owes_continue = False
         self._committed = False  # we may say no more: in a streamed answer, or in another protocol
+
+    def resume(self, *, unread: bytes, unsent: bytes, keep_alive: bool) -> None:
+        """Begin behind a request that was held: see `Resume`."""
+        self._wait_for(Waiting.NOTHING, math.inf)
+        self._reader.receive_data(unread)
+        self._goes_on = keep_alive
+        if unsent:
+            self.put(unsent)
 
     async def serve(self) -> None:
         """Serve until the connection ends. A peer's fault and a bug end it too, and only it."""
@@ -154,7 +165,7 @@ class Connection:
 
     async def _serve_requests(self) -> None:
         reader, find = self._reader, self._service.routes.find
-        go_on = True
+        go_on = self._goes_on
         while go_on:
             head = reader.next_head()
             if head is None:
@@ -233,6 +244,8 @@ class Connection:
                 response = await route.handler(request)
         except* PushError as group:  # in a group when it comes out of a handler's nursery
             response = self._service.render_error(first_of(group), request)
+        if response.hold is not None:
+            return await self._hold(response.hold, head)
         if response.takeover is not None:
             return await self._hand_over(response)
         return await self._answer(response, head)
@@ -331,6 +344,22 @@ class Connection:
         finally:
             if close is not None:
                 await close()
+
+    async def _hold(self, keep: Keep, head: Head) -> bool:
+        """Give the connection away until the request is answered; its task ends."""
+        await self.flush()
+        assert self._reader.body_is_read, (
+            "a body that was not read cannot be told from what follows"
+        )
+        held = Held(
+            self._wire.take(),
+            self._service,
+            unread=self._reader.unread,
+            minor=head.minor,
+            keep_alive=head.keep_alive,
+        )
+        keep(held)
+        return False
 
     async def _hand_over(self, response: Response) -> bool:
         assert response.takeover is not None

@@ -135,6 +135,38 @@ class Wire:
         """Make `data` the next bytes that are received."""
         self._pushed_back = data + self._pushed_back
 
+    def fileno(self) -> int:
+        """Of its socket; -1 once it is closed."""
+        return self._socket.fileno()
+
+    def receive_nowait(self, max_bytes: int = RECEIVE) -> bytes | None:
+        """What is there, b"" at the end of what the peer sends; None if nothing is.
+
+        Raises:
+            trio.BrokenResourceError: the connection broke.
+            trio.ClosedResourceError: we closed it.
+        """
+        if self._pushed_back:
+            data, self._pushed_back = self._pushed_back[:max_bytes], self._pushed_back[max_bytes:]
+            return data
+        try:
+            return self._socket.recv(max_bytes)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return None
+        except OSError as error:
+            raise self._translated(error) from error
+
+    def take(self) -> "Wire":
+        """The same connection for another owner; this wire is closed then, and its task may end.
+
+        No task may be waiting for it.
+        """
+        taken = Wire.__new__(Wire)
+        for name in Wire.__slots__:
+            setattr(taken, name, getattr(self, name))
+        self._socket, self._pushed_back = _GONE, b""
+        return taken
+
     def detach(self) -> socket.socket:
         """Give the socket away, non-blocking, an `ssl.SSLSocket` if `secure`; this wire is closed then.
 

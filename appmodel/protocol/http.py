@@ -74,6 +74,9 @@ class Response(msgspec.Struct, kw_only=True):
     close: bool = False  # hang up after it
     takeover: Callable[[Any, bytes], Awaitable[None]] | None = None
     """With status 101: called with the connection's `Wire` and the bytes that followed the request."""
+    hold: Callable[[Any], None] | None = None
+    """Instead of an answer now: called with the `Held` request, to be answered later. Nothing else of
+    this response counts. Only the front door can do it, and only for a request whose body was read."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -5,7 +5,6 @@ An epoll descriptor is itself waitable, so trio sees a single one, whatever it h
 
 import enum
 import select
-import socket
 from typing import Protocol
 
 import trio
@@ -27,6 +26,12 @@ class Batch(enum.Enum):
 
 
 NOTHING, BEATS, MIXED = Batch  # looked up once: see comet/core/channel.py
+
+
+class HasFileno(Protocol):
+    """A socket, or what has one."""
+
+    def fileno(self) -> int: ...
 
 
 class Polled(Protocol):
@@ -55,17 +60,21 @@ class Poller:
     def __len__(self) -> int:
         return len(self._clients)
 
-    def add(self, sock: socket.socket, client: Polled) -> None:
+    def add(self, sock: HasFileno, client: Polled) -> None:
         """Watch `sock` for bytes."""
         fd = sock.fileno()
         self._epoll.register(fd, _READ)
         self._clients[fd] = client
 
-    def watch_writes(self, sock: socket.socket, *, wanted: bool) -> None:
+    def watch_writes(self, sock: HasFileno, *, wanted: bool) -> None:
         """Also report, or no longer report, that `sock` takes bytes."""
         self._epoll.modify(sock.fileno(), _READ | _WRITE if wanted else _READ)
 
-    def remove(self, sock: socket.socket) -> None:
+    def watch(self, sock: HasFileno, *, reads: bool, writes: bool) -> None:
+        """What is reported of `sock`; that it broke always is."""
+        self._epoll.modify(sock.fileno(), reads * _READ | writes * _WRITE)
+
+    def remove(self, sock: HasFileno) -> None:
         """Forget `sock`; call it before closing."""
         fd = sock.fileno()
         del self._clients[fd]
