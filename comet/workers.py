@@ -18,6 +18,11 @@ def crew(settings: Settings) -> Crew:
         url = "tls://{}" if tcp.tls.certificate else "tcp://{}"
         where = (tcp.host, tcp.port, tcp.advertise)
         listeners.append(Listener("comet.tcp", Use.CLIENTS, *where, url))
+    socketio = config.socketio
+    if socketio.enabled:
+        url = f"{'https' if socketio.tls.certificate else 'http'}://{{}}{socketio.path}"
+        where = (socketio.host, socketio.port, socketio.advertise)
+        listeners.append(Listener("comet.socketio", Use.CLIENTS, *where, url))
     return Crew(
         part="comet",
         node=node.name,

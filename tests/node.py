@@ -26,6 +26,7 @@ STOP_TIMEOUT = 20.0
 LISTENERS = {  # how the ready line names them, and where their port is set
     "comet.websocket": "APPMSG_COMET__WEBSOCKET__PORT",
     "comet.tcp": "APPMSG_COMET__TCP__PORT",
+    "comet.socketio": "APPMSG_COMET__SOCKETIO__PORT",
     "comet.rpc": "APPMSG_COMET__RPC__PORT",
     "comet.stat": "APPMSG_COMET__STAT__PORT",
     "message.rpc": "APPMSG_MESSAGE__RPC__PORT",
@@ -34,6 +35,7 @@ LISTENERS = {  # how the ready line names them, and where their port is set
     "web.admin": "APPMSG_WEB__ADMIN__PORT",
     "web.app": "APPMSG_WEB__APP__PORT",
     "web.api": "APPMSG_WEB__API__PORT",
+    "web.lightpush": "APPMSG_WEB__LIGHTPUSH__PORT",
 }
 
 

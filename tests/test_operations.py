@@ -39,7 +39,7 @@ def test_every_metric_is_explained_and_no_other() -> None:
         re.findall(r"^\s+(?:\w+\.)*(?:counter|gauge)\(\s*\"(\w+)\"", CODE, re.MULTILINE)
     )
     only_an_example = {"comet_connections"}  # in a docstring
-    labels = {"why", "reason", "class"}
+    labels = {"why", "reason", "class", "way"}
     watch = section("What to watch").partition("###")[0]
 
     assert first_column(watch) - labels == registered - only_an_example

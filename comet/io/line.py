@@ -14,10 +14,19 @@ import ssl
 
 import trio
 
+from comet.config import LiveConfig
 from comet.io.live import Live
 from comet.io.outbox import NOT_NOW, Outbox
 
 READ = 4096  # bytes a read, and what one turn of a client may cost; the rest waits for its next
+
+
+def set_buffers(sock: socket.socket, config: LiveConfig) -> None:
+    """What the kernel may keep for one client. Raises OSError."""
+    if config.send_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer)
+    if config.receive_buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.receive_buffer)
 
 
 class State(enum.Enum):

@@ -84,12 +84,13 @@ public.port = {public}
 admin.port = {admin}
 app.port = {app}
 api.port = {api}
+lightpush.port = {lightpush}
 """,
 }
 PORTS = {
     Role.COMET: ("ws", "tcp", "socketio", "stat", "rpc"),
     Role.MESSAGE: ("rpc", "ops"),
-    Role.WEB: ("public", "admin", "app", "api"),
+    Role.WEB: ("public", "admin", "app", "api", "lightpush"),
 }
 
 

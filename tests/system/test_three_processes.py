@@ -34,6 +34,7 @@ ops.port = 0
 [comet]
 websocket.port = {websocket}
 tcp.port = 0
+socketio.port = 0
 stat.port = 0
 rpc.port = {comet_rpc}
 [web]
@@ -41,6 +42,7 @@ public.port = 0
 admin.port = 0
 app.port = 0
 api.port = 0
+lightpush.port = 0
 """
 
 

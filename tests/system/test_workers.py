@@ -46,6 +46,7 @@ ops.port = 0
 workers = 2
 websocket.port = 0
 tcp.port = 0
+socketio.port = 0
 stat.port = 0
 rpc.port = 0
 limits.per_key = 100_000
@@ -54,6 +55,7 @@ public.port = 0
 admin.port = 0
 app.port = 0
 api.port = 0
+lightpush.port = 0
 """
 
 

@@ -25,12 +25,14 @@ FREE_PORTS = [
     for key in (
         "comet.websocket.port",
         "comet.tcp.port",
+        "comet.socketio.port",
         "comet.stat.port",
         "message.ops.port",
         "web.public.port",
         "web.admin.port",
         "web.app.port",
         "web.api.port",
+        "web.lightpush.port",
     )
 ]
 

@@ -1,0 +1,103 @@
+"""A comet for the official protocol suites of Engine.IO and Socket.IO, and for others' clients.
+
+    python -m tests.conformance.socketio_echo [--port N]
+
+    http://localhost:3000/engine.io/    every message comes back: what the Engine.IO suites expect
+    http://localhost:3000/socket.io/    rules that echo: what the Socket.IO suites expect
+
+On 127.0.0.1 and ::1. pingInterval 300 ms, pingTimeout 200 ms, maxPayload 1,000,000, connectTimeout 1,000 ms,
+as the suites want. The one of revision 4 asks that a request without EIO is refused; so it is by default
+on /engine.io/, and 2.x clients say EIO=3 anyway.
+
+Source: docs/engine.io-protocol and docs/socket.io-protocol of github.com/socketio/socket.io, test suites.
+"""
+
+import argparse
+from dataclasses import replace
+from functools import partial
+
+import msgspec
+import trio
+
+from appmodel.core.cluster import Node, Role
+from appmodel.core.origins import Origins
+from appmodel.core.units import Duration
+from appmodel.io.http import FrontDoor
+from appmodel.io.listener import bound_to, open_sockets
+from appmodel.io.peers import Peers
+from appmodel.io.registry_embedded import EmbeddedRegistry
+from comet.config import CometConfig, NamespacesConfig, SocketioConfig
+from comet.core.transport import Speaker, Transport
+from comet.io.comet import Comet
+from comet.io.engine_door import EngineDoor
+from comet.protocol.engineio import framed
+from message.config import MessageConfig
+from message.stores.memory import MemoryStore
+
+CONFIG = CometConfig(
+    socketio=SocketioConfig(
+        ping_interval=Duration(0.3), ping_timeout=Duration(0.2), revision_required=True
+    ),
+    namespaces=NamespacesConfig(connect_timeout=Duration(1)),
+)
+
+
+class Echo:
+    """Says what it hears, in the framing of the moment."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def opened(self) -> bytes:
+        return b""
+
+    def receive(self, message: str | bytes) -> None:
+        self._transport.offer(framed(self._transport.framing, message))
+
+    def reframed(self) -> None:
+        pass
+
+    def closed(self, reason: str) -> None:
+        pass
+
+
+def echo(transport: Transport) -> Speaker:
+    """Who speaks over /engine.io/."""
+    return Echo(transport)
+
+
+def raw_door(comet: Comet) -> EngineDoor:
+    """/engine.io/ beside the comet's own: its sessions are in a table of their own."""
+    engine = comet.engine
+    config = msgspec.structs.replace(engine.config, path="/engine.io/")
+    own = replace(engine, config=config, open=echo, sessions={})
+    return EngineDoor(own, origins=Origins(["*"]))
+
+
+async def main(port: int) -> None:
+    """Serve until cancelled."""
+    store = MemoryStore(MessageConfig())
+    node = Node(Role.COMET, "node1")
+    registry = EmbeddedRegistry()
+    await registry.register(node)
+    comet = Comet(
+        node=node,
+        config=CONFIG,
+        store=store,
+        ledger=store,
+        registry=registry,
+        others=Peers(registry),
+    )
+    raw = raw_door(comet)
+    front = FrontDoor([*raw.routes, *comet.socketio.routes], render_error=raw.render)
+    sockets = open_sockets("localhost", port)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(comet.run)
+        nursery.start_soon(partial(front.serve, sockets, stop=trio.Event()))
+        print(f"http://localhost:{bound_to(sockets).port}/", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, default=3000)
+    trio.run(main, parser.parse_args().port)
