@@ -34,6 +34,7 @@ from web.core.lightpush_wire import Asked
 
 MASK = "********"
 MAX_TEXT = 255  # characters of names, passwords and other short texts
+MAX_APNS_NAME = 100
 MAX_CALLBACK = 1000  # of a URL
 MAX_PEM = 16 * 1024
 MAX_APNS_CHANGES = 100
@@ -171,7 +172,7 @@ def _apns_change(place: str, value: object) -> ApnsChange:
     name = value.get("name")
     if not isinstance(name, str) or not name:
         raise BadInput(f"{place}.name", name, "a text that is not empty")
-    _check_line(f"{place}.name", name, MAX_TEXT)
+    _check_line(f"{place}.name", name, MAX_APNS_NAME)
     changes: dict[str, Any] = {}
     for attribute, (field, is_pem) in _APNS.items():
         if field not in value:

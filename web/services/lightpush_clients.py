@@ -14,7 +14,6 @@ Source: spec/liutian-push.md 5.4, W4.
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
 import trio
 
 from appmodel.core.lightpush import Refusal
@@ -27,8 +26,6 @@ from web.core.lightpush_clients import leave_message, mute_edit, room_of, transf
 LOOKS = 12  # for a client to appear in the books: comets write at least once a second
 PAUSE = 0.25  # seconds between two looks
 PASSED_OVER = frozenset({"userId", "nspName"})  # fields that may be written without effect
-
-log = structlog.get_logger(__name__)
 
 
 class LightpushClients:
@@ -74,7 +71,7 @@ class LightpushClients:
     async def transfer(
         self, key: str, namespace: Namespace | None, fields: Mapping[str, Any]
     ) -> None:
-        """Move members of rooms. Comets that are away are logged: their clients were not told.
+        """Move members of rooms. Clients of comets that are away are not told.
 
         Args:
             namespace: what is known of `key`.
@@ -86,6 +83,4 @@ class LightpushClients:
             raise Refusal("this namespace offline")
         is_join = order.direction is Direction.JOIN
         await self._clients.transfer(key, order.target, order.sources, is_join=is_join)
-        obeyed = await self._orders.transfer(order)
-        if obeyed.away:
-            log.warning("transfer", realm=key, room=order.target, away=obeyed.away)
+        await self._orders.transfer(order)

@@ -17,8 +17,6 @@ offline dismisses them over some time, are dismissed at once.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
-
 from appmodel.core.lightpush import DEFAULTS, Refusal
 from appmodel.core.lightpush_records import Departure, Hidden, Namespace, NamespaceQuery
 from appmodel.core.lightpush_stores import Attendance, Clients, Namespaces, PushBook
@@ -34,8 +32,6 @@ from web.core.lightpush_namespaces import (
 
 STEP = 500  # clients that are looked at together
 CLEARED = "clear"  # disconnect_reason of who was connected
-
-log = structlog.get_logger(__name__)
 
 
 class LightpushNamespaces:
@@ -144,9 +140,7 @@ class Maintenance:
 
     async def _empty_of_present(self, namespace: str, now: int) -> None:
         if namespace != DEFAULTS:  # "/" has no clients of ours: it may be another system's realm
-            obeyed = await self._orders.dismiss(namespace, CLEARED)
-            if obeyed.away:
-                log.warning("dismissal", realm=namespace, away=obeyed.away)
+            await self._orders.dismiss(namespace, CLEARED)
         last = ""
         while some := await self._attendance.online(namespace, after=last, limit=STEP):
             last = some[-1].client
