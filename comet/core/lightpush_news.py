@@ -79,11 +79,12 @@ class Batch:
             for (namespace, client), entry in self.entries.items()
             for room, is_in in entry.seats.items()
         ]
+        entries = self.entries.values()
         return AttendanceNews(
-            went=[name for name, entry in self.entries.items() if entry.has_gone],
-            came=[one.presence for one in self.entries.values() if one.presence is not None],
-            left=[seat for seat, is_in in seats if not is_in],
-            joined=[seat for seat, is_in in seats if is_in],
+            went=tuple(name for name, entry in self.entries.items() if entry.has_gone),
+            came=tuple(entry.presence for entry in entries if entry.presence is not None),
+            left=tuple(seat for seat, is_in in seats if not is_in),
+            joined=tuple(seat for seat, is_in in seats if is_in),
         )
 
     @property
