@@ -53,7 +53,8 @@ async def test_info_without_an_object_is_a_read() -> None:
     """Whatever a client sends instead."""
     guest = await lobby_with_me().comes("uuid=d1&userid=u1&platform=ios")
 
-    for arguments in ((), (None,), ([],), ("x",)):
+    nothings: list[list[Any]] = [[], [None], [[]], ["x"]]
+    for arguments in nothings:
         assert (await guest.says("info", *arguments))["userid"] == "u1"
 
 
