@@ -348,6 +348,10 @@ class Unit(enum.StrEnum):
         """In ms."""
         return _LENGTHS[self][0]
 
+    def bucket(self, at: int) -> int:
+        """Which one a moment falls into. `at`: ms."""
+        return at // self.length
+
     @property
     def kept(self) -> int:
         """Buckets that can be read, the current one included."""

@@ -17,6 +17,7 @@ Proved by tests/contract/lightpush_*.py. Source: spec/liutian-push.md sections 5
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from appmodel.core.lightpush_records import (
@@ -217,6 +218,14 @@ class Attendance(Protocol):
         """Nobody is present in a namespace, in steps. Who is connected all the same should be dismissed first."""
 
 
+@dataclass(frozen=True, slots=True)
+class PushBounds:
+    """How much a PushBook shows and keeps."""
+
+    history: int = 1000  # pushes of a namespace; push_message_list_max_limit
+    inbox: int = 100  # pushes that wait for a client; android_unread_message_list_max_limit
+
+
 class PushBook(Protocol):
     """Pushes until they expire, and what became of them. What has expired is not there, swept or not."""
 
@@ -235,7 +244,7 @@ class PushBook(Protocol):
     async def history(
         self, namespace: str, *, offset: int, limit: int, now: int
     ) -> Sequence[StoredPush]:
-        """The newest first, of the newest HISTORY that have not expired."""
+        """The newest first, of the newest `bounds.history` that have not expired."""
 
     async def details(self, namespace: str, push_id: int, *, most: int) -> AckDetails:
         """Who has acknowledged; empty if the push is not there."""
@@ -255,7 +264,7 @@ class PushBook(Protocol):
         """Pushes in the last `unit.kept` buckets, the current one last."""
 
     async def put_in_inboxes(self, push: StoredPush, clients: Collection[str], *, now: int) -> None:
-        """Keep it for these until they connect, or it expires; of each client's the newest INBOX stay."""
+        """Keep it for these until they connect, or it expires; of each client's the newest `bounds.inbox` stay."""
 
     async def take_inbox(self, namespace: str, client: str, *, now: int) -> Sequence[StoredPush]:
         """What lies there, the newest first; then it is empty. After OutcomeUnknown it may be lost."""
@@ -289,5 +298,3 @@ MAX_APNS = 100  # configurations of a namespace
 MAX_MUTES = 1000  # rooms that a client mutes
 MAX_ENROLMENTS = 10_000  # rooms of which a client can be a member for good
 MAX_NEIGHBOURS = 1000  # users that are found near somebody
-HISTORY = 1000  # pushes that a namespace's history shows; push_message_list_max_limit
-INBOX = 100  # pushes that wait for a client; android_unread_message_list_max_limit

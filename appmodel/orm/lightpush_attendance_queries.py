@@ -114,7 +114,7 @@ def overviews(session: Session, namespaces: Collection[str] | None) -> dict[str,
     if namespaces is not None:
         people = people.where(NspOnline.namespace.in_(namespaces))
         rooms = rooms.where(NspPresent.namespace.in_(namespaces))
-    numbers: dict[str, int] = dict(session.execute(rooms).tuples().all())
+    numbers: dict[str, int] = dict(session.execute(rooms).all())
     found = {
         namespace: Overview(numbers.get(namespace, 0), users, clients)
         for namespace, users, clients in session.execute(people)

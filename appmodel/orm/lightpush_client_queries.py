@@ -129,7 +129,7 @@ def count_clients(session: Session, namespaces: Collection[str]) -> dict[str, in
     """How many clients each ever had."""
     counted = sa.select(NspClient.namespace, sa.func.count()).group_by(NspClient.namespace)
     found = session.execute(counted.where(NspClient.namespace.in_(namespaces)))
-    counts: dict[str, int] = dict(found.tuples().all())
+    counts: dict[str, int] = dict(found.all())
     return {namespace: counts.get(namespace, 0) for namespace in namespaces}
 
 

@@ -7,6 +7,7 @@
     [rpc]       how nodes talk to one another
     [database]  where people, groups and applications are kept
     [tokens]    how long users stay logged in
+    [lightpush] where light-push keeps what it knows, and what may be pushed
 
 Each part adds its own root section ([comet] [message] [web]) in its own config.py. A section is a
 frozen msgspec Struct; the comment at a field is its line in docs/configuration.md. How values are
@@ -237,6 +238,25 @@ class TokensConfig(Section, frozen=True):
     def __post_init__(self) -> None:
         if not 0 < self.ttl <= self.max_life or not 0 < self.max_age <= self.max_life:
             raise ValueError("ttl, max_age: expected above 0 and at most max_life")
+
+
+class LightPushConfig(Section, frozen=True):
+    """[lightpush]. Pushes of light-push: the same on all comet and web nodes."""
+
+    store: Literal["sql", "redis"] = (
+        "sql"  # of who is present and what was pushed; namespaces and clients are in the database
+    )
+    redis: Password = Password("redis://127.0.0.1:6379/0")  # for store "redis"
+    prefix: NodeName = "appmsg"  # of all keys in Redis: installations may share one
+    expire: Duration = Duration(3600)  # life of a push, unless asked otherwise; push_message_expire
+    max_expire: Duration = Duration(36000)  # push_message_max_expire
+    history: Count = 1000  # newest pushes of a namespace that can be listed
+    inbox: Count = 100  # newest pushes that wait for an Android client
+    apns_payload: Size = Size(4000)  # bytes of pushData.apsData as JSON; apns_payload_size
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.expire <= self.max_expire:
+            raise ValueError("expire: expected at least 1 s and at most max_expire")
 
 
 def require_safe(listener: str, host: str, auth: AuthConfig) -> None:

@@ -25,6 +25,7 @@ from appmodel.errors import ConfigError
 from appmodel.runtime.config import (
     AuthConfig,
     DatabaseConfig,
+    LightPushConfig,
     LogConfig,
     NodeConfig,
     RegistryConfig,
@@ -43,6 +44,7 @@ SHARED: Mapping[str, type[msgspec.Struct]] = {
     "rpc": RpcConfig,
     "database": DatabaseConfig,
     "tokens": TokensConfig,
+    "lightpush": LightPushConfig,
 }
 
 SectionT = TypeVar("SectionT", bound=msgspec.Struct)
@@ -105,6 +107,11 @@ class Settings:
     def tokens(self) -> TokensConfig:
         """[tokens]"""
         return self.section(TokensConfig)
+
+    @property
+    def lightpush(self) -> LightPushConfig:
+        """[lightpush]"""
+        return self.section(LightPushConfig)
 
 
 def load_settings(
