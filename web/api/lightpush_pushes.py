@@ -17,7 +17,6 @@ from typing import Any
 
 from appmodel.core.lightpush import is_namespace
 from appmodel.core.lightpush_records import Unit
-from appmodel.core.lightpush_stores import HISTORY
 from appmodel.errors import BadInput
 from appmodel.io.lightpush_pushing import LightPushing
 from web.api.lightpush_frame import Call, LightpushFrame
@@ -27,6 +26,7 @@ from web.services.lightpush_access import FindNamespace
 from web.services.lightpush_reports import OnlineReports, PushReports
 
 SIZE, MAX_SIZE = 20, 500  # pushes of a page
+MAX_PAGE = 1000
 
 
 class PushRoutes:
@@ -58,7 +58,7 @@ class PushRoutes:
         return {"id": made.id, "expectAckCount": made.expected}
 
     async def _history(self, call: Call) -> Any:
-        page = call.asked.number("page", 1, least=1, most=HISTORY)
+        page = call.asked.number("page", 1, least=1, most=MAX_PAGE)
         size = call.asked.number("size", SIZE, least=0, most=MAX_SIZE)
         return await self._pushes.history(call.namespace, page=page, size=size, now=call.now)
 

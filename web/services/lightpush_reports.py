@@ -11,7 +11,7 @@ from typing import Any
 
 from appmodel.core.lightpush import MAX_ROOM, Refusal, is_name
 from appmodel.core.lightpush_records import Lists, RoomOverview, Totals, Unit
-from appmodel.core.lightpush_stores import HISTORY, Attendance, Clients, PushBook
+from appmodel.core.lightpush_stores import Attendance, Clients, PushBook
 from appmodel.core.lightpush_texts import push_texts
 from appmodel.core.realms import USER_ROOM
 from web.config import LightpushConfig
@@ -37,12 +37,11 @@ class PushReports:
     async def history(
         self, namespace: str, *, page: int, size: int, now: int
     ) -> list[dict[str, str]]:
-        """A page of the newest HISTORY, the newest first. `page` begins with 1; `now`: ms."""
-        offset = (page - 1) * size
-        limit = min(size, HISTORY - offset)
-        if limit <= 0:
+        """A page, the newest first, as far back as the book shows. `page` begins with 1; `now`: ms."""
+        if not size:
             return []
-        found = await self._book.history(namespace, offset=offset, limit=limit, now=now)
+        offset = (page - 1) * size
+        found = await self._book.history(namespace, offset=offset, limit=size, now=now)
         return [push_texts(push) for push in found]
 
     async def push(
