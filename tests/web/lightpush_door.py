@@ -49,7 +49,7 @@ RECORDS = {
 }
 
 
-def is_password(text: str, namespace: Namespace) -> bool:
+def has_password(namespace: Namespace, text: str) -> bool:
     """Of `a_namespace`."""
     return SEALING.matches(text, namespace.password_digest, namespace.key)
 
@@ -66,7 +66,7 @@ async def open_door(
 
     access = LightpushAccess(
         find,
-        is_password,
+        has_password,
         Addresses(["127.0.0.0/8"]),
         Origins(home=True),
         LightpushConfig(port=0, **config),

@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from appmodel.core.lightpush_records import Hidden
 from appmodel.errors import BadInput, PushError, TooLarge
 
 CODE = 9999  # the only one that the original ever answers
@@ -54,7 +55,7 @@ class Credential(NamedTuple):
     """Who a caller says it is, and what is to prove it."""
 
     name: str
-    password: str
+    password: Hidden
 
 
 def credential(header: str | None) -> Credential:
@@ -70,9 +71,9 @@ def credential(header: str | None) -> Credential:
     try:
         plain = b64decode(_padded(text), validate=True).decode()
     except (binascii.Error, ValueError):  # a UnicodeError is a ValueError
-        return Credential("", "")
+        return Credential("", Hidden())
     name, _, password = plain.partition(":")
-    return Credential(name, password)
+    return Credential(name, Hidden(password))
 
 
 class Asked:

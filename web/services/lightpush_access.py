@@ -20,7 +20,7 @@ from hashlib import sha256
 from time import monotonic
 
 from appmodel.core.lightpush import DEFAULTS, is_namespace
-from appmodel.core.lightpush_records import Namespace
+from appmodel.core.lightpush_records import Hidden, Namespace
 from appmodel.core.origins import Origins
 from appmodel.errors import LimitReached
 from appmodel.protocol.http import Request
@@ -30,7 +30,7 @@ from web.core.lightpush_wire import Credential, Spoken, credential
 from web.core.throttle import Throttle
 
 FindNamespace = Callable[[str], Awaitable[Namespace | None]]
-IsPassword = Callable[[str, Namespace], bool]
+HasPassword = Callable[[Namespace, str], bool]
 """Whether the text is the password of the namespace, in constant time."""
 
 
@@ -40,15 +40,15 @@ class LightpushAccess:
     def __init__(
         self,
         find: FindNamespace,
-        is_password: IsPassword,
+        has_password: HasPassword,
         addresses: Addresses,
         origins: Origins,
         config: LightpushConfig,
     ) -> None:
         """`origins`: who may call with the administrator's well-known password."""
-        self._find, self._is_password = find, is_password
+        self._find, self._has_password = find, has_password
         self._addresses, self._origins = addresses, origins
-        self._admin = Credential(config.admin_name, str(config.admin_password))
+        self._admin = Credential(config.admin_name, Hidden(config.admin_password))
         limits = (config.tries, config.address_tries)
         self._throttles = [
             Throttle(limit, config.window, capacity=config.remembered) for limit in limits
@@ -65,7 +65,7 @@ class LightpushAccess:
         found = None
         if is_namespace(said.name) and said.name != DEFAULTS:
             found = await self._find(said.name)
-        is_right = found is not None and self._is_password(said.password, found)
+        is_right = found is not None and self._has_password(found, said.password)
         self._admit(address, said, is_right=is_right)
         if found is None:
             raise Spoken(400, "namespace not found")
@@ -78,9 +78,7 @@ class LightpushAccess:
         said = credential(request.headers.get("authorization"))
         if self._admin.password == WELL_KNOWN:
             self._origins.check(request.headers)
-        is_right = _are_equal(said.name, self._admin.name) & _are_equal(
-            said.password, self._admin.password
-        )
+        is_right = _are_equal(said, self._admin) and self._admin.password != ""
         mine = said._replace(name=f"admin {said.name}")  # no namespace is called so
         self._admit(self._addresses.origin_of(request), mine, is_right=is_right)
         if not is_right:
@@ -133,9 +131,10 @@ def _who(address: str, said: Credential) -> str:
     return f"{address} {said.name[:100]}"
 
 
-def _are_equal(one: str, other: str) -> bool:
-    """In constant time, whatever their lengths."""
-    return hmac.compare_digest(sha256(_bytes(one)).digest(), sha256(_bytes(other)).digest())
+def _are_equal(one: Credential, other: Credential) -> bool:
+    """In constant time, whatever their lengths. No name holds a ":"."""
+    digests = [sha256(_bytes(":".join(each))).digest() for each in (one, other)]
+    return hmac.compare_digest(*digests)
 
 
 def _bytes(text: str) -> bytes:
