@@ -2,6 +2,7 @@
 
     6968 comet.websocket    GET /sub                         front door, then the live path
     6969 comet.tcp          *3 sub ...                       the live path
+    21314 comet.socketio    GET POST /socket.io/             front door, polls and the live path
     6970 comet.rpc          Pusher for web and other comets  not in an all-in-one node
     6972 comet.stat         /stat /metrics /healthz /readyz  front door
 
@@ -202,6 +203,8 @@ class _Doors:
             announced["ws"] = (self._open_websocket(nursery),)
         if config.tcp.enabled:
             announced["tcp"] = (self._open_tcp(nursery),)
+        if config.socketio.enabled:
+            self._open_socketio(nursery)
         if "web" not in self._context.parts or self._context.settings.registry.kind != "embedded":
             announced["rpc"] = self._open_rpc(calls)
         self._open_stat(nursery)
@@ -249,6 +252,28 @@ class _Doors:
         self._announce("comet.tcp", f"{'tls' if tls else 'tcp'}://{bound}")
         return bound
 
+    def _open_socketio(self, nursery: trio.Nursery) -> None:
+        config, door = self._config.socketio, self._comet.socketio
+        sockets = self._open_sockets("comet.socketio", config)
+        limits = HttpLimits(
+            max_connections=self._config.limits.handshakes_at_once,
+            head_timeout=config.handshake_timeout,
+            body_timeout=config.body_timeout,
+            idle_timeout=config.idle_timeout,
+            drain_timeout=Duration(HANDSHAKE_GRACE),
+        )
+        front = FrontDoor(door.routes, limits=limits, render_error=door.render, refuses=False)
+        tls = open_tls("comet.socketio.tls", config.tls)
+        nursery.start_soon(partial(front.serve, sockets, stop=self._stop, tls=tls))
+        self._context.metrics.counter(
+            "comet_socketio_refused",
+            "Connections that ended early, by reason.",
+            lambda: front.refused,
+            labels=("reason",),
+        )
+        bound = config.advertise or str(bound_to(sockets))
+        self._announce("comet.socketio", f"{'https' if tls else 'http'}://{bound}{config.path}")
+
     def _open_rpc(self, nursery: trio.Nursery) -> str:
         config = self._config.rpc
         sockets = self._context.sockets.open("comet.rpc", config.host, config.port)
@@ -261,8 +286,10 @@ class _Doors:
                 stop=self.no_more_calls,
                 limits=self._context.rpc_limits,
                 counts=self._context.rpc_counts,
+                tunnels=self._comet.tunnels,
             )
         )
+        nursery.start_soon(self._comet.relay_entrance.run, self.no_more_calls)
         bound = config.advertise or str(bound_to(sockets))
         self._announce("comet.rpc", f"rpc://{bound}")
         return bound
@@ -290,6 +317,7 @@ class _Doors:
 def _observe(context: Context, comet: Comet, steady: SteadyTime) -> None:
     """Let operators see the live path, and how this comet lives with others."""
     _observe_cluster(context, comet)
+    _observe_engine(context, comet)
     context.health.add("comet.clock", lambda: _clock_trouble(steady) or comet.attachments.trouble)
     live, metrics, reading = comet.live, context.metrics, comet.reading
     counts, hub, gate = live.counts, live.hub, live.gate
@@ -319,6 +347,26 @@ def _observe(context: Context, comet: Comet, steady: SteadyTime) -> None:
     metrics.counter("comet_holes", "Gaps seen and fetched.", lambda: counts.holes)
     metrics.counter("comet_bugs", "Bugs of ours, contained.", lambda: live.poller.bugs)
     context.health.add("comet.store", lambda: "the store is away" if reading.store_failed else None)
+
+
+def _observe_engine(context: Context, comet: Comet) -> None:
+    metrics, engine = context.metrics, comet.engine
+    metrics.gauge("comet_transports", "Engine.IO sessions.", lambda: len(engine.sessions))
+    metrics.gauge("comet_polls", "Polls that wait for something.", lambda: engine.polls)
+    metrics.counter(
+        "comet_transports_opened",
+        "Engine.IO sessions, by how they began.",
+        lambda: engine.opened,
+        labels=("way",),
+    )
+    metrics.counter(
+        "comet_transports_ended",
+        "Engine.IO sessions that ended, by why.",
+        lambda: engine.ended,
+        labels=("why",),
+    )
+    metrics.counter("comet_upgrades", "From polling to WebSocket.", lambda: engine.upgraded)
+    metrics.counter("comet_packets", "Packets of Engine.IO clients.", lambda: engine.packets)
 
 
 def _observe_cluster(context: Context, comet: Comet) -> None:

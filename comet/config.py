@@ -134,6 +134,7 @@ class ClusterConfig(Section, frozen=True):
     attach_timeout: Duration = Duration(2)  # a client is welcomed after that, attached or not
     claim_timeout: Duration = Duration(6)  # to ask if a client id is free; then it counts as free
     claim_proof: Duration = Duration(2)  # in which who has it must show life; else it is free
+    relayed: Count = 20_000  # polls and WebSockets at once whose sessions other comets have
     attached_keys: Count = 1_000_000  # of ours that other comets may hold; what is above is refused
     forward_queue: Size = Size(16 * 1024**2)  # that may wait for one comet; above it, it is dropped
     drain_timeout: Duration = Duration(60)  # to move everybody when an operator drains this node

@@ -25,6 +25,8 @@ from appmodel.io.realm_orders import RemoteHost
 from appmodel.io.rpc_client import RpcClient
 from appmodel.io.rpc_link import DEFAULT_LIMITS, RpcLimits
 from appmodel.io.rpc_strangers import RpcCounts
+from appmodel.io.rpc_tunnel import open_tunnel
+from appmodel.io.wire import Wire
 
 
 class Peers:
@@ -136,6 +138,17 @@ class Peers:
             self._clients[node.rpc] = client
             self._nursery.start_soon(client.run)
         return client
+
+    async def tunnel(self, node: Node, purpose: str) -> Wire:
+        """A connection to `node` that carries something else than calls; whoever asked closes it.
+
+        Raises:
+            Unavailable: it announces no address, or cannot be reached.
+        """
+        if not node.rpc:
+            raise Unavailable(f"{node.role} node {node.name!r} announces no address for calls")
+        secret = self._secret or b""
+        return await open_tunnel(node.rpc, purpose, secret=secret, limits=self._limits)
 
     async def _follow_view(self) -> None:
         """Close what has left, until cancelled."""

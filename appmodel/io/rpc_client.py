@@ -64,9 +64,7 @@ class RpcClient:
             ConfigError: it is none, or is not on loopback and there is no secret.
         """
         self.address = address
-        self._host, self._port = _split(address)
-        if not secret and not _is_loopback(self._host):
-            raise ConfigError("rpc.secret", "", f"the cluster's secret, to call {address}")
+        self._host, self._port = dialled(address, secret)
         self._secret = secret or b""
         self._limits = limits
         self._counts = counts or RpcCounts()
@@ -187,7 +185,7 @@ class RpcClient:
         failure = _Failure("silence", f"no connection within {timeout:g} s")
         try:
             with trio.move_on_after(timeout):
-                wire = await _dial(self._host, self._port)
+                wire = await dial(self._host, self._port)
                 made = RpcLink(
                     wire,
                     rpc.Role.CLIENT,
@@ -371,7 +369,8 @@ class Pending(Generic[Result]):
         self.lot.unpark_all()
 
 
-async def _dial(host: str, port: int) -> Wire:
+async def dial(host: str, port: int) -> Wire:
+    """A plain connection. Raises OSError, or UnicodeError for a name that can be none."""
     stream = await trio.open_tcp_stream(host, port)
     connected = socket.socket(fileno=stream.socket.detach())
     try:
@@ -381,11 +380,18 @@ async def _dial(host: str, port: int) -> Wire:
         raise
 
 
-def _split(address: str) -> tuple[str, int]:
+def dialled(address: str, secret: bytes | None) -> tuple[str, int]:
+    """Host and port of a "host:port" that may be dialled with this secret.
+
+    Raises:
+        ConfigError: it is none, or is not on loopback and there is no secret.
+    """
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
         raise ConfigError("rpc address", address, 'expected "host:port"')
+    if not secret and not _is_loopback(host):
+        raise ConfigError("rpc.secret", "", f"the cluster's secret, to call {address}")
     return host, int(port)
 
 

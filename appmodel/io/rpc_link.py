@@ -55,6 +55,7 @@ class RpcLink:
         secret: bytes,
         limits: RpcLimits,
         fill: Callable[[], None] = lambda: None,
+        purpose: str = "",
     ) -> None:
         self._wire = wire
         self._connection = rpc.Connection(
@@ -62,6 +63,7 @@ class RpcLink:
             secret=secret,
             nonce=secrets.token_bytes(rpc.NONCE),
             max_frame=limits.max_frame,
+            purpose=purpose,
         )
         self._limits = limits
         self._fill = fill
@@ -79,6 +81,16 @@ class RpcLink:
     def owed(self) -> int:
         """Bytes that were queued and that the kernel has not taken yet."""
         return self._connection.owed + self._writing
+
+    @property
+    def purpose(self) -> str:
+        """What the client wants the connection for, once both have proved themselves; "" is calls."""
+        return self._connection.purpose
+
+    def surrender(self) -> Wire:
+        """Behind the handshake: the wire, for what its purpose is. This link does nothing more."""
+        self.end = "it serves another purpose"
+        return self._wire
 
     async def shake_hands(self) -> None:
         """Prove the secret to each other. The deadline is the caller's.

@@ -39,6 +39,9 @@ It is cancelled at its caller's deadline, wherever it waits."""
 
 Handlers = Mapping[str, Handler]  # by method
 
+Tunnels = Mapping[str, Callable[[Wire], Awaitable[None]]]
+"""By purpose: what serves a connection that carries something else than calls, to its end."""
+
 MAX_MESSAGE = 1000  # characters of an error: it must fit where no answer does
 MAX_METHOD = 100  # characters of a method's name in the log
 
@@ -53,6 +56,7 @@ async def serve_rpc(
     stop: trio.Event,
     limits: RpcLimits = DEFAULT_LIMITS,
     counts: RpcCounts | None = None,
+    tunnels: Tunnels | None = None,
 ) -> None:
     """Serve until `stop` is set and what had begun has ended.
 
@@ -63,6 +67,7 @@ async def serve_rpc(
         sockets: listening ones from `open_sockets`; owned by this call.
         secret: of the cluster; None or empty lets everybody in, on loopback only.
         counts: of the process.
+        tunnels: for connections of other nodes that are not for calls.
 
     Raises:
         ConfigError: no secret, and a socket that other machines can reach.
@@ -81,7 +86,7 @@ async def serve_rpc(
         if await connection.is_one_of_us():
             counts.connections += 1
             try:
-                await connection.serve()
+                await connection.serve_as(tunnels or {})
             finally:
                 counts.connections -= 1
 
@@ -137,6 +142,17 @@ class _Connection:
         finally:
             strangers.go(host)
         return False
+
+    async def serve_as(self, tunnels: Tunnels) -> None:
+        """What the client wants the connection for: calls, or one of `tunnels`."""
+        purpose = self._link.purpose
+        if not purpose:
+            await self.serve()
+        elif purpose in tunnels:
+            await tunnels[purpose](self._link.surrender())
+        else:
+            why = f"purpose: got {purpose!r}, expected one of {', '.join(tunnels)}"
+            self._strangers.refuse(self._peer.host, "nonsense", why)
 
     async def serve(self) -> None:
         """From the first call to the end of the last one."""

@@ -10,8 +10,12 @@
     ping     [5]                                both; the other answers
     pong     [6]                                both
     goaway   [7, reason]                        server: I finish what I have, send no more
+    tunnel   [8, mac, purpose]                  a client's proof that wants no calls
 
-    mac      HMAC-SHA256(cluster secret, "appmsg rpc 1 " + role + client's nonce + server's nonce)
+    mac      HMAC-SHA256(cluster secret, "appmsg rpc 1 " + role + client's nonce + server's nonce + purpose)
+
+Behind the proofs a tunnel carries something else, which both ends know by its purpose; in the mac of a
+connection for calls the purpose is empty.
 
 Each side proves that it knows the cluster secret; the secret itself is never sent. The server
 proves nothing before the client has, and no call is read before both have. A proof holds for one
@@ -34,6 +38,7 @@ VERSION = 1
 NONCE = 32  # bytes
 LENGTH = 4  # bytes in front of each frame
 MAX_FRAME = 16 * 1024 * 1024  # bytes: 10,000 keys of 255 bytes take 3 MB
+MAX_PURPOSE = 32  # characters
 MAX_GREETING = 256  # bytes of a hello or a proof: strangers make us hold no more
 
 
@@ -112,11 +117,21 @@ class GoAway(msgspec.Struct, frozen=True, array_like=True, tag=7):
     reason: str
 
 
-Frame: TypeAlias = Hello | Proof | Call | Answer | Error | Ping | Pong | GoAway
+class Tunnel(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """I know the cluster secret, and want this connection for something else than calls."""
+
+    mac: bytes
+    purpose: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_PURPOSE)]
+
+
+Frame: TypeAlias = Hello | Proof | Call | Answer | Error | Ping | Pong | GoAway | Tunnel
 
 # What may come next, by the side that we are: anything else cuts the connection.
 _HELLO = msgspec.msgpack.Decoder(Hello)
-_PROOF = msgspec.msgpack.Decoder(Proof)
+_PROOFS: dict[Role, msgspec.msgpack.Decoder[Proof | Tunnel]] = {
+    Role.SERVER: msgspec.msgpack.Decoder(Proof | Tunnel),
+    Role.CLIENT: msgspec.msgpack.Decoder(Proof),
+}
 _OPEN: dict[Role, msgspec.msgpack.Decoder[Frame]] = {
     Role.SERVER: msgspec.msgpack.Decoder(Call | Ping | Pong),
     Role.CLIENT: msgspec.msgpack.Decoder(Answer | Error | Ping | Pong | GoAway),
@@ -129,17 +144,24 @@ T = TypeVar("T")
 class Connection:
     """One side of a connection: feed it bytes, act on its frames, write `data_to_send()`.
 
-    `nonce` is NONCE random bytes, new for each connection.
+    `nonce` is NONCE random bytes, new for each connection. `purpose`: of a client; a server learns it.
     """
 
     def __init__(
-        self, role: Role, *, secret: bytes, nonce: bytes, max_frame: int = MAX_FRAME
+        self,
+        role: Role,
+        *,
+        secret: bytes,
+        nonce: bytes,
+        max_frame: int = MAX_FRAME,
+        purpose: str = "",
     ) -> None:
         self._role = role
+        self.purpose = purpose
         self._secret = secret
         self._nonce = nonce
         self._max_frame = max_frame  # bytes, without the length
-        self._macs: dict[Role, bytes] = {}  # what each side must prove; known after the hello
+        self._nonces = b""  # of both sides, the client's first; known after the hello
         self._received = bytearray()
         self._due: list[bytes] = []
         self.owed = 0  # bytes that `data_to_send` would return
@@ -210,8 +232,8 @@ class Connection:
             if type(frame) is Ping:
                 self._write(Pong())
             frames.append(frame)
-        elif self._macs:
-            self._receive_proof(_decoded(_PROOF, data))
+        elif self._nonces:
+            self._receive_proof(_decoded(_PROOFS[self._role], data))
         else:
             self._receive_hello(_decoded(_HELLO, data))
 
@@ -220,22 +242,28 @@ class Connection:
             spoken = f"it speaks version {hello.version}, expected {VERSION}"
             raise RpcProtocolError(Fault.VERSION, spoken)
         ours_first = self._role is Role.CLIENT
-        nonces = self._nonce + hello.nonce if ours_first else hello.nonce + self._nonce
-        for role in Role:
-            text = b"appmsg rpc %d %b" % (VERSION, role.value + nonces)
-            self._macs[role] = hmac.digest(self._secret, text, hashlib.sha256)
+        self._nonces = self._nonce + hello.nonce if ours_first else hello.nonce + self._nonce
         if self._role is Role.CLIENT:
-            self._write(Proof(self._macs[Role.CLIENT]))
+            mac = self._mac(Role.CLIENT)
+            self._write(Tunnel(mac, self.purpose) if self.purpose else Proof(mac))
 
-    def _receive_proof(self, proof: Proof) -> None:
+    def _receive_proof(self, proof: Proof | Tunnel) -> None:
         theirs = Role.CLIENT if self._role is Role.SERVER else Role.SERVER
-        if not hmac.compare_digest(proof.mac, self._macs[theirs]):
+        if isinstance(proof, Tunnel):
+            self.purpose = proof.purpose
+        if not hmac.compare_digest(proof.mac, self._mac(theirs)):
             raise RpcProtocolError(
                 Fault.SECRET, "its proof is wrong: rpc.secret must be the same on all nodes"
             )
         if self._role is Role.SERVER:
-            self._write(Proof(self._macs[Role.SERVER]))
+            self._write(Proof(self._mac(Role.SERVER)))
         self.is_open = True
+
+    def _mac(self, role: Role) -> bytes:
+        """What that side must prove."""
+        purpose = self.purpose.encode()
+        text = b"appmsg rpc %d %b" % (VERSION, role.value + self._nonces + purpose)
+        return hmac.digest(self._secret, text, hashlib.sha256)
 
     def _write(self, frame: Frame) -> None:
         body = _encode(frame)

@@ -5,6 +5,7 @@ The composition root (comet/app.py) adds listeners; tests start one of these on 
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -20,12 +21,14 @@ from appmodel.io.calls import STATUS, Caller, pusher_handlers
 from appmodel.io.contain import contain_bugs
 from appmodel.io.realm_orders import host_handlers
 from appmodel.io.revoking import poll_revocations
-from appmodel.io.rpc_server import Handlers
+from appmodel.io.rpc_server import Handlers, Tunnels
+from appmodel.io.wire import Wire
 from comet.config import CometConfig, NamespacesConfig
 from comet.core.admission import Gate, Limits
 from comet.core.appmsg_rules import AppmsgRules
 from comet.core.channel import MAX_ASIDE, Channel
 from comet.core.hub import Hub
+from comet.core.relaying import process_tag
 from comet.core.rule_table import RuleTable
 from comet.core.standing import Standing
 from comet.core.standstill import Standstill
@@ -34,6 +37,8 @@ from comet.io.attachments import Attachments
 from comet.io.claims import ClusterClaims
 from comet.io.delivering import Delivering
 from comet.io.doors import TcpDoor, WebSocketDoor
+from comet.io.engine import Engine
+from comet.io.engine_door import EngineDoor
 from comet.io.entrance import Entrance
 from comet.io.forwarding import Forwarding
 from comet.io.gatehouse import CometGatehouse
@@ -46,6 +51,8 @@ from comet.io.poller import Poller
 from comet.io.proving import Proving
 from comet.io.pushing import OwnerPusher
 from comet.io.reception import Reception
+from comet.io.relay import PURPOSE, Relay
+from comet.io.relay_entrance import RelayEntrance
 from comet.io.replay import Reading
 from comet.io.revoked import Revoked
 from comet.io.subscriber import Subscriber
@@ -68,6 +75,9 @@ class Others(Protocol):
 
     def client(self, node: Node) -> Caller:
         """The connection to it. Raises PushError if there can be none."""
+
+    async def tunnel(self, node: Node, purpose: str) -> Wire:
+        """A connection to it that carries something else. Raises PushError if there can be none."""
 
 
 class Comet:
@@ -95,11 +105,12 @@ class Comet:
         self._standstill = Standstill(trio.current_time())
         # an operator's drain has come to its end: whoever runs this comet ends it
         self.on_drained: Callable[[], None] = lambda: None
+        self._tick = _tick(config)
         self.live = Live(
             config=config.live,
             hub=Hub(),
             poller=Poller(),
-            wheel=Wheel(now=trio.current_time(), tick=TICK),
+            wheel=Wheel(now=trio.current_time(), tick=self._tick),
             gate=Gate(_limits(config)),
             clock=MessageClock(),
         )
@@ -134,6 +145,31 @@ class Comet:
             max_message=config.websocket.max_message,
         )
         self.tcp = TcpDoor(self.reception, timeout=config.tcp.first_request_timeout)
+        self.engine = Engine(
+            config=config.socketio,
+            live=self.live,
+            open=self.talks.open,
+            home=process_tag(node),
+            is_draining=lambda: self.reception.draining,
+        )
+        origins = Origins(config.socketio.origins, config.socketio.hosts, home=proving is None)
+        self.socketio = EngineDoor(self.engine, origins=origins)
+        self._open_relay(registry, others, EngineDoor(self.engine, origins=origins))
+
+    def _open_relay(self, registry: Registry, others: Others, inner: EngineDoor) -> None:
+        """Requests that landed on the wrong comet: ours to others, and those of others to `inner`."""
+        config = self.config.socketio
+        self.relay = Relay(
+            me=self._me,
+            view=lambda: registry.view,
+            open_tunnel=others.tunnel,
+            live=self.live,
+            max_payload=config.max_payload,
+            patience=config.ping_interval + config.ping_timeout,
+            limit=self.config.cluster.relayed,
+        )
+        self.socketio.elsewhere = self.relay.elsewhere
+        self.relay_entrance = RelayEntrance(inner)
 
     def _join_cluster(self, registry: Registry, others: Others, store: OfflineStore) -> None:
         """What this comet does for keys of its own, and with those of others."""
@@ -241,6 +277,11 @@ class Comet:
         return {**table, **dict([STATUS.answered_by(status)])}
 
     @property
+    def tunnels(self) -> Tunnels:
+        """What other comets may send beside calls; `relay_entrance` must be running."""
+        return {PURPOSE: self.relay_entrance.take}
+
+    @property
     def status(self) -> Status:
         """For operators."""
         hub, handover = self.live.hub, self.mover.handover
@@ -270,6 +311,7 @@ class Comet:
                 self.reading.run,
                 self.mover.run,
                 self.claims.run,
+                self.relay.run,
                 self._turn_wheel,
             ):
                 nursery.start_soon(loop)
@@ -304,11 +346,19 @@ class Comet:
         themselves are dropped after the time for goodbyes.
         """
         self.reception.draining = True
-        for number, subscriber in enumerate(self._subscribers()):
-            subscriber.hang_up(GOING_AWAY)
+        self.relay.close()
+        goodbyes = [partial(one.hang_up, GOING_AWAY) for one in self._subscribers()]
+        goodbyes += [
+            partial(session.close, GOING_AWAY.reason) for session in self.engine.sessions.values()
+        ]
+        for number, say_goodbye in enumerate(goodbyes):
+            say_goodbye()
             if number % GOODBYES == GOODBYES - 1:
                 await trio.sleep(TICK / 5)
         await self.live.poller.wait_empty()
+        while self.engine.sessions:  # polls that did not come yet: a goodbye waits for them a while
+            await trio.sleep(TICK / 5)
+            await self.live.poller.wait_empty()
 
     async def _drain_for_operator(self) -> None:
         """Move everybody, then leave. Cancelled if the operator thinks better of it."""
@@ -330,7 +380,7 @@ class Comet:
     async def _turn_wheel(self) -> None:
         wheel, grace = self.live.wheel, self.live.config.heartbeat_grace
         while True:
-            await trio.sleep(TICK)
+            await trio.sleep(self._tick)
             now = trio.current_time()
             if stood := self._standstill.turn(now):
                 log.warning("was frozen", seconds=round(stood, 1))
@@ -384,6 +434,11 @@ def _talk_limits(config: NamespacesConfig) -> TalkLimits:
         pending_acks=config.pending_acks,
         connect_timeout=config.connect_timeout,
     )
+
+
+def _tick(config: CometConfig) -> float:
+    """Seconds between two looks at the wheel: a 16th of the shortest heartbeat, and no more than TICK."""
+    return min(TICK, config.socketio.ping_interval / 16, config.socketio.ping_timeout / 8)
 
 
 def _limits(config: CometConfig) -> Limits:

@@ -285,9 +285,11 @@ async def open_comet(
 async def _announce(world: World, registry: EmbeddedRegistry, nursery: trio.Nursery) -> None:
     """Take calls of other comets, and tell the registry where."""
     sockets = open_sockets("127.0.0.1", 0)
+    comet, stop = world.comet, trio.Event()
     nursery.start_soon(
-        partial(serve_rpc, sockets, world.comet.handlers, secret=None, stop=trio.Event())
+        partial(serve_rpc, sockets, comet.handlers, secret=None, stop=stop, tunnels=comet.tunnels)
     )
+    nursery.start_soon(comet.relay_entrance.run, stop)
     world.comet.node = msgspec.structs.replace(
         world.comet.node,
         rpc=str(bound_to(sockets)),

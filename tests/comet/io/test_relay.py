@@ -1,0 +1,387 @@
+"""A session lives on one comet; its requests may come in on any, and nobody can tell the difference."""
+
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.lowlevel
+from trio.testing import wait_all_tasks_blocked
+
+from appmodel.core.cluster import Node, Role
+from appmodel.io.http import FrontDoor
+from appmodel.io.listener import bound_to, open_sockets, tls_context
+from appmodel.io.wire import Wire
+from comet.config import CometConfig
+from comet.core.relaying import process_tag
+from comet.protocol.websocket import BINARY, frame
+from tests.comet.engine_world import Echo, EngineClient, opened
+from tests.comet.several import FAST, Cluster, open_cluster, settled
+from tests.comet.world import World, changed
+
+CERTIFICATE = Path(__file__).parents[2] / "data" / "localhost.pem"
+ON = changed(FAST, "socketio", path="/engine.io/")
+PACKETS = {3: "6:4hello", 4: "4hello"}
+
+
+@dataclass
+class Site:
+    """Comets, each with a listener for clients."""
+
+    cluster: Cluster
+    ports: dict[str, int]
+    heard: list[Echo] = field(default_factory=list)
+
+    def world(self, name: str) -> World:
+        """That comet."""
+        return self.cluster.worlds[name]
+
+    async def connect(self, name: str, tls: ssl.SSLContext | None = None) -> EngineClient:
+        """A bare connection to that comet."""
+        stream: trio.abc.Stream = await trio.open_tcp_stream("127.0.0.1", self.ports[name])
+        if tls is not None:
+            stream = trio.SSLStream(stream, tls, server_hostname="localhost")
+        client = EngineClient(stream)
+        self.world(name).clients.append(client)
+        return client
+
+    async def begin(self, name: str, revision: int = 4, tls: ssl.SSLContext | None = None) -> str:
+        """A polling session of that comet; the target of its requests."""
+        client = await self.connect(name, tls)
+        reply = await client.get(f"EIO={revision}&transport=polling")
+        assert reply.status == 200, reply
+        text = reply.body.decode()
+        sid = opened(text if revision == 4 else text.partition(":")[2])["sid"]
+        return f"EIO={revision}&transport=polling&sid={sid}"
+
+    async def move_to_websocket(self, client: EngineClient, target: str) -> None:
+        """What a client does to leave polling."""
+        await client.upgrade(target.replace("polling", "websocket"))
+        await client.say("2probe")
+        assert await client.hear() == "3probe"
+        await client.say("5")
+
+
+@asynccontextmanager
+async def open_site(
+    *names: str, config: CometConfig = ON, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Site]:
+    """Comets of these names; what clients say comes back. `tls`: of their listeners."""
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(open_cluster(*names, config=config))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        site = Site(cluster, {})
+        for name, world in cluster.worlds.items():
+            world.comet.engine.open = lambda transport: Echo(transport, site.heard)
+            door = world.comet.socketio
+            front = FrontDoor(door.routes, render_error=door.render)
+            sockets = open_sockets("127.0.0.1", 0)
+            site.ports[name] = bound_to(sockets).port
+            nursery.start_soon(partial(front.serve, sockets, stop=trio.Event(), tls=tls))
+        try:
+            yield site
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("revision", [3, 4])
+async def test_requests_of_one_session_may_land_anywhere(revision: int) -> None:
+    """Each on another comet and another connection, as a balancer that knows nothing sends them."""
+    async with open_site("a", "b", "c") as site:
+        target = await site.begin("a", revision)
+
+        for turn in range(6):
+            poster, poller = "abc"[turn % 3], "bca"[turn % 3]
+            posted = await (await site.connect(poster)).post(target, PACKETS[revision].encode())
+            polled = await (await site.connect(poller)).get(target)
+
+            assert (posted.status, posted.body) == (200, b"ok")
+            assert polled.body == PACKETS[revision].encode()
+        assert len(site.heard) == 1
+        assert site.heard[0].messages == ["hello"] * 6
+
+
+async def test_one_connection_may_carry_requests_of_many_sessions() -> None:
+    """As that of an HTTP balancer to a comet does."""
+    async with open_site("a", "b", "c") as site:
+        targets = [await site.begin(name) for name in "abc"]
+        client = await site.connect("a")
+
+        for turn in range(9):
+            target, said = targets[turn % 3], f"4turn {turn}".encode()
+            assert (await client.post(target, said)).body == b"ok"
+            assert (await client.get(target)).body == said
+
+        assert [len(echo.messages) for echo in site.heard] == [3, 3, 3]
+        relay = site.world("a").comet.relay
+        assert (relay.relayed, relay.failed) == (12, 0)
+
+
+async def test_a_poll_waits_where_it_landed_without_a_task() -> None:
+    """And is answered when something is due."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        client = await site.connect("b")
+        relay = site.world("b").comet.relay
+        await wait_all_tasks_blocked()
+        before = trio.lowlevel.current_statistics().tasks_living
+
+        await client.ask("GET", target)
+        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+
+        await wait_all_tasks_blocked()
+        assert len(relay.exchanges) == 1
+        # the client's connection had a task before the request, and the tunnel brought none
+        assert trio.lowlevel.current_statistics().tasks_living <= before
+        site.heard[0].transport.offer(b"4news\x1e")
+        assert (await client.reply()).body == b"4news"
+        assert not relay.exchanges
+
+
+async def test_a_client_that_hangs_up_is_noticed_at_home() -> None:
+    """As if its poll had landed there."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        client = await site.connect("b")
+        await client.ask("GET", target)
+        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+
+        await client.stream.aclose()
+
+        await site.world("a").until(lambda: site.heard[0].ends == ["connection lost"])
+        assert not site.world("b").comet.relay.exchanges
+        assert not site.world("a").comet.engine.sessions
+
+
+async def test_tunnels_are_used_again() -> None:
+    """A request costs no connection between comets."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        client = await site.connect("b")
+
+        for _ in range(5):
+            await client.post(target, b"4hello")
+            await client.get(target)
+
+        [idle] = site.world("b").comet.relay._idle.values()
+        assert len(idle) == 1
+
+
+async def test_a_tunnel_that_was_closed_is_not_used_again() -> None:
+    """The other comet may have let go of it meanwhile."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        client = await site.connect("b")
+        await client.post(target, b"4hello")
+        [[(wire, _)]] = site.world("b").comet.relay._idle.values()
+        for connection in tuple(site.world("a").comet.relay_entrance._front._service.connections):
+            connection._wire.close()
+        await site.world("b").until(lambda: wire.receive_nowait(1) == b"")
+
+        assert (await client.get(target)).body == b"4hello"
+
+
+@pytest.mark.parametrize("revision", [3, 4])
+async def test_an_upgrade_may_land_anywhere(revision: int) -> None:
+    """Then both sockets are one, without a task; what is said goes both ways."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a", revision)
+        client = await site.connect("b")
+        await wait_all_tasks_blocked()
+        before = trio.lowlevel.current_statistics().tasks_living
+
+        await site.move_to_websocket(client, target)
+        for said in ("4hello", "4" + "x" * 1000):
+            await client.say(said[:120])
+            assert await client.hear() == said[:120]
+
+        relay = site.world("b").comet.relay
+        assert (relay.spliced, relay.upgraded) == (1, 1)
+        await wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living <= before
+        await client.stream.aclose()
+        await site.world("b").until(lambda: relay.spliced == 0)
+        await site.world("a").until(lambda: site.heard[0].ends == ["client closed"])
+
+
+async def test_a_session_that_ends_closes_its_websocket_with_a_goodbye() -> None:
+    """The close frame comes through, and nothing is left."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        client = await site.connect("b")
+        await site.move_to_websocket(client, target)
+        await client.say("4hello")
+        await client.hear()
+
+        site.heard[0].transport.close("enough")
+
+        assert await client.hear() == "close 1000"
+        assert await client.hear() == "end"
+        await client.stream.aclose()
+        await site.world("b").until(lambda: site.world("b").comet.relay.spliced == 0)
+        await site.world("a").until(lambda: not site.world("a").comet.engine.sessions)
+
+
+async def test_what_the_one_does_not_read_the_other_need_not_send() -> None:
+    """TCP's own brake works through a splice: nothing is lost, and nothing piles up."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        client = await site.connect("b")
+        await site.move_to_websocket(client, target)
+        await client.say("4hello")
+        await client.hear()
+        near, far = sorted(site.world("b").comet.relay._ends, key=lambda end: end.socket.fileno())
+        limit = site.world("b").comet.live.config.outbox_limit
+        big = bytes(900_000)  # below what a session may owe, above what the kernel takes for one
+        transport = site.heard[0].transport
+
+        for _ in range(8):
+            await transport.drained()
+            assert transport.offer(frame(BINARY, big))
+            await trio.lowlevel.checkpoint()
+        assert max(len(near.owed), len(far.owed)) < limit
+
+        for _ in range(8):
+            assert await client.hear() == big
+        assert transport.is_open
+
+
+async def test_tls_ends_where_the_client_is() -> None:
+    """What OpenSSL has read with the request is not forgotten when the sockets become one."""
+    trusting = ssl.create_default_context(cafile=CERTIFICATE)
+    async with open_site("a", "b", tls=tls_context(CERTIFICATE, CERTIFICATE)) as site:
+        target = await site.begin("a", tls=trusting)
+        client = await site.connect("b", trusting)
+        assert (await client.post(target, b"4hello")).body == b"ok"
+        assert (await client.get(target)).body == b"4hello"
+
+        await site.move_to_websocket(client, target)
+        for size in (10, 70_000, 200_000):
+            data = bytes(size)
+            await client.send(masked(b"4" + b"x" * 50) + masked(data, 0x82))
+            assert await client.hear() == "4" + "x" * 50
+            assert await client.hear() == data
+
+        assert site.world("b").comet.relay.spliced == 1
+
+
+def masked(payload: bytes, first: int = 0x81) -> bytes:
+    """A client's frame of any size; the mask is zero."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else b"\xff" + size.to_bytes(8, "big")
+    return bytes([first]) + length + bytes(4) + payload
+
+
+async def test_a_session_that_is_nowhere_is_unknown_everywhere() -> None:
+    """Its comet has gone, or never was; or has forgotten it."""
+    async with open_site("a", "b") as site:
+        gone = Node(Role.COMET, "gone", 1)
+        for sid in ("x", f"x.{process_tag(gone)}", "x." + process_tag(site.world("a").comet.node)):
+            client = await site.connect("b")
+
+            reply = await client.get(f"EIO=4&transport=polling&sid={sid}")
+
+            assert (reply.status, reply.body) == (
+                400,
+                b'{"code":1,"message":"Session ID unknown"}',
+            )
+
+
+async def test_an_upgrade_of_an_unknown_session_is_refused() -> None:
+    """Its comet says so; the connection can ask again."""
+    async with open_site("a", "b") as site:
+        sid = "x." + process_tag(site.world("a").comet.node)
+        client = await site.connect("b")
+
+        for _ in range(2):
+            await client.ask(
+                "GET",
+                f"EIO=4&transport=websocket&sid={sid}",
+                Upgrade="websocket",
+                Connection="Upgrade",
+                Sec_WebSocket_Version="13",
+                Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+            )
+            assert (await client.reply()).status == 400
+
+
+async def test_a_comet_that_leaves_ends_what_waits_for_it() -> None:
+    """The client hears an error at once, and begins anew."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        client = await site.connect("b")
+        await client.ask("GET", target)
+        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+
+        site.world("a").comet.live.poller.close()
+
+        assert (await client.reply()).status == 502
+        await cluster_without(site.cluster, "a")
+        assert (await client.get(target)).status == 400
+
+
+async def cluster_without(cluster: Cluster, name: str) -> None:
+    """That comet is not in the registry any more."""
+    await cluster.registry.withdraw(cluster.worlds[name].comet.node)
+    del cluster.worlds[name]
+    await settled(cluster)
+
+
+async def test_a_comet_that_hangs_is_waited_for_as_long_as_a_poll_may_take() -> None:
+    """Then the client hears an error."""
+    async with open_site("a", "b") as site:
+        relay = site.world("b").comet.relay
+        with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+
+            async def hang(node: Node, purpose: str, /) -> Wire:
+                stream = await trio.open_tcp_stream(*silent.getsockname())
+                return Wire(socket.socket(fileno=stream.socket.detach()))
+
+            relay._open_tunnel = hang
+            client = await site.connect("b")
+            await client.ask("GET", await site.begin("a"))
+            await site.world("b").until(lambda: len(relay.exchanges) == 1)
+            [exchange] = relay.exchanges
+            due = exchange.due_at()
+            assert due is not None
+            assert due - trio.current_time() > relay.patience
+
+            exchange.expire(due)
+
+            assert (await client.reply()).status == 502
+            assert exchange.due_at() is None
+
+
+async def test_a_comet_that_stops_ends_what_it_relays() -> None:
+    """It waits for nobody."""
+    async with open_site("a", "b") as site:
+        poll, upgraded = await site.begin("a"), await site.begin("a")
+        polling, carried = await site.connect("b"), await site.connect("b")
+        await polling.ask("GET", poll)
+        await site.move_to_websocket(carried, upgraded)
+        relay = site.world("b").comet.relay
+        await site.world("b").until(lambda: (len(relay.exchanges), relay.spliced) == (1, 1))
+
+        relay.close()
+
+        assert (await polling.reply()).status == 502
+        with suppress(trio.BrokenResourceError):
+            assert await carried.hear() == "end"
+        assert (len(relay.exchanges), relay.spliced) == (0, 0)
+
+
+async def test_there_is_a_limit() -> None:
+    """Of what other comets' sessions may cost this one."""
+    few = changed(ON, "cluster", relayed=1)
+    async with open_site("a", "b", config=few) as site:
+        first, second = await site.begin("a"), await site.begin("a")
+        client, other = await site.connect("b"), await site.connect("b")
+        await client.ask("GET", first)
+        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+
+        assert (await other.get(second)).status == 503
