@@ -196,7 +196,7 @@ def _apns(row: NspApns, sealing: Sealing, complain: Complain) -> ApnsConfig:
 
 def _secrets(row: NspApns, sealing: Sealing, complain: Complain) -> dict[str, str | None]:
     opened = _open(row.secrets, _apns_place(row.namespace, row.name), sealing, complain)
-    return msgspec.json.decode(opened, type=dict[str, str | None]) if opened else {}
+    return msgspec.json.decode(str(opened), type=dict[str, str | None]) if opened else {}
 
 
 def _apns_place(namespace: str, name: str) -> str:

@@ -133,7 +133,7 @@ def namespace_fields(
         "name": namespace.name,
         "connect_callback": namespace.connect_callback,
         "disconnect_callback": namespace.disconnect_callback,
-        "auth_passwd": (password or None) if is_clear else masked,
+        "auth_passwd": _shown(password, is_clear=True) if is_clear else masked,
         "apns_list": [_apns_fields(each, is_clear=is_clear) for each in apns],
         "update_date": str(namespace.update_date),
         "client_ip": "",
@@ -153,7 +153,9 @@ def _apns_fields(config: ApnsConfig, *, is_clear: bool) -> dict[str, Any]:
 
 
 def _shown(secret: str | None, *, is_clear: bool) -> str | None:
-    return secret if is_clear or not secret else MASK
+    if not secret:
+        return None
+    return str(secret) if is_clear else MASK  # msgspec encodes no subclass of str
 
 
 def _apns_changes(value: object) -> Sequence[ApnsChange]:
