@@ -1,9 +1,9 @@
 """A comet for the official protocol suites of Engine.IO and Socket.IO, and for others' clients.
 
-    python -m tests.conformance.socketio_echo [--port N]
+    python -m tests.conformance.socketio_echo [--port N] [--ping-interval SECONDS] [--ping-timeout SECONDS]
 
     http://localhost:3000/engine.io/    every message comes back: what the Engine.IO suites expect
-    http://localhost:3000/socket.io/    rules that echo: what the Socket.IO suites expect
+    http://localhost:3000/socket.io/    rules that echo (echo_rules.py): what the Socket.IO suites expect
 
 On 127.0.0.1 and ::1. pingInterval 300 ms, pingTimeout 200 ms, maxPayload 1,000,000, connectTimeout 1,000 ms,
 as the suites want. The one of revision 4 asks that a request without EIO is refused; so it is by default
@@ -13,10 +13,12 @@ Source: docs/engine.io-protocol and docs/socket.io-protocol of github.com/socket
 """
 
 import argparse
+import logging
 from dataclasses import replace
 from functools import partial
 
 import msgspec
+import structlog
 import trio
 
 from appmodel.core.cluster import Node, Role
@@ -33,13 +35,9 @@ from comet.io.engine_door import EngineDoor
 from comet.protocol.engineio import framed
 from message.config import MessageConfig
 from message.stores.memory import MemoryStore
+from tests.conformance.echo_rules import serve_echo
 
-CONFIG = CometConfig(
-    socketio=SocketioConfig(
-        ping_interval=Duration(0.3), ping_timeout=Duration(0.2), revision_required=True
-    ),
-    namespaces=NamespacesConfig(connect_timeout=Duration(1)),
-)
+PING_INTERVAL, PING_TIMEOUT = 0.3, 0.2  # seconds
 
 
 class Echo:
@@ -74,7 +72,17 @@ def raw_door(comet: Comet) -> EngineDoor:
     return EngineDoor(own, origins=Origins(["*"]))
 
 
-async def main(port: int) -> None:
+def configured(ping_interval: float, ping_timeout: float) -> CometConfig:
+    """As the suites want it, but for the pings."""
+    socketio = SocketioConfig(
+        ping_interval=Duration(ping_interval),
+        ping_timeout=Duration(ping_timeout),
+        revision_required=True,
+    )
+    return CometConfig(socketio=socketio, namespaces=NamespacesConfig(connect_timeout=Duration(1)))
+
+
+async def main(port: int, config: CometConfig) -> None:
     """Serve until cancelled."""
     store = MemoryStore(MessageConfig())
     node = Node(Role.COMET, "node1")
@@ -82,12 +90,13 @@ async def main(port: int) -> None:
     await registry.register(node)
     comet = Comet(
         node=node,
-        config=CONFIG,
+        config=config,
         store=store,
         ledger=store,
         registry=registry,
         others=Peers(registry),
     )
+    serve_echo(comet.rules)
     raw = raw_door(comet)
     front = FrontDoor([*raw.routes, *comet.socketio.routes], render_error=raw.render)
     sockets = open_sockets("localhost", port)
@@ -100,4 +109,9 @@ async def main(port: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=3000)
-    trio.run(main, parser.parse_args().port)
+    parser.add_argument("--ping-interval", type=float, default=PING_INTERVAL)
+    parser.add_argument("--ping-timeout", type=float, default=PING_TIMEOUT)
+    asked = parser.parse_args()
+    warnings_only = structlog.make_filtering_bound_logger(logging.WARNING)
+    structlog.configure(wrapper_class=warnings_only)  # nobody reads of each client
+    trio.run(main, asked.port, configured(asked.ping_interval, asked.ping_timeout))
