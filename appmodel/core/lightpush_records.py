@@ -151,7 +151,7 @@ class ClientRecord:
     leave_message: bool | None = None  # False: nothing is kept for it or sent to Apple
     longitude: float | None = None
     latitude: float | None = None
-    muted: Sequence[str] = ()  # rooms of which Apple is not told: no_send_apns
+    muted: tuple[str, ...] = ()  # rooms of which Apple is not told: no_send_apns
 
 
 class ClientChange(msgspec.Struct, frozen=True, kw_only=True):

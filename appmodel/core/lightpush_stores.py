@@ -226,6 +226,9 @@ class PushBounds:
     inbox: int = 100  # pushes that wait for a client; android_unread_message_list_max_limit
 
 
+USUAL = PushBounds()
+
+
 class PushBook(Protocol):
     """Pushes until they expire, and what became of them. What has expired is not there, swept or not."""
 

@@ -16,7 +16,7 @@ from appmodel.core.lightpush_records import (
     Tally,
     Unit,
 )
-from appmodel.core.lightpush_stores import PushBounds
+from appmodel.core.lightpush_stores import USUAL, PushBounds
 from appmodel.io.database import Database
 from appmodel.io.lightpush_clients import BATCH, parts
 from appmodel.orm import lightpush_offline_queries as offline
@@ -26,7 +26,7 @@ from appmodel.orm import lightpush_push_queries as queries
 class SqlPushBook:
     """See PushBook."""
 
-    def __init__(self, database: Database, bounds: PushBounds) -> None:
+    def __init__(self, database: Database, bounds: PushBounds = USUAL) -> None:
         self._database, self._bounds = database, bounds
 
     async def create(self, draft: Draft, *, offline_after: int | None = None) -> int:

@@ -90,7 +90,7 @@ def find_client(session: Session, namespace: str, client: str) -> ClientRecord |
         None if row.leave_message is None else bool(row.leave_message),
         row.longitude,
         row.latitude,
-        mutes_of(session, namespace, client),
+        tuple(mutes_of(session, namespace, client)),
     )
 
 

@@ -107,11 +107,12 @@ def members_after(
     session: Session, namespace: str, rooms: Collection[str], after: str, limit: int
 ) -> dict[str, Platform]:
     """A page of who was ever in any of `rooms`, by client."""
-    members = sa.select(NspMember.client, NspMember.platform).distinct()
-    members = members.where(
+    members = sa.select(NspMember.client, sa.func.min(NspMember.platform)).where(
         NspMember.namespace == namespace, NspMember.room.in_(rooms), NspMember.client > after
     )
-    found = session.execute(members.order_by(NspMember.client).limit(limit))
+    found = session.execute(
+        members.group_by(NspMember.client).order_by(NspMember.client).limit(limit)
+    )
     return {client: Platform(platform) for client, platform in found}
 
 
