@@ -245,6 +245,38 @@ def test_clients_subscribe_while_workers_are_rolled_and_die(cluster: Cluster) ->
     assert comet.workers()["c1-1"] != rolled["c1-1"]
 
 
+def ask(url: str, session: dict[str, str], body: str | None = None) -> str:
+    """A request on a connection of its own, as from a balancer that keeps none: whichever worker takes it."""
+    with httpx.Client(timeout=PATIENCE, trust_env=False) as http:
+        query = {"EIO": "4", "transport": "polling", **session}
+        answer = (
+            http.get(url, params=query)
+            if body is None
+            else http.post(url, params=query, content=body)
+        )
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+@pytest.mark.slow
+def test_polling_works_with_several_workers_behind_one_port(cluster: Cluster) -> None:
+    """A client of Socket.IO that never leaves polling joins a key, and gets what is pushed to it."""
+    url = cluster.shared["comet.socketio"]
+    sessions = [{"sid": json.loads(ask(url, {})[1:])["sid"]} for _ in range(4)]
+    for number, session in enumerate(sessions):
+        assert ask(url, session, "40/appmsg,") == "ok"
+        assert ask(url, session).startswith("40/appmsg,")
+        assert ask(url, session, f'42/appmsg,1["join","poller{number}"]') == "ok"
+        assert ask(url, session).startswith('43/appmsg,1[{"ok":true')
+
+    for turn in range(3):
+        for number, session in enumerate(sessions):
+            order = {"to": f"poller{number}", "msg": turn}
+            answer = httpx.post(f"{cluster.api}/v2/push", json=order, trust_env=False)
+            assert answer.status_code == 200, answer.text
+            assert f'"msg":{turn}' in ask(url, session)
+
+
 class Mail:
     """Messages to numbered keys: which were accepted, and which have arrived."""
 
