@@ -37,6 +37,7 @@ from comet.io.logins import keep_logins
 from comet.io.proving import Application, Proving
 from comet.io.sessions import Sessions
 from comet.io.stat_http import Stat
+from comet.lightpush import opened_lightpush
 from comet.workers import crew
 
 log = structlog.get_logger("comet")
@@ -74,7 +75,10 @@ async def serve(
     comet.on_drained = lambda: context.leave("an operator has drained this node")
     sessions = _keep_sessions(context, comet)
     doors = _Doors(context, config, comet, stop)
-    async with trio.open_nursery() as nursery:
+    async with (
+        opened_lightpush(context, comet, lambda: doors.socketio_port, now) as lightpush,
+        trio.open_nursery() as nursery,
+    ):
         await nursery.start(comet.run)
         nursery.start_soon(sessions.run)
         if context.settings.auth.mode == "on":
@@ -96,6 +100,7 @@ async def serve(
         with trio.move_on_at(deadline):
             await comet.drain()
             await sessions.leave()
+            await lightpush.leave()
         nursery.cancel_scope.cancel()
 
 
@@ -193,6 +198,7 @@ class _Doors:
     ) -> None:
         self._context, self._config, self._comet, self._stop = context, config, comet, stop
         self.addresses: list[Address] = []
+        self.socketio_port = config.socketio.port  # that clients are told
         self.no_more_calls = trio.Event()
 
     def open(self, nursery: trio.Nursery, calls: trio.Nursery) -> None:
@@ -255,6 +261,7 @@ class _Doors:
     def _open_socketio(self, nursery: trio.Nursery) -> None:
         config, door = self._config.socketio, self._comet.socketio
         sockets = self._open_sockets("comet.socketio", config)
+        self.socketio_port = sockets[0].getsockname()[1]
         limits = HttpLimits(
             max_connections=self._config.limits.handshakes_at_once,
             head_timeout=config.handshake_timeout,
@@ -367,6 +374,14 @@ def _observe_engine(context: Context, comet: Comet) -> None:
     )
     metrics.counter("comet_upgrades", "From polling to WebSocket.", lambda: engine.upgraded)
     metrics.counter("comet_packets", "Packets of Engine.IO clients.", lambda: engine.packets)
+    relay, claims = comet.relay, comet.claims
+    metrics.gauge("comet_spliced", "WebSockets of other comets.", lambda: relay.spliced)
+    metrics.counter("comet_relayed", "Requests for other comets.", lambda: relay.relayed)
+    metrics.counter("comet_relay_failures", "Of them not answered.", lambda: relay.failed)
+    metrics.gauge("comet_claims", "Client ids with a connection.", lambda: len(claims))
+    metrics.counter("comet_claims_refused", "Ids that were taken.", lambda: claims.refused)
+    metrics.counter("comet_claims_ousted", "Dead or younger ones.", lambda: claims.ousted)
+    metrics.counter("comet_claims_unasked", "No owner answered.", lambda: claims.unasked)
 
 
 def _observe_cluster(context: Context, comet: Comet) -> None:

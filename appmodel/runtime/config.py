@@ -250,6 +250,7 @@ class LightPushConfig(Section, frozen=True):
     prefix: NodeName = "appmsg"  # of all keys in Redis: installations may share one
     expire: Duration = Duration(3600)  # life of a push, unless asked otherwise; push_message_expire
     max_expire: Duration = Duration(36000)  # push_message_max_expire
+    offline_after: Duration = Duration(5)  # then absent clients count; worker_message_timeout
     history: Count = 1000  # newest pushes of a namespace that can be listed
     inbox: Count = 100  # newest pushes that wait for an Android client
     apns_payload: Size = Size(4000)  # bytes of pushData.apsData as JSON; apns_payload_size

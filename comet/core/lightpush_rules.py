@@ -48,6 +48,15 @@ class LightPushRules:
         """The clients in it, as they are now."""
         return list(self._here.get(namespace, {}).values())
 
+    def names(self) -> Sequence[tuple[str, str]]:
+        """Namespace and id of every client."""
+        return [(key, name) for key, clients in self._here.items() for name in clients]
+
+    def find(self, name: tuple[str, str]) -> Client | None:
+        """Who has this id in this namespace."""
+        namespace, client = name
+        return self._here.get(namespace, {}).get(client)
+
     async def connect(self, client: Client, asked: Any) -> Effects:
         """See `Rules`."""
         try:

@@ -39,7 +39,10 @@ class Absent:
         attendance: Attendance,
         config: RollConfig,
         now: Callable[[], float],
+        is_wanted: Callable[[], bool],
     ) -> None:
+        """`is_wanted()`: whether there may be clients at all; before that nothing is asked."""
+        self._is_wanted = is_wanted
         self._me, self._registry, self._config, self._now = me, registry, config, now
         self._clients, self._attendance = clients, attendance
         self._absence = Absence(config.grace)
@@ -51,7 +54,7 @@ class Absent:
         """Look, until cancelled."""
         while True:
             view = self._registry.view
-            if self._is_due(view):
+            if self._is_wanted() and self._is_due(view):
                 try:
                     await self._look(view)
                 except FAULTS:
