@@ -1,7 +1,8 @@
 """How a push gets into each server, from one process, over loopback.
 
     ours          POST /1/admin/push/private on 8091, one keep-alive connection per push at once
-    Node ws       the same request; its http server takes the body and answers
+    light-push    POST /api/auth/push on 10002
+    Node          the request of ours; its http server takes the body and answers
     websockets    a control WebSocket: each text message on it is sent to all others (it has no POST)
     floor         the same
     nats-server   PUB on a client connection
@@ -71,26 +72,43 @@ class ControlEntry:
 
 
 class HttpEntry:
-    """Keep-alive connections to a REST port: one request on each at a time."""
+    """Keep-alive connections to a REST port: one request on each at a time.
 
-    def __init__(self, port: int, at_once: int) -> None:
+    Args:
+        form: what is posted, with the message in the place of `%b`.
+        headers: more of them, each with its line's end.
+        good: what is in the answer to a push that was taken.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        at_once: int,
+        target: str = "/1/admin/push/private?key=bench&expire=0",
+        *,
+        form: bytes = b"%b",
+        headers: str = "",
+        good: bytes = b'"ret":0',
+    ) -> None:
         self._connections = [_dial(port) for _ in range(at_once)]
         self._head = (
-            f"POST /1/admin/push/private?key=bench&expire=0 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+            f"POST {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n{headers}"
             "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n"
         )
+        self._form, self._good = form, good
         self._asked: list[socket.socket] = []
 
     def push(self, bodies: Sequence[bytes]) -> None:
         for connection, body in zip(self._connections, bodies, strict=False):
-            connection.sendall(self._head.format(len(body)).encode() + body)
+            text = self._form % body
+            connection.sendall(self._head.format(len(text)).encode() + text)
             self._asked.append(connection)
 
     def confirm(self) -> None:
         for connection in self._asked:
             answer = read_response(connection)
-            if b'"ret":0' not in answer:
-                raise LoadFailed(f"a push was refused: {answer[:200]!r}")
+            if self._good not in answer:
+                raise LoadFailed(f"a push was refused: {answer[:300]!r}")
         self._asked.clear()
 
     def close(self) -> None:

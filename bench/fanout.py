@@ -22,6 +22,17 @@ from bench.tables import Report, Table, Verdict, percentiles, spread
 from tools.servers.daemon import Missing
 
 PEER = "Node ws"
+COLUMNS = (
+    "server",
+    "CPU µs/delivery",
+    "offered",
+    "delivered",
+    "1/s",
+    "server",
+    "load",
+    "ms to last p50/p99",
+)
+NOTE = "server, load: share of its core that the server and the load generator used."
 
 Batches = Sequence[Sequence[bytes]]
 
@@ -104,7 +115,7 @@ def contestants(bench: Bench, stack: ExitStack) -> tuple[list[Contestant], list[
         except Missing as error:
             missing.append(f"not run: {error}")
             continue
-        with _named(server.name):
+        with named(server.name):
             dialogues = (server.dialogue("bench", LONG) for _ in range(bench.scale.subscribers))
             subscribers = stack.enter_context(Subscribers.connect(server.port, dialogues))
             entry = server.entry(SIZE, bench.scale.at_once)
@@ -129,13 +140,14 @@ def many(bench: Bench) -> Report:
     scale = bench.scale
     return _compare(
         bench,
-        lambda first: list(_bursts(first, scale)),
+        lambda first: list(bursts(first, scale)),
         f"{scale.at_once} pushes at once to {scale.subscribers:,} subscribers, {scale.bursts} times",
         0.12,
     )
 
 
-def _bursts(first: int, scale: Scale) -> Iterator[list[bytes]]:
+def bursts(first: int, scale: Scale) -> Iterator[list[bytes]]:
+    """What goes in at once, again and again; numbers from `first` on."""
     for burst in range(scale.bursts):
         start = first + burst * scale.at_once
         yield [body(start + number) for number in range(scale.at_once)]
@@ -146,28 +158,20 @@ def _compare(bench: Bench, batches: Callable[[int], Batches], title: str, bar: f
         found, missing = contestants(bench, stack)
         for number in range(bench.scale.rounds):
             for contestant in found:
-                with _named(contestant.server.name):
+                with named(contestant.server.name):
                     contestant.play(batches(1 + number * 100_000))
     table = Table(
         f"Fan-out: {title}, {bench.scale.rounds} rounds in turn",
-        (
-            "server",
-            "CPU µs/delivery",
-            "offered",
-            "delivered",
-            "1/s",
-            "server",
-            "load",
-            "ms to last p50/p99",
-        ),
-        [_row(contestant) for contestant in found],
-        ["server, load: share of its core that the server and the load generator used.", *missing],
+        COLUMNS,
+        [row(contestant.server.name, contestant.rounds) for contestant in found],
+        [NOTE, *missing],
     )
-    return Report([table], [_verdict(found, title, bar)])
+    peers = next((each.rounds for each in found[1:] if each.server.name == PEER), None)
+    return Report([table], [verdict(title, found[0].rounds, peers, peer=PEER, bar=bar)])
 
 
 @contextmanager
-def _named(server: str) -> Iterator[None]:
+def named(server: str) -> Iterator[None]:
     """Say in a failure whose it was."""
     try:
         yield
@@ -175,12 +179,12 @@ def _named(server: str) -> Iterator[None]:
         raise LoadFailed(f"{server}: {error}") from None
 
 
-def _row(contestant: Contestant) -> list[str]:
-    rounds = contestant.rounds
+def row(server: str, rounds: Sequence[Round]) -> list[str]:
+    """What it says in COLUMNS."""
     deliveries = sum(played.deliveries for played in rounds)
     seconds = sum(played.seconds for played in rounds)
     return [
-        contestant.server.name,
+        server,
         spread([played.per_delivery for played in rounds]),
         f"{deliveries:,}",
         f"{deliveries:,}",  # a round ends when each subscriber has every byte, or not at all
@@ -191,12 +195,17 @@ def _row(contestant: Contestant) -> list[str]:
     ]
 
 
-def _verdict(found: Sequence[Contestant], title: str, bar: float) -> Verdict:
+def verdict(
+    title: str,
+    ours: Sequence[Round],
+    peers: Sequence[Round] | None,
+    *,
+    peer: str,
+    bar: float,
+) -> Verdict:
     """Round by round, ours against the peer's that was played right beside it."""
-    must = f"CPU per delivery <= {bar:g} of {PEER}"
-    ours = found[0].rounds
-    peers = next((each.rounds for each in found[1:] if each.server.name == PEER), None)
+    must = f"CPU per delivery <= {bar:g} of {peer}"
     if peers is None:
-        return Verdict.not_measured(title, must, f"{PEER} did not run")
+        return Verdict.not_measured(title, must, f"{peer} did not run")
     shares = [a.per_delivery / b.per_delivery for a, b in zip(ours, peers, strict=True)]
     return Verdict(title, spread(shares, 3), must, median(shares) <= bar)

@@ -12,6 +12,7 @@
     logins      logins, and the token of each call
     groups      a user's message to groups of 10 to 10,000 members
     stores      saves and fetches of each store behind a message node
+    socketio    Socket.IO: pushes to a room, clients at rest, connects, light-push's REST; beside socket.io
 
 Each prints its tables; the last table says what the issues ask for and whether it was reached. The exit
 code is 1 if a benchmark could not run to its end; a number that is missed is not an error.
@@ -37,6 +38,8 @@ from bench import (
     logins,
     moving,
     rest,
+    socketio,
+    socketio_clients,
     stores,
     stream,
 )
@@ -60,6 +63,7 @@ BENCHMARKS: dict[str, Sequence[Benchmark]] = {
     "logins": (logins.logins,),
     "groups": (groups.groups,),
     "stores": (stores.stores,),
+    "socketio": (socketio.fan_out, socketio_clients.clients),
 }
 SPARE_FILES = 1_000  # descriptors beside the clients' sockets
 

@@ -15,6 +15,9 @@ class Scale:
     pushes: int = 200  # one after the other, in each round
     at_once: int = 64
     bursts: int = 5  # of `at_once` pushes, in each round
+    warm_pushes: int = 50  # of a server of Socket.IO before anything counts
+    socketio_clients: int = 5_000  # at rest, and that connect
+    socketio_rounds: int = 3  # of them, for each server in turn
     idle_clients: int = 15_000
     idle_peer_clients: int = 15_000
     idle_seconds: float = 30.0  # of every client's heartbeat, and of the measurement
@@ -40,6 +43,8 @@ class Scale:
 FULL = Scale()
 QUICK = Scale(
     rounds=3,
+    socketio_clients=1_000,
+    socketio_rounds=1,
     pushes=50,
     bursts=2,
     idle_clients=3_000,

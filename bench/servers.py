@@ -28,10 +28,14 @@ from tools.servers.daemon import Missing
 ROOT = Path(__file__).parents[1]
 PEER_FILES = ROOT / "bench" / "peers"
 LONG = 3600  # seconds between heartbeats of clients that are not here to send any
-WEBSOCKET = "APPMSG_COMET__WEBSOCKET__PORT"
-ADMIN = "APPMSG_WEB__ADMIN__PORT"
-API = "APPMSG_WEB__API__PORT"
-APP = "APPMSG_WEB__APP__PORT"
+PORTS = {
+    "websocket": "APPMSG_COMET__WEBSOCKET__PORT",
+    "socketio": "APPMSG_COMET__SOCKETIO__PORT",
+    "admin": "APPMSG_WEB__ADMIN__PORT",
+    "api": "APPMSG_WEB__API__PORT",
+    "app": "APPMSG_WEB__APP__PORT",
+    "lightpush": "APPMSG_WEB__LIGHTPUSH__PORT",
+}
 OUR_SETTINGS = {
     "APPMSG_COMET__TCP__PORT": "0",
     "APPMSG_COMET__STAT__PORT": "0",
@@ -59,7 +63,7 @@ class Server:
     port: int  # of subscribers
     dialogue: Callable[[str, int], Dialogue]
     entry: Callable[[int, int], Entry]
-    ports: Mapping[str, int] = field(default_factory=dict)  # ours: "admin" and "api"
+    ports: Mapping[str, int] = field(default_factory=dict)  # ours: see PORTS
     chatter: float = 0.0  # seconds after subscribing in which the server says things of its own
     collects: bool = False  # SIGUSR2 makes it collect its garbage
 
@@ -91,22 +95,21 @@ def appmsg(cores: Cores, settings: Mapping[str, str] | None = None) -> Iterator[
 
     `settings`: more of them, as environment variables.
     """
-    ports = _free_ports(WEBSOCKET, ADMIN, API, APP)
-    environment = {name: str(port) for name, port in ports.items()} | OUR_SETTINGS
+    ports = _free_ports(*PORTS)
+    environment = {PORTS[name]: str(port) for name, port in ports.items()} | OUR_SETTINGS
     environment |= settings or {}
     with tempfile.TemporaryDirectory() as home:
         command = [beside_python("appmsg"), "up"]
         with _process(command, cores.server, Path(home), environment) as (process, log):
-            api, admin = ports[API], ports[ADMIN]
-            _await(process, log, lambda _: _answers(api, "/readyz"))
-            port = ports[WEBSOCKET]
+            _await(process, log, lambda _: _answers(ports["api"], "/readyz"))
+            port = ports["websocket"]
             yield Server(
                 "appmsg",
                 process,
                 port,
                 subscription(port),
-                lambda _, at_once: HttpEntry(admin, at_once),
-                ports={"admin": admin, "api": api, "app": ports[APP]},
+                lambda _, at_once: HttpEntry(ports["admin"], at_once),
+                ports=ports,
             )
 
 
@@ -114,16 +117,16 @@ def appmsg(cores: Cores, settings: Mapping[str, str] | None = None) -> Iterator[
 def floor(cores: Cores) -> Iterator[Server]:
     """A bare loop of send(2): what the kernel and Python's call into it cost, with nothing else."""
     command = [sys.executable, "-m", "bench.peers.floor"]
-    with _running(command, PRINTED_PORT, cores.server) as (process, port):
+    with running(command, PRINTED_PORT, cores.server) as (process, port):
         yield Server("send() loop", process, port, subscription(port), _control(port))
 
 
 @contextmanager
 def node_ws(cores: Cores) -> Iterator[Server]:
     """Node with `ws`, the usual broadcast loop of its manual, no compression."""
-    _install_ws()
+    install_node_peer("ws")
     command = ["node", "--expose-gc", str(PEER_FILES / "ws_server.js")]
-    with _running(command, PRINTED_PORT, cores.server) as (process, port):
+    with running(command, PRINTED_PORT, cores.server) as (process, port):
         yield Server(
             "Node ws",
             process,
@@ -138,7 +141,7 @@ def node_ws(cores: Cores) -> Iterator[Server]:
 def python_websockets(cores: Cores) -> Iterator[Server]:
     """Python `websockets` on asyncio with its broadcast(), no compression, no pings."""
     command = [sys.executable, "-m", "bench.peers.websockets_server"]
-    with _running(command, PRINTED_PORT, cores.server) as (process, port):
+    with running(command, PRINTED_PORT, cores.server) as (process, port):
         yield Server(
             "Python websockets", process, port, subscription(port), _control(port), collects=True
         )
@@ -149,7 +152,7 @@ def nats(cores: Cores) -> Iterator[Server]:
     """nats-server with its own TCP protocol: cheaper for it than its WebSocket."""
     command = [beside_python("nats-server"), "-a", "127.0.0.1", "-p", "-1"]
     listening = r"Listening for client connections on 127\.0\.0\.1:(\d+)"
-    with _running(command, listening, cores.server) as (process, port):
+    with running(command, listening, cores.server) as (process, port):
         yield Server(
             "nats-server",
             process,
@@ -164,7 +167,7 @@ PEERS: Sequence[Start] = (node_ws, python_websockets, nats)
 
 
 @contextmanager
-def _running(
+def running(
     command: Sequence[str], listening: str, cores: frozenset[int]
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The process of `command` and the port in the first group of `listening` in its log."""
@@ -246,22 +249,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _install_ws() -> None:
-    """npm puts the pinned `ws` beside ws_server.js, once."""
+def install_node_peer(name: str) -> None:
+    """npm puts the pinned packages beside their servers, once.
+
+    Raises:
+        Missing: npm cannot.
+    """
     if shutil.which("node") is None or shutil.which("npm") is None:
-        raise Missing("Node ws: install nodejs and npm")
-    if not (PEER_FILES / "node_modules" / "ws").is_dir():
-        command = [
-            "npm",
-            "install",
-            "--no-package-lock",
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-        ]
+        raise Missing(f"{name}: install nodejs and npm")
+    if not (PEER_FILES / "node_modules" / name).is_dir():
+        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(command, cwd=PEER_FILES, capture_output=True, text=True, timeout=120)
         if done.returncode:
-            raise Missing(f"Node ws: npm install failed: {done.stderr.strip()[-300:]}")
+            raise Missing(f"{name}: npm ci failed: {done.stderr.strip()[-300:]}")
 
 
 def subscription(port: int) -> Callable[[str, int], Dialogue]:

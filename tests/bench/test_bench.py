@@ -7,7 +7,20 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from bench import fanout, idle, keys, logins, machine, rest, run, servers, stream
+from bench import (
+    fanout,
+    idle,
+    keys,
+    logins,
+    machine,
+    rest,
+    run,
+    servers,
+    socketio,
+    socketio_clients,
+    socketio_servers,
+    stream,
+)
 from bench.frames import client_frame, frame_size, server_frame
 from bench.load import LoadFailed, Subscribers
 from bench.machine import Cores, cpu_seconds
@@ -32,6 +45,9 @@ TINY = Scale(
     stream_pushes=600,
     stream_keys=10,
     login_calls=3,
+    warm_pushes=1,
+    socketio_clients=50,
+    socketio_rounds=1,
 )
 OURS_ALONE = Bench(Cores.split(), TINY, peers=False)
 
@@ -97,6 +113,35 @@ def test_peers_play_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     delivered = {row[0]: row[3] for row in table.rows}
     assert delivered == dict.fromkeys(("send() loop", "Python websockets", "nats-server"), "120")
     assert [verdict.reached for verdict in report.verdicts] == [None]  # it is about Node ws
+
+
+def test_a_room_is_pushed_to_in_turn_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every server delivers what it was offered, one by one and at once, and ours is judged by a peer's rounds."""
+    monkeypatch.setattr(
+        socketio_servers, "PEERS", (socketio_servers.python_socketio,)
+    )  # no npm here
+    monkeypatch.setattr(socketio, "PEER", "python-socketio")
+
+    report = socketio.fan_out(Bench(Cores.split(), TINY))
+
+    one, many = report.tables
+    assert isinstance(one, Table)
+    assert isinstance(many, Table)
+    assert {row[3] for row in one.rows} == {"120"}
+    assert {row[3] for row in many.rows} == {"320"}
+    assert [row[0] for row in one.rows][1:] == ["python-socketio"]
+    assert all(verdict.reached is not None for verdict in report.verdicts)
+
+
+def test_clients_of_socketio_rest_and_come_again() -> None:
+    """What they cost is told; without a peer only our own bar is."""
+    report = socketio_clients.clients(OURS_ALONE)
+
+    [table] = report.tables
+    assert isinstance(table, Table)
+    assert [row[1] for row in table.rows] == ["50"] * len(socketio_servers.OURS)
+    judged = [verdict.reached is not None for verdict in report.verdicts]
+    assert judged == [True, False, False, False]
 
 
 def test_a_delivery_that_is_missing_ends_the_run(sink: Server) -> None:
