@@ -96,11 +96,11 @@ async def main(port: int, config: CometConfig) -> None:
         registry=registry,
         others=Peers(registry),
     )
-    serve_echo(comet.rules)
     raw = raw_door(comet)
     front = FrontDoor([*raw.routes, *comet.socketio.routes], render_error=raw.render)
     sockets = open_sockets("localhost", port)
     async with trio.open_nursery() as nursery:
+        serve_echo(comet.rules, nursery)
         await nursery.start(comet.run)
         nursery.start_soon(partial(front.serve, sockets, stop=trio.Event()))
         print(f"http://localhost:{bound_to(sockets).port}/", flush=True)  # noqa: T201
