@@ -10,12 +10,16 @@ from typing import Protocol
 import msgspec
 import trio
 
+from appmodel.core.units import Size
 from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor
 from appmodel.io.http_limits import HttpLimits
 from appmodel.io.wire import Wire
 from appmodel.protocol.http import Handler, Request, Response, Route
 from comet.protocol.relaying import read_client
+
+# beside what the other comet has let in already, what it adds must fit
+LIMITS = HttpLimits(max_head=Size(34 * 1024), max_headers=110)
 
 
 class Door(Protocol):
@@ -33,7 +37,7 @@ class RelayEntrance:
     def __init__(self, door: Door) -> None:
         """`door`: one that relays nothing."""
         routes = [_believing(route) for route in door.routes]
-        self._front = FrontDoor(routes, limits=HttpLimits(), render_error=door.render)
+        self._front = FrontDoor(routes, limits=LIMITS, render_error=door.render)
 
     async def run(self, stop: trio.Event) -> None:
         """Serve until `stop` is set and what had begun has ended."""

@@ -11,6 +11,7 @@ answers are those of our own front door, so their length is always told, and any
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from appmodel.errors import RemoteProtocolError
 from appmodel.protocol.http import Request, Response
@@ -31,7 +32,7 @@ _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ?([^\r\n]*)")
 
 def encode_request(request: Request, body: bytes) -> bytes:
     """`request` with its whole `body`, for the comet that has its session."""
-    lines = [f"{request.method} {request.path}?{request.query_string} HTTP/1.1"]
+    lines = [f"{request.method} {quote(request.path)}?{request.query_string} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in request.headers.items() if name not in _HOP]
     lines += [f"{CLIENT}: {request.secure:d} {request.peer}", f"content-length: {len(body)}"]
     if "upgrade" in request.headers:
