@@ -1,10 +1,11 @@
-"""The web node: four listeners over one set of services.
+"""The web node: its listeners over one set of services.
 
-    8090 web.public   External                        front door
-    8091 web.admin    Internal                        front door
-    8093 web.app      the application layer           front door
-    8094 web.api      PushApi, lookups, pages, ops    front door
-                      V2 and its parts                Quart on Hypercorn, behind the front door
+    8090   web.public      External                        front door
+    8091   web.admin       Internal                        front door
+    8093   web.app         the application layer           front door
+    8094   web.api         PushApi, lookups, pages, ops    front door
+                           V2 and its parts                Quart on Hypercorn, behind the front door
+    10002  web.lightpush   light-push                      front door
 
 Web keeps nothing: any number of these nodes serve the same cluster.
 """
@@ -29,7 +30,7 @@ from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.http_connection import Fallback
 from appmodel.io.listener import bound_to, open_sockets
 from appmodel.io.revoking import poll_revocations
-from appmodel.protocol.http import RenderError, Request, Response, Route
+from appmodel.protocol.http import Handler, RenderError, Request, Response, Route
 from appmodel.runtime.config import open_tls, require_safe
 from appmodel.runtime.ops import ops_routes
 from appmodel.runtime.registries import announce_stop
@@ -45,6 +46,7 @@ from web.config import ListenerConfig, WebConfig
 from web.core.access import Access
 from web.core.problems import render_problem
 from web.layer import ApplicationLayer
+from web.layer_lightpush import open_lightpush
 from web.services.addressing import Addressing
 from web.services.ordering import Ordering
 from web.services.pushing import Pushing
@@ -124,10 +126,14 @@ async def serve(
     limits = _http_limits(context, config.api)
     breadth = Breadth(_v2(services).app, routes=hot.routes, render_error=hot.refuse, limits=limits)
     me = Node(Role.WEB, context.settings.node.name, incarnation=time.time_ns())
-    async with trio.open_nursery() as nursery:
+    layer = services.layer
+    async with (
+        open_lightpush(context, services.pushing, layer.changes) as lightpush,
+        trio.open_nursery() as nursery,
+    ):
         await nursery.start(poll_revocations, context.peers.ledger(), context.revocations)
         await nursery.start(services.watch.run)
-        await nursery.start(services.layer.run)
+        await nursery.start(layer.run)
         with ExitStack() as opened:  # if the last one cannot open, none stays open
             listeners = [
                 _open(opened, context, "public", config.public, _public(services)),
@@ -135,6 +141,9 @@ async def serve(
                 _open(opened, context, "app", config.app, _app(services)),
                 _open(opened, context, "api", config.api, hot, fallback=breadth.take),
             ]
+            if lightpush is not None:
+                offer = Offer((), lightpush.refuse, lightpush.serve, asks=True)
+                listeners.append(_open(opened, context, "lightpush", config.lightpush, offer))
             _observe(context, services, listeners)
             await context.registry.register(me)
             async with trio.open_nursery() as doors:
@@ -155,6 +164,8 @@ class Offer:
 
     routes: Sequence[Route]
     refuse: RenderError
+    otherwise: Handler | None = None  # for what has no route
+    asks: bool = False  # for credentials of its own, whatever auth.mode is
 
 
 def _public(services: Services) -> Offer:
@@ -231,12 +242,14 @@ def _open(
     *,
     fallback: Fallback | None = None,
 ) -> Listener:
-    require_safe(f"web.{name}", config.host, context.settings.auth)
+    if not offer.asks:
+        require_safe(f"web.{name}", config.host, context.settings.auth)
     tls = open_tls(f"web.{name}.tls", config.tls)
     door = FrontDoor(
         offer.routes,
         limits=_http_limits(context, config),
         render_error=offer.refuse,
+        otherwise=offer.otherwise,
         fallback=fallback,
     )
     sockets = open_sockets(config.host, config.port)

@@ -23,6 +23,7 @@ from appmodel.core.clock import MessageClock
 from appmodel.core.cluster import Node, Role
 from appmodel.core.message import Delivery, Presence, Push, Save
 from appmodel.core.names import Key, parse_key
+from appmodel.core.realms import Transfer
 from appmodel.core.units import Size
 from appmodel.errors import PushError
 from appmodel.io.http_limits import HttpLimits
@@ -33,20 +34,29 @@ from message.config import MessageConfig
 from message.stores.memory import MemoryStore
 from tests.databases import an_empty_database
 from web.app import serve
-from web.config import AdminConfig, ApiConfig, AppConfig, FilesConfig, PublicConfig, WebConfig
+from web.config import (
+    AdminConfig,
+    ApiConfig,
+    AppConfig,
+    FilesConfig,
+    LightpushConfig,
+    PublicConfig,
+    WebConfig,
+)
 
 SECRET = "a secret of the tests, long enough to sign with"
 LIMIT = 5.0  # seconds for one answer: a test that hangs says where
 
 
 class HonestComet:
-    """A `Pusher` that keeps its promises, with subscribers that are numbers."""
+    """A `Pusher` that keeps its promises, with subscribers that are numbers; a `RealmHost` without clients."""
 
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
         self._clock = MessageClock()
         self.subscribers: Counter[Key] = Counter()
         self.calls: list[list[Push]] = []
+        self.orders: list[Transfer | tuple[str, str]] = []  # of realms, that it was given
         self.trouble: PushError | None = None  # raised by the next calls
         self.refused = 0  # calls that it was raised by
 
@@ -80,6 +90,16 @@ class HonestComet:
         if self.trouble is not None:
             raise self.trouble
         return [Presence(self.subscribers[key], 0) for key in keys]
+
+    async def transfer(self, order: Transfer) -> int:
+        await trio.lowlevel.checkpoint()
+        self.orders.append(order)
+        return 0
+
+    async def dismiss(self, realm: str, reason: str) -> int:
+        await trio.lowlevel.checkpoint()
+        self.orders.append((realm, reason))
+        return 0
 
 
 @dataclass(frozen=True)
@@ -179,6 +199,11 @@ class World:
         """8094"""
         return self.doors["web.api"]
 
+    @property
+    def lightpush(self) -> Door:
+        """10002"""
+        return self.doors["web.lightpush"]
+
     def token(self, *scopes: str, realm: str = "", ttl: float = 60.0, ago: float = 0.0) -> str:
         """An access token, issued `ago` seconds ago."""
         now = time.time() - ago
@@ -216,6 +241,7 @@ def web_config(**changes: Any) -> WebConfig:
         "admin": AdminConfig(port=0),
         "app": AppConfig(port=0),
         "api": ApiConfig(port=0),
+        "lightpush": LightpushConfig(port=0),
     }
     return WebConfig(**(listeners | changes))
 
@@ -263,6 +289,7 @@ async def _running(
         comet = HonestComet(store)
         context.peers.provide_store(store, store)
         context.peers.provide_pusher(Node(Role.COMET, "c1"), comet)
+        context.peers.provide_host(Node(Role.COMET, "c1"), comet)
         if comets:
             ws = ("c1.example:6968", "c2.example:6968")
             await context.registry.register(Node(Role.COMET, "c1", ws=ws, tcp=tcp))
