@@ -41,6 +41,7 @@ from comet.io.engine_socket import EngineSocket
 from comet.io.line import set_buffers
 from comet.protocol.engineio import Packet, decode_payload, form_payload
 from comet.protocol.gopush_ws import upgrade
+from comet.protocol.native import TRY_LATER
 from comet.protocol.websocket import NORMAL, close_frame
 
 log = structlog.get_logger("comet")
@@ -109,6 +110,8 @@ class EngineDoor:
             query = request.query
         except BadInput:
             raise Refusal(BAD_REQUEST) from None
+        if "j" in query:
+            self._check_script(request)
         transport = query.get("transport", "")
         if transport not in self._engine.config.transports:
             raise Refusal(UNKNOWN_TRANSPORT)
@@ -169,7 +172,7 @@ class EngineDoor:
             raise
         finally:
             polls.is_posting = False
-        if session.carrier is not polls:
+        if session.carrier is not polls or not session.is_open:  # it changed while the post came
             raise Refusal(BAD_REQUEST)
         for packet in packets:
             session.take(packet)
@@ -217,7 +220,7 @@ class EngineDoor:
     async def _carry(self, handshake: Handshake, wire: Wire, rest: bytes) -> None:
         """A session that begins on a WebSocket."""
         if not self._enter(handshake.address):
-            await self._hang_up(wire)
+            await self._hang_up(wire, close_frame(*TRY_LATER))
             return
         session = Session(self._engine, handshake)
         if not self._start(EngineSocket(wire.detach(), session, polls=None), rest):
@@ -229,7 +232,7 @@ class EngineDoor:
         if isinstance(polls, Polls) and polls.probe is None and session.is_open:
             self._start(EngineSocket(wire.detach(), session, polls=polls), rest)
         else:
-            await self._hang_up(wire)
+            await self._hang_up(wire, close_frame(NORMAL))
 
     def _start(self, line: EngineSocket, rest: bytes) -> bool:
         try:
@@ -241,10 +244,10 @@ class EngineDoor:
             return False
         return True
 
-    async def _hang_up(self, wire: Wire) -> None:
+    async def _hang_up(self, wire: Wire, goodbye: bytes) -> None:
         patience = self._engine.live.config.goodbye_timeout
         with trio.move_on_after(patience):
-            await wire.send_all(close_frame(NORMAL))
+            await wire.send_all(goodbye)
         await wire.aclose(linger=patience)
 
     # Who may
@@ -254,6 +257,12 @@ class EngineDoor:
             self._origins.check(request.headers)
         except Forbidden:
             raise Refusal(FORBIDDEN) from None
+
+    def _check_script(self, request: Request) -> None:
+        """JSONP comes without an Origin: browsers tell otherwise where a page includes a script from."""
+        foreign = request.headers.get("sec-fetch-site") == "cross-site"
+        if foreign and "*" not in self._engine.config.origins:
+            raise Refusal(FORBIDDEN)
 
     def _handshake(self, request: Request) -> Handshake:
         if request.method != "GET":

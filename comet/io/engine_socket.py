@@ -40,6 +40,7 @@ from comet.protocol.websocket import (
 
 _FRAMINGS = {3: Framing.WEBSOCKET_3, 4: Framing.WEBSOCKET_4}
 _BEATS = {3: 0x32, 4: 0x33}  # the packet with which a client of that revision beats: ping, pong
+_CODES = {goodbye.reason: goodbye.code for goodbye in (GOING_AWAY, SLOW)}
 _KNOCK = frame(PING, b"")
 _PROBE, _PROBED = Packet(PacketType.PING, "probe"), Packet(PacketType.PONG, "probe")
 
@@ -184,4 +185,4 @@ def _code(reason: str) -> int:
     """Of the close frame. Clients of Socket.IO look at none."""
     if reason.startswith("protocol"):
         return PROTOCOL_ERROR
-    return GOING_AWAY.code if reason == GOING_AWAY.reason else NORMAL
+    return _CODES.get(reason, NORMAL)

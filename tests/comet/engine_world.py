@@ -9,6 +9,7 @@ What clients say comes back: `Echo` is the speaker, as the official protocol sui
 """
 
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -165,9 +166,9 @@ class EngineWorld:
         client = await self.connect()
         reply = await client.get(f"EIO={revision}&transport=polling{more}")
         assert reply.status == 200, reply
-        text = reply.body.decode()
-        opening = opened(text if revision == 4 else text.partition(":")[2])
-        return client, f"EIO={revision}&transport=polling{more}&sid={opening['sid']}"
+        sid = self.speaker.transport.sid
+        assert sid in reply.body.decode()
+        return client, f"EIO={revision}&transport=polling{more}&sid={sid}"
 
     async def websocket(self, revision: int = 4) -> EngineClient:
         """A session on a WebSocket, behind its open packet."""
@@ -187,7 +188,11 @@ def opened(packet: str | bytes) -> dict[str, Any]:
 
 @asynccontextmanager
 async def open_engine(
-    config: CometConfig | None = None, *, speaker: Any = Echo, **limits: Any
+    config: CometConfig | None = None,
+    *,
+    speaker: Any = Echo,
+    tls: ssl.SSLContext | None = None,
+    **limits: Any,
 ) -> AsyncIterator[EngineWorld]:
     """A listener until the block ends; `limits` are those of its front door."""
     config = config or CometConfig()
@@ -200,6 +205,6 @@ async def open_engine(
         front = FrontDoor(door.routes, limits=HttpLimits(**limits), render_error=door.render)
         sockets = open_sockets("127.0.0.1", 0)
         world = EngineWorld(engine, front, bound_to(sockets).port, comet, heard)
-        nursery.start_soon(partial(front.serve, sockets, stop=trio.Event()))
+        nursery.start_soon(partial(front.serve, sockets, stop=trio.Event(), tls=tls))
         yield world
         nursery.cancel_scope.cancel()
