@@ -297,7 +297,12 @@ class SocketClient:
         self.sid = sid or self.talk.talks.new_sid()
         self.talk.talks.note_open(self)
         self._send(PacketType.CONNECT, None if self.handshake.revision == 3 else {"sid": self.sid})
-        log.info("client connected", namespace=self.namespace, peer=self.handshake.address)
+        log.info(
+            "client connected",
+            client=self.sid,
+            namespace=self.namespace,
+            peer=self.handshake.address,
+        )
 
     def _emit(self, emit: Emit) -> None:
         ack_id = None
@@ -367,7 +372,7 @@ class SocketClient:
     def _tell_end(self) -> None:
         """The rules hear that it is gone, behind what is under way."""
         self.talk.talks.note_gone(self)
-        log.info("client gone", namespace=self.namespace, reason=self._reason)
+        log.info("client gone", client=self.sid, namespace=self.namespace, reason=self._reason)
         if self._jobs is None:
             result = self._rules.gone(self, self._reason)
             if result:
