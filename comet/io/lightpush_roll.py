@@ -30,7 +30,7 @@ from comet.io.lightpush_absent import release, text_of
 
 log = structlog.get_logger("comet")
 
-PAGE = 500  # clients that are read or noted at a time
+PAGE = 500  # clients that are read at a time
 FIRST_PAUSE = 0.5  # seconds before the second try, at most; doubles up to `max_pause`
 
 
@@ -208,7 +208,8 @@ class StoredRoll:
         written = await self._attendance.count_at(self.process)
         if self._book.is_torn or written != expected:
             await self._rewrite()
-        self._check_at = trio.current_time() + self._config.check
+        if not self._book.is_torn:  # again, by what came meanwhile
+            self._check_at = trio.current_time() + self._config.check
 
     async def _rewrite(self) -> None:
         """Nobody else changes what this process has written, but who takes it for dead."""
@@ -216,12 +217,12 @@ class StoredRoll:
         try:
             await self._erase_surplus()
             names = self._names()
-            for at in range(0, len(names), PAGE):
-                for name in names[at : at + PAGE]:
-                    here = self._look(name)  # as it is now: it may have gone meanwhile
-                    if here is not None:
-                        self._book.rewrite(here.arrival, here.rooms)
-                await self._write_news()
+            for name in names:
+                here = self._look(name)  # as it is now: it may have gone meanwhile
+                if here is not None:
+                    self._book.rewrite(here.arrival, here.rooms)
+                await self._write_if_full()
+            await self._write_news()
         except BaseException:
             self._book.is_torn = True  # some is written anew, and some is not
             raise
@@ -235,6 +236,11 @@ class StoredRoll:
             for presence in page:
                 if self._look((presence.namespace, presence.client)) is None:
                     self._book.erase(presence, round(self._now() * 1000))
+                    await self._write_if_full()
+
+    async def _write_if_full(self) -> None:
+        """The book holds a batch, and no more of what is only compared."""
+        if len(self._book) >= self._config.batch:
             await self._write_news()
 
     def _say(self, trouble: str | None) -> None:
