@@ -36,7 +36,7 @@ from appmodel.protocol.http import Request, Response, Route
 from comet.core.transport import Handshake
 from comet.io.engine import Engine
 from comet.io.engine_polls import Asked, Polls
-from comet.io.engine_session import Session
+from comet.io.engine_session import CLOSE, Session
 from comet.io.engine_socket import EngineSocket
 from comet.io.line import set_buffers
 from comet.protocol.engineio import Packet, decode_payload, form_payload
@@ -159,21 +159,23 @@ class EngineDoor:
         session = polls.session
         session.note_life()
         if polls.is_posting or not session.is_open:
-            session.close("protocol: two posts at once")
+            session.fail("protocol: two posts at once")
             raise Refusal(BAD_REQUEST)
         polls.is_posting = True
         try:
             packets = self._decode(await self._read(request), request, session, asked)
         except PushError as error:
-            session.close(f"protocol: {error}")
+            session.fail(f"protocol: {error}")
             raise Refusal(BAD_REQUEST, status=413 if isinstance(error, TooLarge) else 400) from None
         except BaseException:
-            session.close("connection lost")  # in the middle of a post
+            session.fail("connection lost")  # in the middle of a post
             raise
         finally:
             polls.is_posting = False
         if session.carrier is not polls or not session.is_open:  # it changed while the post came
             raise Refusal(BAD_REQUEST)
+        if CLOSE in packets:
+            await polls.expect_poll()
         for packet in packets:
             session.take(packet)
         # text/html, as the originals: some browsers offer text/plain for download

@@ -21,7 +21,7 @@ import trio
 
 from appmodel.io.http_held import Held
 from appmodel.protocol.http import Response
-from comet.io.engine_session import CLOSE, Session
+from comet.io.engine_session import CLIENT_CLOSED, CLOSE, Session
 from comet.protocol.engineio import (
     Framing,
     Packet,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from comet.io.engine_socket import EngineSocket
 
 PROBE_PATIENCE = 0.1  # seconds for `5` when a poll comes behind `3probe`
+CLOSE_PATIENCE = 0.02  # seconds for a poll that left the client together with `1`
 NOOP = Packet(PacketType.NOOP)
 
 _FRAMINGS = {3: Framing.POLLING_3, 4: Framing.POLLING_4}
@@ -58,6 +59,7 @@ class Polls:
         "_asked",
         "_drained",
         "_held",
+        "_polled",
         "_settled",
         "_text_only",
         "_watched",
@@ -79,6 +81,7 @@ class Polls:
         self._watched = False  # it is in the poller
         self._text_only = "b64=" in session.handshake.query_string
         self._drained: trio.Event | None = None
+        self._polled: trio.Event | None = None  # only while a post with `1` waits for a poll
         self._settled: trio.Event | None = None  # only while a poll waits for the upgrade
 
     @property
@@ -106,7 +109,7 @@ class Polls:
         session = self.session
         session.note_life()
         if self._held is not None:
-            session.close("protocol: two polls at once")
+            session.fail("protocol: two polls at once")
             return asked.refusal
         if self.owed:
             return self._answer(asked)
@@ -121,6 +124,14 @@ class Polls:
                 self._drained = trio.Event()
             await self._drained.wait()
 
+    async def expect_poll(self) -> None:
+        """Before `1` is heard: its client may have polled at the same moment, and that poll gets `6`."""
+        if self._held is None:
+            if self._polled is None:
+                self._polled = trio.Event()
+            with trio.move_on_after(CLOSE_PATIENCE):
+                await self._polled.wait()
+
     def provoke(self) -> None:
         """See `Carrier`: who gets its answer polls again."""
         self._end_poll()
@@ -133,13 +144,16 @@ class Polls:
         """Hold a poll; much may have happened since it came, for its connection was written to."""
         session = self.session
         if self._held is not None:
-            session.close("protocol: two polls at once")
+            session.fail("protocol: two polls at once")
         if session.carrier is not self or not session.is_open:
             held.answer(asked.refusal)
         elif self.owed:
             held.answer(self._answer(asked))
         else:
             self._held, self._asked = held, asked
+            if self._polled is not None:
+                self._polled.set()
+                self._polled = None
             session.engine.polls += 1
             if not held.says_more:
                 session.engine.live.poller.add(held, self)
@@ -234,19 +248,18 @@ class Polls:
 
     # How it ends
 
-    def leave(self, reason: str) -> None:
-        """A held poll gets `1`, or `6` if the client closed; else the next one does, if it comes soon."""
+    def leave(self, reason: str, *, lingers: bool) -> None:
+        """A held poll gets `1`, or `6` if the client closed; else the next one may, if it comes soon."""
         session = self.session
         session.lost(reason)
         self._end_all()
-        by_client = reason == "client closed"
-        self.owed += framed_packet(self.framing, NOOP if by_client else CLOSE)
+        self.owed += framed_packet(self.framing, NOOP if reason == CLIENT_CLOSED else CLOSE)
         if self._held is not None:
             self._answer_held()
-        elif by_client:
-            session.forget()
-        else:
+        elif lingers:
             session.linger()
+        else:
+            session.forget()
 
     def drop(self, reason: str) -> None:
         """See `Carrier`, and `Polled`."""

@@ -27,6 +27,8 @@ log = structlog.get_logger("comet")
 
 PING, PONG, CLOSE = (Packet(kind) for kind in (PacketType.PING, PacketType.PONG, PacketType.CLOSE))
 
+CLIENT_CLOSED = "client closed"
+
 
 class State(enum.Enum):
     """See the module."""
@@ -51,8 +53,8 @@ class Carrier(Protocol):
     def provoke(self) -> None:
         """Make the client say something, if it lives."""
 
-    def leave(self, reason: str) -> None:
-        """Say what is owed and goodbye, then end."""
+    def leave(self, reason: str, *, lingers: bool) -> None:
+        """Say what is owed and goodbye, then end. `lingers`: also to who is not here just now."""
 
     def drop(self, reason: str) -> None:
         """End at once."""
@@ -170,9 +172,9 @@ class Session:
                 if (packet.type is PacketType.PING) == (self.handshake.revision == 3):
                     self.beat()
                 else:
-                    self.close("protocol: heartbeat in the wrong direction")
+                    self.fail("protocol: heartbeat in the wrong direction")
             case PacketType.CLOSE:
-                self.close("client closed")
+                self.fail(CLIENT_CLOSED)
             case _:  # open, upgrade and noop mean nothing here, as in the original
                 pass
 
@@ -189,7 +191,7 @@ class Session:
             self._second, self._said = int(now), 0
         self._said += 1
         if self._said > engine.config.packets_per_second:
-            self.close("too many packets")
+            self.fail("too many packets")
             return False
         return True
 
@@ -225,18 +227,18 @@ class Session:
         elif now < self.engine.live.patient_until:
             self._due = self.engine.live.patient_until
         elif self.handshake.revision == 3:
-            self.close("ping timeout")
+            self.fail("ping timeout")
         elif now < (deadline := max(self._pinged, self._heard) + config.ping_timeout):
             self._due = deadline
         else:
-            self.close("ping timeout")
+            self.fail("ping timeout")
 
     def expire_if_overdue(self, now: float) -> None:
         """The same by the clock and not by the wheel, whose ticks are coarse: for who asks now."""
         config = self.engine.config
         overdue = now >= self._heard + config.ping_interval + config.ping_timeout
         if self.is_open and overdue and now >= self.engine.live.patient_until:
-            self.close("ping timeout")
+            self.fail("ping timeout")
 
     def _ping(self, now: float) -> None:
         config = self.engine.config
@@ -250,7 +252,12 @@ class Session:
     def close(self, reason: str) -> None:
         """See `Transport`. On a session that has ended it does nothing."""
         if self._state is State.OPEN:
-            self._carrier.leave(reason)
+            self._carrier.leave(reason, lingers=True)
+
+    def fail(self, reason: str) -> None:
+        """The client ended it, or broke the protocol: who polls next finds nobody."""
+        if self._state is State.OPEN:
+            self._carrier.leave(reason, lingers=False)
 
     def drop(self, reason: str) -> None:
         """End it at once, without goodbye."""

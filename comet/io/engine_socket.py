@@ -10,7 +10,7 @@ import socket
 import ssl
 
 from comet.io.engine_polls import Polls
-from comet.io.engine_session import Session
+from comet.io.engine_session import CLIENT_CLOSED, Session
 from comet.io.line import OPEN, Line
 from comet.protocol.engineio import (
     EngineError,
@@ -84,7 +84,7 @@ class EngineSocket(Line):
         """See `Carrier`: every WebSocket answers a ping by itself."""
         self.offer(_KNOCK)
 
-    def leave(self, reason: str) -> None:
+    def leave(self, reason: str, *, lingers: bool = False) -> None:
         """See `Carrier`."""
         if self._state is OPEN:
             self._leave(close_frame(_code(reason), reason), reason)
@@ -144,7 +144,7 @@ class EngineSocket(Line):
             case Pong():
                 session.hears()
             case Close(code, _):
-                self._leave(close_frame(code), "client closed")
+                self._leave(close_frame(code), CLIENT_CLOSED)
             case _:
                 revision = session.handshake.revision
                 packet = (

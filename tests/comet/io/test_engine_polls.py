@@ -4,7 +4,7 @@ import json
 
 import pytest
 import trio
-import trio.testing
+from trio.testing import wait_all_tasks_blocked
 
 from appmodel.core.units import Size
 from comet.config import CometConfig
@@ -159,6 +159,34 @@ async def test_a_client_that_closes_ends_its_own_poll(revision: int) -> None:
         assert await is_unknown(world, target)
         assert world.speaker.ends == ["client closed"]
         assert world.speaker.messages == []
+
+
+@pytest.mark.parametrize("revision", [3, 4])
+async def test_a_poll_that_left_together_with_the_close_is_ended_too(revision: int) -> None:
+    """Nobody can say which of two connections arrives first."""
+    async with open_engine() as world:
+        client, target = await world.begin(revision)
+        other = await world.connect()
+
+        await client.ask("POST", target, b"1" if revision == 4 else b"1:1")
+        await wait_all_tasks_blocked()
+        await other.ask("GET", target)
+
+        assert (await other.reply()).body == NOOP[revision]
+        assert (await client.reply()).body == b"ok"
+        assert await is_unknown(world, target)
+
+
+@pytest.mark.parametrize("body", [b"1", b"x", b"2"])
+async def test_who_ended_the_session_itself_finds_nobody(body: bytes) -> None:
+    """By a close, or by what no client says: there is no goodbye to fetch."""
+    async with open_engine() as world:
+        client, target = await world.begin()
+
+        await client.post(target, body)
+
+        assert world.engine.sessions == {}
+        assert await is_unknown(world, target)
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -368,7 +396,7 @@ async def test_who_waits_until_nothing_is_owed_waits_for_the_poll() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(wait)
             nursery.start_soon(wait)
-            await trio.testing.wait_all_tasks_blocked(0.01)
+            await wait_all_tasks_blocked(0.01)
             assert drained == []
             await client.get(target)
         await transport.drained()
@@ -406,7 +434,7 @@ async def test_a_poll_that_meets_the_end_of_an_upgrade_is_refused() -> None:
         assert await socket.hear() == "3probe"
 
         await client.ask("GET", target)
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        await wait_all_tasks_blocked(0.01)
         await socket.say("5")
 
         assert (await client.reply()).status == 400
