@@ -17,7 +17,7 @@ from message.config import MessageConfig
 from message.stores.memory import MemoryStore
 from tests.registry_views import note_states
 from tests.web.world import LIMIT, HonestComet, World, open_world, parse_answer, web_config
-from web.config import AdminConfig, ApiConfig, PublicConfig
+from web.config import AdminConfig, ApiConfig, LightpushConfig, PublicConfig
 from web.services.watching import INTERVAL, StoreWatch
 
 
@@ -27,6 +27,7 @@ from web.services.watching import INTERVAL, StoreWatch
         ({"public": PublicConfig(port=0, host="0.0.0.0")}, "web.public.host"),
         ({"admin": AdminConfig(port=0, host="::")}, "web.admin.host"),
         ({"api": ApiConfig(port=0, host="192.0.2.1")}, "web.api.host"),
+        ({"lightpush": LightpushConfig(port=0, host="::")}, "web.lightpush.admin_password"),
         ({"api": ApiConfig(port=0, tls=TlsConfig(certificate="c.pem"))}, "web.api.tls.key"),
         ({"api": ApiConfig(port=0, tls=TlsConfig(key="k.pem"))}, "web.api.tls.certificate"),
     ],

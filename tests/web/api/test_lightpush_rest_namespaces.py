@@ -166,6 +166,9 @@ async def test_namespaces_are_listed(world: World) -> None:
     assert await keys(pageSize=2, page=3) == ([], 3)
     assert await keys(key="a") == (["/a", "/ab"], 2)
     assert (await keys(name="hop"))[0] == ["/ab", "/b"]
+    assert [await keys(**{part: text}) for part in ("key", "name") for text in "%_"] == [
+        ([], 0)
+    ] * 4
     assert await keys(offline="on") == (["/b"], 1)
     assert await keys(offline="off") == (["/a", "/ab"], 2)
     assert await keys(offline="all") == (["/a", "/ab", "/b"], 3)
