@@ -14,7 +14,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 START_TIMEOUT = 60.0  # seconds; most take one, but the machine may be busy
@@ -89,8 +89,8 @@ class Daemon:
             time.sleep(0.02)
 
     def signal(self, number: int) -> None:
-        """Send it a signal: SIGSTOP, SIGCONT, SIGHUP."""
-        os.kill(self.pid, number)
+        """Send it a signal: SIGSTOP, SIGCONT, SIGHUP. See `send`."""
+        send(number, [self.pid])
 
     def kill(self) -> None:
         """SIGKILL, in the middle of whatever it is doing."""
@@ -142,6 +142,31 @@ def running(
         yield daemon
     finally:
         daemon.stop()
+
+
+def send(number: int, pids: Sequence[int]) -> None:
+    """Send all of them a signal; who is gone is passed over. After SIGSTOP none of their threads runs any more.
+
+    The kernel only asks for that: on a busy machine a thread goes on for some milliseconds, and answers.
+    """
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+    if number == signal.SIGSTOP:
+        end = time.monotonic() + STOP_TIMEOUT
+        while not all(map(_stands_still, pids)):
+            if time.monotonic() > end:
+                raise RuntimeError(f"{pids} did not stop within {STOP_TIMEOUT:g} s")
+            time.sleep(0.001)
+
+
+def _stands_still(pid: int) -> bool:
+    """Whether all threads of a process are stopped; one that has ended stands still, too."""
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if task.read_text().rpartition(")")[2].split()[0] not in "TtZX":
+                return False
+    return True
 
 
 def free_port() -> int:

@@ -15,13 +15,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from tools.servers.daemon import Daemon, Missing, find, free_port
+from tools.servers.daemon import Daemon, Missing, find, free_port, send
 
 PACKAGE = "postgresql"
 USER, PASSWORD = "postgres", "secret"  # of the superuser; it listens on loopback only
@@ -79,11 +79,11 @@ class Postgres:
         """SIGKILL to all its processes at once: what a crash of the machine leaves of them."""
         children = self._children()
         self.daemon.kill()
-        _send(children, signal.SIGKILL)
+        send(signal.SIGKILL, children)
 
     def signal(self, number: int) -> None:
         """Send all its processes a signal: SIGSTOP, SIGCONT."""
-        _send([self.daemon.pid, *self._children()], number)
+        send(number, [self.daemon.pid, *self._children()])
 
     def _children(self) -> list[int]:
         parent = self.daemon.pid
@@ -122,12 +122,6 @@ def runs_as(user: str, package: str) -> str | None:
         return pwd.getpwnam(user).pw_name
     except KeyError:
         raise Missing(f"no user {user} to run a server as (Debian package {package})") from None
-
-
-def _send(pids: Sequence[int], number: int) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, number)
 
 
 def _make_cluster(folder: Path, user: str | None, secret: str) -> None:
