@@ -10,7 +10,7 @@ Source: spec/liutian-push.md 5.3 and 5.4. Ours: the delivery rate, which the ori
 totals of the past, which it keeps and shows to nobody.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from appmodel.core.lightpush_records import (
@@ -62,7 +62,7 @@ def delivery_rate(push: StoredPush) -> float | None:
     return round(min(1.0, push.acks / push.online_clients), 4)
 
 
-def current_counts(counts: dict[Unit, Sequence[int]]) -> dict[str, str | int]:
+def current_counts(counts: Mapping[Unit, Sequence[int]]) -> dict[str, str | int]:
     """Of this minute, hour and day: a text, and the number 0 where there is none yet."""
     return {
         name: str(counts[unit][-1]) if counts[unit][-1] else 0 for unit, name in _CURRENT.items()
