@@ -297,6 +297,8 @@ class PushBook(Protocol):
         """Free some of what has expired: about `limit` rows of each kind at most; how many. 0 = there is none."""
 
 
+MAX_RESULT = 8000  # characters of a push's `result`; further notes are left out
+BETWEEN = "  >>>>  "  # notes in it, as in the original
 MAX_APNS = 100  # configurations of a namespace
 MAX_MUTES = 1000  # rooms that a client mutes
 MAX_ENROLMENTS = 10_000  # rooms of which a client can be a member for good

@@ -18,6 +18,7 @@ from appmodel.core.lightpush_records import (
 )
 from appmodel.core.lightpush_stores import USUAL, PushBounds
 from appmodel.io.database import Database
+from appmodel.io.group_commit import GroupCommit
 from appmodel.io.lightpush_clients import BATCH, parts
 from appmodel.orm import lightpush_offline_queries as offline
 from appmodel.orm import lightpush_push_queries as queries
@@ -28,12 +29,14 @@ class SqlPushBook:
 
     def __init__(self, database: Database, bounds: PushBounds = USUAL) -> None:
         self._database, self._bounds = database, bounds
+        self._making = GroupCommit(self._create)
 
     async def create(self, draft: Draft, *, offline_after: int | None = None) -> int:
         """See PushBook."""
-        return await self._database.write(
-            lambda session: queries.create(session, draft, offline_after)
-        )
+        return await self._making.write((draft, offline_after))
+
+    async def _create(self, wanted: Sequence[tuple[Draft, int | None]]) -> list[int]:
+        return await self._database.write(lambda session: queries.create(session, wanted))
 
     async def find(self, namespace: str, push_id: int, *, now: int) -> StoredPush | None:
         """See PushBook."""

@@ -14,13 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from appmodel.core.lightpush_records import Job, Progress, StoredPush
+from appmodel.core.lightpush_stores import BETWEEN, MAX_RESULT
 from appmodel.orm.deleting import delete_rows
 from appmodel.orm.lightpush import NspInbox, NspJob, NspPush
 from appmodel.orm.lightpush_push_queries import pushes_of, stored
 from appmodel.orm.upserts import upsert
-
-MAX_RESULT = 8000  # characters of a push's `result`; further notes are left out
-BETWEEN = "  >>>>  "  # notes, as in the original
 
 
 def put_in_inboxes(

@@ -4,6 +4,7 @@ An ack counts once because its push's row is locked first: who comes meanwhile w
 What has expired is not there, whether it has been swept or not.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -20,9 +21,31 @@ TALLIES_KEPT = Unit.DAY.length  # ms: longer than a process repeats one
 COUNTERS = {Platform.IOS: "ios", Platform.ANDROID: "android"}  # parameters of _ADD_ACKS
 
 
-def create(session: Session, draft: Draft, offline_after: int | None) -> int:
-    """See PushBook.create."""
-    row = {
+def create(session: Session, wanted: Sequence[tuple[Draft, int | None]]) -> list[int]:
+    """See PushBook.create: several, in their order, each with its `offline_after`."""
+    push_ids = _insert(session, [_row_of(draft) for draft, _ in wanted])
+    buckets = Counter(
+        (draft.namespace, unit.value, unit.bucket(draft.send_date))
+        for draft, _ in wanted
+        for unit in Unit
+    )
+    rows = [
+        {"namespace": namespace, "unit": unit, "bucket": bucket, "count": count}
+        for (namespace, unit, bucket), count in sorted(buckets.items())
+    ]
+    upsert(session, NspStat, rows, update=[], add=["count"])
+    jobs = [
+        {"namespace": draft.namespace, "push_id": push_id, "due_at": draft.send_date + after}
+        for push_id, (draft, after) in zip(push_ids, wanted, strict=True)
+        if after is not None
+    ]
+    if jobs:
+        session.connection().execute(sa.insert(NspJob), jobs)
+    return push_ids
+
+
+def _row_of(draft: Draft) -> dict[str, Any]:
+    return {
         "namespace": draft.namespace,
         "room": draft.room,
         "push_data": draft.push_data,
@@ -35,19 +58,17 @@ def create(session: Session, draft: Draft, offline_after: int | None) -> int:
         "extra": draft.extra,
         "sender": draft.sender,
     }
-    made = session.connection().execute(sa.insert(NspPush), row).inserted_primary_key
-    assert made is not None, "a single row has a key"
-    push_id = int(made[0])
-    buckets = [
-        {"namespace": draft.namespace, "unit": unit.value, "bucket": unit.bucket(draft.send_date)}
-        for unit in sorted(Unit)
-    ]
-    upsert(session, NspStat, [one | {"count": 1} for one in buckets], update=[], add=["count"])
-    if offline_after is not None:
-        due_at = draft.send_date + offline_after
-        job = {"namespace": draft.namespace, "push_id": push_id, "due_at": due_at}
-        session.connection().execute(sa.insert(NspJob), job)
-    return push_id
+
+
+def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> list[int]:
+    """Their ids, rising."""
+    connection = session.connection()
+    if len(rows) == 1:
+        made = connection.execute(sa.insert(NspPush), rows[0]).inserted_primary_key
+        assert made is not None, "a single row has a key"
+        return [int(made[0])]
+    returning = sa.insert(NspPush).returning(NspPush.id, sort_by_parameter_order=True)
+    return [int(push_id) for push_id in connection.execute(returning, rows).scalars()]
 
 
 def find_push(session: Session, namespace: str, push_id: int, now: int) -> StoredPush | None:

@@ -1,7 +1,7 @@
 """Opens the books of light-push for a comet or a web node, as [lightpush] says: see core/lightpush_stores.py."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from appmodel.core.lightpush_push import PushLimits
@@ -9,9 +9,12 @@ from appmodel.core.lightpush_stores import Attendance, Clients, PushBook, PushBo
 from appmodel.core.sealing import Sealing
 from appmodel.io.database import Database
 from appmodel.io.lightpush_attendance import SqlAttendance
+from appmodel.io.lightpush_attendance_redis import RedisAttendance
 from appmodel.io.lightpush_clients import SqlClients
 from appmodel.io.lightpush_namespaces import SqlNamespaces
 from appmodel.io.lightpush_pushes import SqlPushBook
+from appmodel.io.lightpush_pushes_redis import RedisPushBook
+from appmodel.io.lightpush_redis import RedisLink
 from appmodel.runtime.config import load_secret
 from appmodel.runtime.settings import Settings
 
@@ -34,13 +37,16 @@ def open_books(settings: Settings, database: Database) -> Iterator[Books]:
         ConfigError: lightpush.redis is no URL of Redis.
     """
     config = settings.lightpush
-    sealing = open_sealing(settings)
-    yield Books(
-        SqlNamespaces(database, sealing),
-        SqlClients(database),
-        SqlAttendance(database),
-        SqlPushBook(database, PushBounds(config.history, config.inbox)),
-    )
+    bounds = PushBounds(config.history, config.inbox)
+    namespaces = SqlNamespaces(database, open_sealing(settings))
+    clients = SqlClients(database)
+    if config.store == "sql":
+        pushes = SqlPushBook(database, bounds)
+        yield Books(namespaces, clients, SqlAttendance(database), pushes)
+        return
+    timeout = settings.database.timeout
+    with closing(RedisLink(config.redis, prefix=config.prefix, timeout=timeout)) as link:
+        yield Books(namespaces, clients, RedisAttendance(link), RedisPushBook(link, bounds))
 
 
 def open_sealing(settings: Settings) -> Sealing:

@@ -1,9 +1,4 @@
-"""What every store of who is present keeps to. A subclass only says how to open one."""
-
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
-
-import pytest
+"""What every store of who is present keeps to. A subclass only has a fixture that opens one."""
 
 from appmodel.core.lightpush import Platform
 from appmodel.core.lightpush_records import (
@@ -16,7 +11,6 @@ from appmodel.core.lightpush_records import (
     Seat,
 )
 from appmodel.core.lightpush_stores import Attendance
-from appmodel.io.database import Database
 
 C1, C2 = Process("c1", 7), Process("c2", 8)
 MOST = 10
@@ -49,17 +43,7 @@ PHONE, TABLET, BROWSER = (
 
 
 class AttendanceContract:
-    """The suite."""
-
-    def open_store(self, database: Database) -> AbstractAsyncContextManager[Attendance]:
-        """An empty store."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    async def store(self, database: Database) -> AsyncIterator[Attendance]:
-        """An empty store."""
-        async with self.open_store(database) as store:
-            yield store
+    """The suite. A subclass has a fixture `store`: an empty Attendance."""
 
     async def test_who_comes_is_counted(self, store: Attendance) -> None:
         """Clients, users and ordinary rooms of a namespace, and who is in a room, by platform."""

@@ -1,0 +1,114 @@
+"""Who is present and what was pushed, in Redis: the contracts; and installations that share a server never meet."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from appmodel.core.lightpush_records import AttendanceNews, Overview, Seat
+from appmodel.core.lightpush_stores import Attendance, PushBook
+from appmodel.errors import ConfigError, OutcomeUnknown, Unavailable
+from appmodel.io.lightpush_attendance_redis import RedisAttendance
+from appmodel.io.lightpush_pushes_redis import RedisPushBook
+from appmodel.io.lightpush_redis import RedisLink
+from tests.contract.lightpush_attendance import (
+    C1,
+    PHONE,
+    AttendanceContract,
+    came,
+    went,
+)
+from tests.contract.lightpush_pushes import BOUNDS, NOW, PushBookContract, a_push
+from tests.message.stores.redis_opening import new_prefix, or_skip
+from tools.servers.redis import Server, redis_server
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """For all tests here; each has a prefix of its own."""
+    with or_skip(), redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def link(server: Server) -> Iterator[RedisLink]:
+    """Under a prefix that nobody used."""
+    link = open_link(server)
+    yield link
+    link.close()
+
+
+def open_link(server: Server) -> RedisLink:
+    """Another one, of another installation."""
+    return RedisLink(f"redis://{server.address}/0", prefix=new_prefix(), timeout=5)
+
+
+class TestRedisAttendance(AttendanceContract):
+    @pytest.fixture
+    def store(self, link: RedisLink) -> Attendance:
+        return RedisAttendance(link)
+
+    async def test_nothing_is_left_behind(
+        self, store: Attendance, link: RedisLink, server: Server
+    ) -> None:
+        """When all have gone, no key is."""
+        await store.record(C1, came(PHONE, rooms="rs"))
+        assert keys(server, link)
+        await store.record(C1, went(PHONE))
+
+        assert keys(server, link) == []
+
+    async def test_installations_share_a_server(self, store: Attendance, server: Server) -> None:
+        """With other prefixes, and never meet (W22)."""
+        await store.record(C1, came(PHONE, rooms="r"))
+        other = open_link(server)
+
+        assert await RedisAttendance(other).platform() == Overview()
+        await RedisAttendance(other).clear("/a")
+        assert await store.platform() == Overview(1, 1, 1)
+        other.close()
+
+    async def test_redis_is_away(self, store: Attendance, server: Server) -> None:
+        """Nothing is done; and it serves again when Redis does, also over connections that broke."""
+        await store.record(C1, came(PHONE, rooms="r"))
+        server.daemon.kill()
+        with pytest.raises(Unavailable):
+            await store.platform()
+        with pytest.raises((Unavailable, OutcomeUnknown)):
+            await store.record(C1, AttendanceNews(left=[Seat("/a", "r", "p")]))
+        server.daemon.start()
+
+        assert await store.platform() == Overview()
+        await store.record(C1, came(PHONE, rooms="r"))
+        assert await store.platform() == Overview(1, 1, 1)
+
+
+class TestRedisPushBook(PushBookContract):
+    @pytest.fixture
+    def store(self, link: RedisLink) -> PushBook:
+        return RedisPushBook(link, BOUNDS)
+
+    async def test_all_but_the_last_id_ends(
+        self, store: PushBook, link: RedisLink, server: Server
+    ) -> None:
+        """Redis forgets by itself; only jobs are forgotten when they are claimed."""
+        push_id = await store.create(a_push(), offline_after=5000)
+        push = await store.find("/a", push_id, now=NOW)
+        assert push is not None
+        await store.put_in_inboxes(push, ["c"], now=NOW)
+
+        endless = [key for key in keys(server, link) if server.cli("PTTL", key) < 0]
+
+        assert sorted(key.rpartition(b":")[2] for key in endless) == [b"jobs", b"push_id"]
+
+
+def keys(server: Server, link: RedisLink) -> list[bytes]:
+    """Those of an installation."""
+    found: list[bytes] = server.cli("KEYS", link.key("*"))
+    return found
+
+
+def test_a_wrong_url_ends_the_start() -> None:
+    """With the key to set, and without the secret that may stand in it."""
+    with pytest.raises(ConfigError, match=r"lightpush\.redis") as refused:
+        RedisLink("http://user:secret@localhost", prefix="p", timeout=5)
+    assert "secret" not in str(refused.value)
