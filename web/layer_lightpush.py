@@ -103,6 +103,7 @@ def _making(context: Context, books: Books, pushing: Pushing) -> LightPushing:
     making = LightPushing(
         Sender(pushing),
         books.pushes,
+        books.attendance,
         limits=push_limits(context.settings),
         offline_after=round(context.settings.lightpush.offline_after * 1000),
         now=now_ms,

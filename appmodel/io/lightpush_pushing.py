@@ -37,6 +37,13 @@ class Sender(Protocol):
         """One outcome per push, in their order."""
 
 
+class Members(Protocol):
+    """Who is in which room: `Attendance`, or what is as good."""
+
+    async def is_present(self, namespace: str, room: str, client: str) -> bool:
+        """Whether it is in `room`, connected."""
+
+
 class Made(NamedTuple):
     """A push that is kept."""
 
@@ -51,6 +58,7 @@ class LightPushing:
         self,
         sender: Sender,
         book: PushBook,
+        members: Members,
         *,
         limits: PushLimits,
         offline_after: int,
@@ -58,10 +66,11 @@ class LightPushing:
     ) -> None:
         """
         Args:
+            members: asked whether a client that is spared would have been there.
             offline_after: ms after a push with `leaveMessage` when absent clients are looked after.
             now: Unix ms.
         """
-        self._sender, self._book = sender, book
+        self._sender, self._book, self._members = sender, book, members
         self._limits, self._offline_after, self._now = limits, offline_after, now
         self.made = 0
         self.unsent = 0  # kept, and then no comet could be reached
@@ -92,8 +101,18 @@ class LightPushing:
         )
         (outcome,) = await self._sender.push((push,))
         if isinstance(outcome, Delivery):
-            return sum(outcome.online)
+            return sum(outcome.online) - await self._spared(draft, outcome)
         if not isinstance(outcome, NoNode):  # without a comet there is nobody to get it
             self.unsent += 1
             log.warning("push is kept and not sent", id=number, error=str(outcome))
         return 0
+
+    async def _spared(self, draft: Draft, outcome: Delivery) -> int:
+        """How many of those who were there were not sent it: owners count all that have joined the room."""
+        if draft.without is None or not any(outcome.online):
+            return 0
+        try:
+            is_there = await self._members.is_present(draft.namespace, draft.room, draft.without)
+        except PushError:  # it has gone out: one too many expected is better than none made
+            return 0
+        return int(is_there)

@@ -17,7 +17,9 @@ import trio
 from appmodel.core.interfaces import Pusher, Registry
 from appmodel.core.lightpush import note_of
 from appmodel.core.lightpush_push import PushLimits
+from appmodel.core.lightpush_stores import Attendance
 from appmodel.core.message import Delivery, Push
+from appmodel.core.realms import room_key
 from appmodel.errors import NoNode, NotOwner, PushError, Unavailable
 from appmodel.io.caching import Cache, Changes
 from appmodel.io.database import Database
@@ -28,6 +30,7 @@ from comet.core.lightpush_news import Name
 from comet.core.lightpush_ports import Limits, Place, Ports
 from comet.core.lightpush_rooms import room_of
 from comet.core.lightpush_rules import LightPushRules
+from comet.core.rules import Client
 from comet.io.comet import Comet
 from comet.io.lightpush_absent import Absent
 from comet.io.lightpush_callbacks import Callbacks
@@ -86,6 +89,7 @@ class LightPush:
         self.pushing = LightPushing(
             _Patient(comet.pusher),
             books.pushes,
+            _Members(lambda name: self.rules.find(name), books.attendance),
             limits=limits,
             offline_after=round(offline_after * 1000),
             now=lambda: round(now() * 1000),
@@ -175,6 +179,20 @@ class LightPush:
             return None
         rooms = [room for key in client.keys if (room := room_of(key)) is not None]
         return Here(client.state.arrival, rooms)
+
+
+class _Members:
+    """Who is here is known exactly; who is elsewhere, as it was written last."""
+
+    def __init__(self, find: Callable[[Name], Client | None], attendance: Attendance) -> None:
+        self._find, self._attendance = find, attendance
+
+    async def is_present(self, namespace: str, room: str, client: str) -> bool:
+        """See `Attendance.is_present`."""
+        found = self._find((namespace, client))
+        if found is not None:
+            return room_key(namespace, room) in found.keys
+        return await self._attendance.is_present(namespace, room, client)
 
 
 class _Patient:

@@ -30,6 +30,12 @@ class Comets:
 
     trouble: PushError | None = None
     pushes: list[Push] = field(default_factory=list)
+    here: tuple[str, str, str] | None = None  # namespace, room, client
+
+    async def is_present(self, *name: str) -> bool:
+        if self.here == ("", "", ""):
+            raise Unavailable("away")
+        return name == self.here
 
     async def push(self, pushes: Sequence[Push]) -> list[Delivery | PushError]:
         self.pushes += pushes
@@ -47,7 +53,7 @@ def make(database: Database) -> Make:
     def build() -> tuple[LightPushing, Comets, SqlPushBook]:
         comets, book = Comets(), SqlPushBook(database, PushBounds())
         pushing = LightPushing(
-            comets, book, limits=PushLimits(), offline_after=5000, now=lambda: now()
+            comets, book, comets, limits=PushLimits(), offline_after=5000, now=lambda: now()
         )
         return pushing, comets, book
 
@@ -80,6 +86,27 @@ async def test_a_push_goes_to_the_key_of_its_room(make: Make) -> None:
     assert made.expected == 3
     (stored,) = await kept(book)
     assert stored.id == made.id
+
+
+@pytest.mark.parametrize(
+    ("here", "expected"),
+    [
+        (("/demo", "r1", "/demo#u#web-d"), 2),
+        (("/demo", "r2", "/demo#u#web-d"), 3),
+        (None, 3),
+        (("", "", ""), 3),  # nobody can say
+    ],
+)
+async def test_who_is_spared_is_not_expected(
+    make: Make, here: tuple[str, str, str] | None, expected: int
+) -> None:
+    """If it would have been there."""
+    pushing, comets, _ = make()
+    comets.here = here
+
+    made = await pushing.push({"room": "r1", "pushData": [], "except": "/demo#u#web-d"}, DEMO)
+
+    assert made.expected == expected
 
 
 async def test_a_users_room_is_his_inbox(make: Make) -> None:

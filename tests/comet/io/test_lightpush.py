@@ -6,6 +6,7 @@ import pytest
 
 from appmodel.core.lightpush import Platform
 from appmodel.core.lightpush_records import Lists, RoomOverview
+from appmodel.core.names import Key
 from appmodel.io.database import Database
 from tests.comet.tenants import Tenants, now, open_tenants, until
 
@@ -116,6 +117,7 @@ async def test_a_client_pushes_to_everybody_else(database: Database) -> None:
         readers = [await tenants.comes(f"uuid=r{at}", comet=comet) for at, comet in enumerate("ab")]
         for device in (sender, *readers):
             await device.asks("joinRoom", "r1")
+        await until_known(tenants, Key("/demo", "r1", "qun"), 3)
 
         answer = await sender.asks("push", {"room": "r1", "pushData": {"typing": True}})
 
@@ -241,6 +243,19 @@ async def test_a_namespace_that_goes_offline_loses_its_clients(
         await tenants.save(is_offline=False)
         await until_open(tenants)
         await device.connects()
+
+
+async def until_known(tenants: Tenants, key: Key, online: int) -> None:
+    """The owner of `key` knows of so many."""
+    node = tenants.cluster.registry.view.owner(key)
+    assert node is not None
+    pusher = tenants.cluster.worlds[node.name].comet.pusher
+
+    async def is_known() -> bool:
+        (found,) = await pusher.presence([key])
+        return found.online == online
+
+    await until(is_known)
 
 
 async def until_open(tenants: Tenants) -> None:
