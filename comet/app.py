@@ -33,6 +33,7 @@ from appmodel.runtime.ops import ops_routes
 from appmodel.runtime.service import Address, Context, NodePart
 from comet.config import CometConfig, ListenerConfig
 from comet.io.comet import Comet
+from comet.io.engine_pages import not_here, page_routes
 from comet.io.logins import keep_logins
 from comet.io.proving import Application, Proving
 from comet.io.sessions import Sessions
@@ -269,7 +270,13 @@ class _Doors:
             idle_timeout=config.idle_timeout,
             drain_timeout=Duration(HANDSHAKE_GRACE),
         )
-        front = FrontDoor(door.routes, limits=limits, render_error=door.render, refuses=False)
+        front = FrontDoor(
+            [*door.routes, *page_routes(config.path)],
+            limits=limits,
+            render_error=door.render,
+            otherwise=not_here,
+            refuses=False,
+        )
         tls = open_tls("comet.socketio.tls", config.tls)
         nursery.start_soon(partial(front.serve, sockets, stop=self._stop, tls=tls))
         self._context.metrics.counter(

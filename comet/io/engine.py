@@ -31,7 +31,6 @@ class Engine:
     sessions: dict[str, "Session"] = field(default_factory=dict)  # until their goodbye was said
     opened: Counter[str] = field(default_factory=Counter)  # by transport and revision
     ended: Counter[str] = field(default_factory=Counter)  # by why
-    refused: Counter[str] = field(default_factory=Counter)  # requests, by what they were told
     upgraded: int = 0
     packets: int = 0  # of clients
     polls: int = 0  # that wait now

@@ -1,16 +1,10 @@
-"""The door of Engine.IO: handshakes, polls, posts and upgrades, and every way to be refused.
+"""The door of Engine.IO: handshakes, polls, posts and upgrades, and who may not come in.
 
     GET  /socket.io/?EIO=4&transport=polling              a session, its open packet is the answer
     GET  ...&transport=websocket    with Upgrade          the same on a WebSocket
     GET  ...&transport=polling&sid=S                      a poll
     POST ...&transport=polling&sid=S                      packets: `ok`
     GET  ...&transport=websocket&sid=S   with Upgrade     an upgrade: 101, then the probe
-
-    400 {"code":0,"message":"Transport unknown"}          none, another, or one that is switched off
-        1 Session ID unknown    2 Bad handshake method    3 Bad request    5 Unsupported protocol version
-    403 4 Forbidden             a page of an origin that may not connect
-    413 3 Bad request           a post over max_payload: the session is closed
-    503 3 Try again later       a limit of [comet.limits], or this comet drains
 
 Pages: an allowed Origin is echoed, with credentials; by default any, as the originals do: who may come in
 is decided by what the client says, not by where its page is from. Where a back end trusts the cookie that it
@@ -25,7 +19,6 @@ import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-import msgspec
 import structlog
 import trio
 
@@ -36,6 +29,16 @@ from appmodel.protocol.http import Request, Response, Route
 from comet.core.transport import Handshake
 from comet.io.engine import Engine
 from comet.io.engine_polls import Asked, Polls
+from comet.io.engine_refusals import (
+    BAD_METHOD,
+    BAD_REQUEST,
+    BAD_REVISION,
+    FORBIDDEN,
+    UNKNOWN_SID,
+    UNKNOWN_TRANSPORT,
+    Refusal,
+    refuse,
+)
 from comet.io.engine_session import CLOSE, Session
 from comet.io.engine_socket import EngineSocket
 from comet.io.line import set_buffers
@@ -46,29 +49,10 @@ from comet.protocol.websocket import NORMAL, close_frame
 
 log = structlog.get_logger("comet")
 
-UNKNOWN_TRANSPORT, UNKNOWN_SID, BAD_METHOD, BAD_REQUEST, FORBIDDEN, BAD_REVISION = range(6)
-MESSAGES = (
-    "Transport unknown",
-    "Session ID unknown",
-    "Bad handshake method",
-    "Bad request",
-    "Forbidden",
-    "Unsupported protocol version",
-)
-
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{1,500}")
 _NUMBER = re.compile("[0-9]{1,10}")
 
 Elsewhere = Callable[[Request, str], Awaitable[Response | None]]
-
-
-class Refusal(PushError):
-    """A request that Engine.IO has a code for."""
-
-    def __init__(self, code: int, message: str = "", *, status: int = 0) -> None:
-        super().__init__(message or MESSAGES[code])
-        self.number = code
-        self.status = status or (403 if code == FORBIDDEN else 400)
 
 
 class EngineDoor:
@@ -99,11 +83,11 @@ class EngineDoor:
                 return _preflight(request, cors)
             return await self._serve(request, cors)
         except Refusal as refusal:
-            return _refuse(refusal, [] if refusal.number == FORBIDDEN else cors)
+            return refuse(refusal, [] if refusal.number == FORBIDDEN else cors)
 
     def render(self, error: PushError, request: Request) -> Response:
         """Whatever else is refused, in the same form."""
-        return _refuse(Refusal(BAD_REQUEST, status=error.status), _cors(request))
+        return refuse(Refusal(BAD_REQUEST, status=error.status), _cors(request))
 
     async def _serve(self, request: Request, cors: list[tuple[str, str]]) -> Response:
         try:
@@ -124,7 +108,7 @@ class EngineDoor:
             return response
         if "upgrade" in request.headers or transport == "websocket":
             return self._upgrade(request, session)
-        asked = Asked(cors, _refuse(Refusal(BAD_REQUEST), cors), _callback(query))
+        asked = Asked(cors, _callback(query))
         if session is None:
             return await self._begin_polling(request, asked)
         if not isinstance(session.carrier, Polls):
@@ -301,15 +285,6 @@ class EngineDoor:
         if request.secure:
             text += "; Secure"
         return [("Set-Cookie", text)]
-
-
-def _refuse(refusal: Refusal, cors: list[tuple[str, str]]) -> Response:
-    said = {"code": refusal.number, "message": str(refusal)}
-    return Response(
-        status=refusal.status,
-        headers=[("Content-Type", "application/json"), *cors],
-        body=msgspec.json.encode(said),
-    )
 
 
 def _cors(request: Request) -> list[tuple[str, str]]:

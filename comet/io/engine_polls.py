@@ -21,6 +21,7 @@ import trio
 
 from appmodel.io.http_held import Held
 from appmodel.protocol.http import Response
+from comet.io.engine_refusals import BAD_REQUEST, Refusal, refuse
 from comet.io.engine_session import CLIENT_CLOSED, CLOSE, Session
 from comet.protocol.engineio import (
     Framing,
@@ -48,8 +49,12 @@ class Asked:
     """How one poll wants its answer."""
 
     headers: list[tuple[str, str]]  # that let a page read it
-    refusal: Response  # if it can get none
     jsonp: str = ""  # the number of a callback
+
+    @property
+    def refusal(self) -> Response:
+        """If it can get none."""
+        return refuse(Refusal(BAD_REQUEST), self.headers)
 
 
 class Polls:
