@@ -22,7 +22,8 @@ call as the administrator: any page in a browser on this machine could.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -149,6 +150,20 @@ def render(answer: Any) -> Response:
     if isinstance(answer, Response):
         return answer
     return Response(headers=[JSON], body=_encode({} if answer is None else answer))
+
+
+def in_pieces(items: AsyncGenerator[Any, None]) -> Response:
+    """A JSON array that is sent while it is made."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        opening = b"["
+        async with aclosing(items):
+            async for item in items:
+                yield opening + _encode(item)
+                opening = b","
+        yield b"[]" if opening == b"[" else b"]"
+
+    return Response(headers=[JSON], body=pieces())
 
 
 def _now() -> int:

@@ -19,7 +19,7 @@ from appmodel.core.lightpush import is_namespace
 from appmodel.core.lightpush_records import Unit
 from appmodel.errors import BadInput
 from appmodel.io.lightpush_pushing import LightPushing
-from web.api.lightpush_frame import Call, LightpushFrame
+from web.api.lightpush_frame import Call, LightpushFrame, in_pieces
 from web.core.lightpush_namespaces import maintained_key
 from web.core.lightpush_wire import Asked
 from web.services.lightpush_access import FindNamespace
@@ -60,7 +60,7 @@ class PushRoutes:
     async def _history(self, call: Call) -> Any:
         page = call.asked.number("page", 1, least=1, most=MAX_PAGE)
         size = call.asked.number("size", SIZE, least=0, most=MAX_SIZE)
-        return await self._pushes.history(call.namespace, page=page, size=size, now=call.now)
+        return in_pieces(self._pushes.history(call.namespace, page=page, size=size, now=call.now))
 
     async def _report(self, call: Call) -> Any:
         with_acks = call.asked.says("ackDetail")

@@ -6,16 +6,17 @@ namespace is an id that does not exist (W4). Numbers of who is online are as old
 Source: spec/liutian-push.md 5.3 and 5.4.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
-from appmodel.core.lightpush import MAX_ROOM, Refusal, is_name
+from appmodel.core.lightpush import Refusal
 from appmodel.core.lightpush_records import Lists, RoomOverview, Totals, Unit
 from appmodel.core.lightpush_stores import Attendance, Clients, PushBook
 from appmodel.core.lightpush_texts import push_texts
-from appmodel.core.realms import USER_ROOM
 from web.config import LightpushConfig
+from web.core.lightpush_clients import is_any_room
 from web.core.lightpush_reports import (
+    MAX_ID,
     current_counts,
     namespace_report,
     past_counts,
@@ -25,7 +26,7 @@ from web.core.lightpush_reports import (
     room_report,
 )
 
-LONGEST_ROOM = len(USER_ROOM) + MAX_ROOM  # characters: a user's room
+SLICE = 20  # pushes that are read together
 
 
 class PushReports:
@@ -36,13 +37,23 @@ class PushReports:
 
     async def history(
         self, namespace: str, *, page: int, size: int, now: int
-    ) -> list[dict[str, str]]:
-        """A page, the newest first, as far back as the book shows. `page` begins with 1; `now`: ms."""
-        if not size:
-            return []
-        offset = (page - 1) * size
-        found = await self._book.history(namespace, offset=offset, limit=size, now=now)
-        return [push_texts(push) for push in found]
+    ) -> AsyncGenerator[dict[str, str], None]:
+        """A page, the newest first, as far back as the book shows. `page` begins with 1; `now`: ms.
+
+        A few are read at a time, for each may be as large as a body. What is pushed meanwhile moves the
+        others on, so those that were told already are passed over.
+        """
+        begin, end, last = (page - 1) * size, page * size, MAX_ID
+        while begin < end:
+            limit = min(SLICE, end - begin)
+            some = await self._book.history(namespace, offset=begin, limit=limit, now=now)
+            for push in some:
+                if push.id < last:
+                    last = push.id
+                    yield push_texts(push)
+            begin += limit
+            if len(some) < limit:
+                return
 
     async def push(
         self, namespace: str, number: str, *, with_acks: bool, now: int
@@ -102,7 +113,7 @@ class OnlineReports:
         self, namespace: str, rooms: Sequence[str], *, with_lists: bool
     ) -> list[dict[str, Any]]:
         """Rooms in the order in which they were asked for. One that there is not has nobody."""
-        known = {room for room in rooms if is_name(room, LONGEST_ROOM)}
+        known = {room for room in rooms if is_any_room(room)}
         overviews: Mapping[str, RoomOverview] = {}
         totals: Mapping[str, Totals] = {}
         lists: Mapping[str, Lists] = {}
