@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from appmodel.core.lightpush import MAX_USERID, Platform, is_name, is_room, user_room
+from appmodel.core.lightpush import MAX_USERID, Platform, is_name, is_namespace, is_room, user_room
 from appmodel.core.lightpush_push import push_event
 from appmodel.core.lightpush_records import Arrival, Namespace
 from appmodel.core.realms import client_key
@@ -62,7 +62,7 @@ class Entering:
         )
         if not await ports.claims.claim(client_key(client.namespace, identity.client), client):
             raise Refused(CONFLICT)
-        said = await self._ask(record, visit_of(client))
+        said = await self._ask(record, client)
         record = await self._find(client.namespace)  # it may have gone offline meanwhile
         guest.arrival = self._arrival(client.namespace, identity, said.userid)
         self._attend(client, record)
@@ -71,17 +71,19 @@ class Entering:
         return self._welcome(client, missed, said.rooms)
 
     async def _find(self, namespace: str) -> Namespace:
-        record = await self._ports.records.find(namespace)
+        known = is_namespace(namespace)  # a stranger's long text is no question for a database
+        record = await self._ports.records.find(namespace) if known else None
         if record is None:
             raise Refused(NOT_FOUND, closes=True)
         if record.is_offline:
             raise Refused(OFFLINE, closes=True)
         return record
 
-    async def _ask(self, record: Namespace, visit: Visit) -> Verdict:
+    async def _ask(self, record: Namespace, client: Client) -> Verdict:
         if not record.connect_callback:
             return Verdict()
         try:
+            visit = visit_of(client)
             call = question(record.connect_callback, record.callback_auth, visit)
             reply = await self._ports.back_ends.ask(call)
         except PushError:  # its text may have addresses of the inside (W29)

@@ -1,8 +1,8 @@
 """Namespaces as a comet knows them: remembered, and watched while clients are in them.
 
-    find       of anybody who connects: remembered, and not older than database.staleness
-               the database is away, or slow: what was last known of it, also if it is old
     current    of a namespace with clients: read anew whenever a note says that it has changed
+    find       of anybody who connects: that, or what is remembered, not older than database.staleness
+               the database is away, or slow: what was last known of it, also if it is old
 
     offline: on, or removed     after a random time of 0 to 5 s + 0.1 s x clients, at most 5 min, all its clients
                                 read `41/ns,`; their transports stay open. Back on in that time: they stay
@@ -56,6 +56,8 @@ class Watching:
 
     async def find(self, namespace: str) -> Namespace | None:
         """See `Records`. Cancelling is safe."""
+        if namespace in self._current and namespace not in self._stale:
+            return self._current[namespace]
         try:
             with trio.fail_after(self._config.lookup_timeout):
                 record = await self._cache.get(namespace)
@@ -69,7 +71,7 @@ class Watching:
 
     def entered(self, record: Namespace) -> None:
         """See `Records`."""
-        self._current[record.key] = record
+        self._current.setdefault(record.key, record)
 
     def emptied(self, namespace: str) -> None:
         """See `Records`."""

@@ -49,9 +49,12 @@ async def test_parameters_of_the_connect_alone_are_enough() -> None:
 async def test_checks_come_in_their_order() -> None:
     """Namespace, offline, names: each with its text; all of them close first."""
     lobby = Lobby(records={"/demo": DEMO, "/off": Namespace("/off", is_offline=True)})
+    lobby.records |= {name: Namespace(name) for name in ("/a b", "/" + "n" * 50)}
 
     for namespace, query, text in [
         ("/nowhere", "", "this namespace not found"),
+        ("/a b", "uuid=d1", "this namespace not found"),
+        ("/" + "n" * 50, "uuid=d1", "this namespace not found"),
         ("/off", "", "this namespace offline"),
         ("/demo", "", "uuid invalid"),
         ("/demo", "uuid=d1&userid=%40", "userid invalid"),
