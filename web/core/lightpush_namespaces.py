@@ -228,9 +228,17 @@ def _text(fields: Mapping[str, Any], field: str, most: int) -> str | UnsetType |
 
 
 def _url(fields: Mapping[str, Any], field: str, check: CheckUrl) -> str | UnsetType | None:
-    url = _text(fields, field, MAX_CALLBACK)
-    if url:  # UNSET is false
-        check(field, str(url))
+    """A callback. What is behind its host may be a secret, so errors do not show it."""
+    url: str | UnsetType | None = fields.get(field, UNSET)
+    if url is UNSET:
+        return UNSET
+    if url is None or url == "":
+        return None
+    if not isinstance(url, str):
+        raise BadInput(field, url, "a URL or null")
+    if len(url) > MAX_CALLBACK:
+        raise BadInput(field, f"{len(url)} characters", f"at most {MAX_CALLBACK}")
+    check(field, url)
     return url
 
 
