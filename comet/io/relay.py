@@ -31,6 +31,7 @@ from appmodel.protocol.http import Request, Response, plain
 from appmodel.protocol.http1_answers import has_no_body
 from comet.core.claiming import Process, process
 from comet.core.relaying import home_of
+from comet.io.line import set_buffers
 from comet.io.live import Live
 from comet.io.splice import SpliceEnd
 from comet.protocol.relaying import AnswerReader, encode_request
@@ -220,6 +221,8 @@ class Relay:
             for sock in (client.detach(), tunnel.detach())
         )
         try:
+            set_buffers(near.socket, self.live.config)
+            set_buffers(far.socket, self.live.config)
             near.join(far)
         except OSError as error:
             log.warning("not spliced", error=str(error))

@@ -6,7 +6,6 @@ there were nothing between them. When one ends, the other gets what it is still 
 """
 
 import socket
-import ssl
 from collections.abc import Callable
 
 from comet.io.line import OPEN, Line
@@ -42,9 +41,6 @@ class SpliceEnd(Line):
         except OSError:
             poller.remove(self.socket)
             raise
-        for end in (self, other):
-            if isinstance(end.socket, ssl.SSLSocket) and end.socket.pending():
-                end.on_readable()  # OpenSSL has read more with the request: epoll does not know
 
     def on_writable(self) -> None:
         """Send what is owed; then the other end may say more."""

@@ -119,19 +119,27 @@ async def test_who_shows_no_life_makes_room() -> None:
                 newer.go()
 
 
-async def test_who_was_silent_when_its_claim_was_asked_for_is_not_let_in() -> None:
-    """Another one came while it waited, and asked for a proof that it did not give."""
-    async with open_comet(HASTY) as world:
-        ghost = await arrive(world)
+async def test_who_was_silent_while_it_waited_is_not_let_in() -> None:
+    """Another one came, asked it for a proof, and has its place: the owner's yes was for that comet."""
+    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+        _, far, farther = others(cluster)
+        ghost = await arrive(farther)
         ghost.is_alive, ghost.proof = False, trio.Event()
-        slow, quick = Visitor(world, is_alive=False), Visitor(world)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(slow.claim)
-            await ghost.asked_for.wait()
-            ghost.proof.set()
+        slow, quick = Visitor(far, is_alive=False), Visitor(far)
+        heard: list[bool] = []
 
-        assert await quick.claim()
+        async def ask_slowly() -> None:
+            heard.append(await slow.claim())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask_slowly)
+            await ghost.asked_for.wait()
+
+            assert await quick.claim()
+
+        assert heard == [False]
         assert slow.was_ousted
+        assert len(far.comet.claims) == 1
 
 
 async def test_releasing_what_another_one_has_changes_nothing() -> None:

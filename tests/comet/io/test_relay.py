@@ -11,15 +11,20 @@ import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
 from appmodel.core.cluster import Node, Role
+from appmodel.core.units import Size
 from appmodel.io.listener import tls_context
 from appmodel.io.wire import Wire
 from comet.core.relaying import process_tag
 from comet.protocol.websocket import BINARY, frame
 from tests.comet.several import Cluster, settled
 from tests.comet.site import ON, open_site
-from tests.comet.world import changed
+from tests.comet.world import changed, client_frame
 
 CERTIFICATE = Path(__file__).parents[2] / "data" / "localhost.pem"
+UPGRADE = (
+    "GET /engine.io/?{target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 PACKETS = {3: "6:4hello", 4: "4hello"}
 
 
@@ -161,28 +166,63 @@ async def test_a_session_that_ends_closes_its_websocket_with_a_goodbye() -> None
         await site.world("a").until(lambda: not site.world("a").comet.engine.sessions)
 
 
-async def test_what_the_one_does_not_read_the_other_need_not_send() -> None:
-    """TCP's own brake works through a splice: nothing is lost, and nothing piles up."""
-    async with open_site("a", "b") as site:
+async def test_much_that_is_said_at_once_arrives() -> None:
+    """The session's own brake works through a splice (test_splice.py): nobody is taken for slow."""
+    small = changed(ON, "live", send_buffer=Size(64 * 1024), receive_buffer=Size(64 * 1024))
+    async with open_site("a", "b", config=small) as site, trio.open_nursery() as nursery:
         target = await site.begin("a")
         client = await site.connect("b")
         await site.move_to_websocket(client, target)
         await client.say("4hello")
         await client.hear()
-        near, far = sorted(site.world("b").comet.relay._ends, key=lambda end: end.socket.fileno())
-        limit = site.world("b").comet.live.config.outbox_limit
-        big = bytes(900_000)  # below what a session may owe, above what the kernel takes for one
         transport = site.heard[0].transport
+        big = bytes(900_000)  # below what a session may owe
 
-        for _ in range(8):
-            await transport.drained()
-            assert transport.offer(frame(BINARY, big))
-            await trio.lowlevel.checkpoint()
-        assert max(len(near.owed), len(far.owed)) < limit
+        async def send_much() -> None:
+            for _ in range(8):
+                await transport.drained()
+                assert transport.offer(frame(BINARY, big))
+
+        nursery.start_soon(send_much)
 
         for _ in range(8):
             assert await client.hear() == big
         assert transport.is_open
+
+
+async def test_what_a_client_says_behind_its_request_is_not_lost() -> None:
+    """It need not wait for the 101."""
+    async with open_site("a", "b") as site:
+        target = (await site.begin("a")).replace("polling", "websocket")
+        client = await site.connect("b")
+        await client.send(UPGRADE.format(target=target).encode() + client_frame(b"2probe"))
+
+        assert (await client.reply()).status == 101
+        assert await client.hear() == "3probe"
+
+
+async def test_what_a_comet_says_behind_its_101_is_not_lost() -> None:
+    """Both may come in one read."""
+    async with open_site("a", "b") as site:
+        relay, answer = site.world("b").comet.relay, b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"
+        with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+            async def answer_at_once(node: Node, purpose: str, /) -> Wire:
+                stream = await trio.open_tcp_stream(*listening.getsockname())
+                home, _ = listening.accept()
+                home.sendall(answer + b"\x81\x03hey")
+                homes.append(home)
+                return Wire(socket.socket(fileno=stream.socket.detach()))
+
+            homes: list[socket.socket] = []
+            relay._open_tunnel = answer_at_once
+            target = (await site.begin("a")).replace("polling", "websocket")
+            client = await site.connect("b")
+            await client.send(UPGRADE.format(target=target).encode())
+
+            assert (await client.reply()).status == 101
+            assert await client.hear() == "hey"
+            homes[0].close()
 
 
 async def test_tls_ends_where_the_client_is() -> None:
