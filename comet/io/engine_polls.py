@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 PROBE_PATIENCE = 0.1  # seconds for `5` when a poll comes behind `3probe`
 CLOSE_PATIENCE = 0.02  # seconds for a poll that left the client together with `1`
+MAX_PACKETS = 16  # of one answer of revision 4: python-engineio hangs up on more
+SEPARATOR = b"\x1e"
 NOOP = Packet(PacketType.NOOP)
 
 _FRAMINGS = {3: Framing.POLLING_3, 4: Framing.POLLING_4}
@@ -179,24 +181,27 @@ class Polls:
         return held
 
     def _answer(self, asked: Asked) -> Response:
-        """All that is owed. Behind a goodbye the session is forgotten."""
+        """What is owed. Behind a goodbye the session is forgotten."""
         kind, body = self._body(asked)
-        self.owed = b""
-        self._wake_waiters()
-        if not self.session.is_open:
-            self.session.forget()
+        if not self.owed:
+            self._wake_waiters()
+            if not self.session.is_open:
+                self.session.forget()
         headers = [("Content-Type", kind), ("Cache-Control", "no-store"), *asked.headers]
         return Response(headers=headers, body=body)
 
     def _body(self, asked: Asked) -> tuple[str, bytes]:
+        """Taken from `owed`."""
         if self.framing is Framing.POLLING_4:
-            return "text/plain; charset=UTF-8", self.owed[:-1]
+            *packets, self.owed = self.owed.split(SEPARATOR, MAX_PACKETS)
+            return "text/plain; charset=UTF-8", SEPARATOR.join(packets)
+        owed, self.owed = self.owed, b""
         if asked.jsonp:
-            return "text/javascript; charset=UTF-8", jsonp(asked.jsonp, self.owed)
-        binary = None if self._text_only else xhr2(self.owed)
+            return "text/javascript; charset=UTF-8", jsonp(asked.jsonp, owed)
+        binary = None if self._text_only else xhr2(owed)
         if binary is not None:
             return "application/octet-stream", binary
-        return "text/plain; charset=UTF-8", self.owed
+        return "text/plain; charset=UTF-8", owed
 
     # The held connection, as the poller sees it
 
@@ -261,7 +266,7 @@ class Polls:
         self.owed += framed_packet(self.framing, NOOP if reason == CLIENT_CLOSED else CLOSE)
         if self._held is not None:
             self._answer_held()
-        elif lingers:
+        if self.owed and lingers:
             session.linger()
         else:
             session.forget()

@@ -115,7 +115,7 @@ class Session:
         engine.sessions[self.sid] = self
         way = "polling" if polling else "websocket"
         engine.opened[f"{way} {handshake.revision}"] += 1
-        log.info("opened", way=way, revision=handshake.revision, peer=handshake.address)
+        log.info("transport opened", way=way, revision=handshake.revision, peer=handshake.address)
         self._speaker = engine.open(self)
         opening = engine.open_packet(self.sid, polling=polling)
         engine.live.wheel.watch(self)
@@ -272,7 +272,7 @@ class Session:
         self._due = 0.0  # its carrier looks after its own end
         why = reason.partition(":")[0]
         self.engine.ended[why] += 1
-        log.info("closed", peer=self.handshake.address, reason=reason)
+        log.info("transport closed", peer=self.handshake.address, reason=reason)
         self.note_life()
         self._speaker.closed(reason)
 

@@ -458,3 +458,23 @@ async def test_a_poll_that_waits_when_a_hasty_client_upgrades_is_refused() -> No
         assert (await waiting.reply()).status == 400
         await socket.say("4hello")
         assert await socket.hear() == "4hello"
+
+
+async def test_an_answer_of_revision_4_has_no_more_packets_than_every_client_takes() -> None:
+    """python-engineio hangs up on more than 16: the rest is due at once, and so is the goodbye."""
+    async with open_engine() as world:
+        client, target = await world.begin()
+        transport = world.speaker.transport
+        said = [b"4%d" % number for number in range(40)]
+        for packet in said:
+            transport.offer(packet + b"\x1e")
+        transport.close("enough")
+
+        heard: list[bytes] = []
+        while heard[-1:] != [b"1"]:
+            packets = (await client.get(target)).body.split(b"\x1e")
+            assert len(packets) <= 16
+            heard += packets
+
+        assert heard == [*said, b"1"]
+        assert await is_unknown(world, target)
