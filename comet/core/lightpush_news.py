@@ -118,10 +118,10 @@ class NewsBook:
         entry = self._entry(_name(arrival))
         entry.arrival, entry.presence = arrival, presence_of(arrival)
 
-    def went(self, arrival: Arrival, now: int) -> None:
+    def went(self, arrival: Arrival, now: int, reason: str = "network") -> None:
         """It is not; `now`: ms."""
         entry = self._entry(_name(arrival))
-        entry.departure = Departure(arrival.namespace, arrival.client, arrival.at, now)
+        entry.departure = Departure(arrival.namespace, arrival.client, arrival.at, now, reason)
         entry.has_gone, entry.presence = True, None
         entry.seats.clear()
 

@@ -51,7 +51,7 @@ class Roll(Protocol):
     def came(self, arrival: Arrival) -> None:
         """A client is here."""
 
-    def went(self, arrival: Arrival, seats: int) -> None:
+    def went(self, arrival: Arrival, seats: int, *, reason: str) -> None:
         """It is not; `arrival`: how it came, `seats`: rooms that it had joined and not left."""
 
     def joined(self, arrival: Arrival, room: str, *, enrols: bool = True) -> None:

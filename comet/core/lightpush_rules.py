@@ -32,6 +32,10 @@ from comet.core.rules import Answer, Client, Effects, Event
 
 MAX_NUMBER = 2**53 - 1  # the highest push id that JavaScript can say
 CODE = 9999  # of every refusal, as in REST
+CLEAR, NETWORK = (
+    "clear",
+    "network",
+)  # why a client has gone: somebody cleared the namespace, or else
 
 
 class LightPushRules:
@@ -89,7 +93,8 @@ class LightPushRules:
         guest: Guest = client.state
         record = self._ports.records.current(client.namespace)
         self._forget(client)
-        self._ports.roll.went(guest.arrival, guest.seats)
+        kept = CLEAR if reason == CLEAR else NETWORK
+        self._ports.roll.went(guest.arrival, guest.seats, reason=kept)
         if record is not None and record.disconnect_callback:
             call = farewell(record.disconnect_callback, record.callback_auth, visit_of(client))
             self._ports.back_ends.tell(call)

@@ -101,11 +101,11 @@ class StoredRoll:
         self._book.came(arrival)
         self._wanted.set()
 
-    def went(self, arrival: Arrival, seats: int) -> None:
+    def went(self, arrival: Arrival, seats: int, *, reason: str) -> None:
         """See `Roll`."""
         self.clients_here -= 1
         self.seats_here -= seats
-        self._book.went(arrival, round(self._now() * 1000))
+        self._book.went(arrival, round(self._now() * 1000), reason)
         self._wanted.set()
 
     def joined(self, arrival: Arrival, room: str, *, enrols: bool = True) -> None:

@@ -80,10 +80,10 @@ class Guest:
         assert len(answers) <= 1
         return answers[0] if answers else None
 
-    def leaves(self) -> Effects:
+    def leaves(self, reason: str = "transport close") -> Effects:
         """It is gone; what others hear."""
         self.is_open = False
-        return self.lobby.rules.gone(self, "transport close")
+        return self.lobby.rules.gone(self, reason)
 
     def heard(self, name: str) -> list[Any]:
         """First arguments of the events of that name that it was sent."""
@@ -210,8 +210,8 @@ class _Ports:
     def came(self, arrival: Arrival) -> None:
         self._lobby.roll.append(("came", arrival.client))
 
-    def went(self, arrival: Arrival, seats: int) -> None:
-        self._lobby.roll.append(("went", arrival.client, seats))
+    def went(self, arrival: Arrival, seats: int, *, reason: str) -> None:
+        self._lobby.roll.append(("went", arrival.client, seats, reason))
 
     def joined(self, arrival: Arrival, room: str, *, enrols: bool = True) -> None:
         self._lobby.roll.append(("joined", arrival.client, room, enrols))

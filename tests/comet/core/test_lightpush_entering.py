@@ -255,9 +255,20 @@ async def test_who_has_gone_is_written_with_all_its_rooms() -> None:
 
     guest.leaves()
 
-    assert lobby.roll[-1] == ("went", "/demo#d1#web-d1", 3)
+    assert lobby.roll[-1] == ("went", "/demo#d1#web-d1", 3, "network")
     assert not lobby.rules.here("/demo")
     assert not lobby.entered
+
+
+async def test_why_a_client_has_gone_is_written() -> None:
+    """Its namespace was cleared; all else is the network."""
+    lobby = Lobby()
+    for reason, written in [("clear", "clear"), ("namespace offline", "network")]:
+        guest = await lobby.comes("uuid=d1")
+
+        guest.leaves(reason)
+
+        assert lobby.roll[-1] == ("went", "/demo#d1#web-d1", 1, written)
 
 
 async def test_nobody_is_told_where_the_namespace_is_gone() -> None:

@@ -199,4 +199,4 @@ async def test_who_is_moved_out_of_its_last_room_is_out() -> None:
 
     assert Leave(Key("/demo", "d1", "user")) in guest.done
     guest.leaves()
-    assert lobby.roll[-1] == ("went", "/demo#d1#web-d1", 0)
+    assert lobby.roll[-1] == ("went", "/demo#d1#web-d1", 0, "network")

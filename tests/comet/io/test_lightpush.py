@@ -62,12 +62,14 @@ async def test_who_is_here_is_written_and_who_has_gone(database: Database) -> No
 
         async def has_gone() -> bool:
             found = await attendance.lists("/demo", most=10)
-            return found == Lists([], [], [])
+            record = await clients.find("/demo", "/demo#u1#android-d1")
+            assert record is not None
+            is_noted = record.last_disconnect_time is not None
+            return is_noted and found == Lists([], [], [])
 
         await until(has_gone)
         record = await clients.find("/demo", "/demo#u1#android-d1")
         assert record is not None
-        assert record.last_disconnect_time is not None
         assert record.disconnect_reason == "network"
         totals = await clients.room_totals("/demo", ["r1", "r2", "user_u1"])
         assert {total.android for total in totals.values()} == {1}
