@@ -118,10 +118,10 @@ class Polls:
         if self._held is not None:
             session.fail("protocol: two polls at once")
             return asked.refusal
-        if self.owed:
-            return self._answer(asked)
         if self.probed:
             return await self._poll_beside_probe(asked)
+        if self.owed:
+            return self._answer(asked)
         return Response(hold=partial(self._keep, asked))
 
     async def drained(self) -> None:

@@ -432,12 +432,14 @@ async def test_a_poll_that_meets_the_end_of_an_upgrade_is_refused() -> None:
         await socket.upgrade(target.replace("polling", "websocket"))
         await socket.say("2probe")
         assert await socket.hear() == "3probe"
+        world.speaker.transport.offer(b"4owed\x1e")
 
         await client.ask("GET", target)
         await wait_all_tasks_blocked(0.01)
         await socket.say("5")
 
         assert (await client.reply()).status == 400
+        assert await socket.hear() == "4owed"
         assert (await client.get(target)).status == 400
         assert (await client.post(target, b"4a")).status == 400
         await socket.say("4hello")
