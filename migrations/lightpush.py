@@ -155,7 +155,7 @@ NSP_JOB = _table(
     *_big("due_at"),
     *_counts("attempts"),
     _empty("lease", 32),
-    _empty("cursor", 260),
+    *_long("cursor", nullable=False),
     _index("due_at"),
 )
 NSP_TALLY = _table("nsp_tally", *_key(NODE, INCARNATION), *_big("number", "at"))

@@ -369,7 +369,8 @@ _LENGTHS = {
 class Job:
     """A push whose absent recipients are to be looked after, and who does that until when.
 
-    `cursor`: the last client that was looked after, "" = none yet: who takes over goes on behind it.
+    `cursor`: how far it has come, "" = nothing is done yet: who takes over goes on from there. What it says is between
+    workers; at most MAX_CURSOR bytes.
     """
 
     push: StoredPush

@@ -300,6 +300,7 @@ class PushBook(Protocol):
 MAX_RESULT = 8000  # characters of a push's `result`; further notes are left out
 BETWEEN = "  >>>>  "  # notes in it, as in the original
 MAX_APNS = 100  # configurations of a namespace
+MAX_CURSOR = 64_000  # bytes of a Job.cursor
 MAX_MUTES = 1000  # rooms that a client mutes
 MAX_ENROLMENTS = 10_000  # rooms of which a client can be a member for good
 MAX_NEIGHBOURS = 1000  # users that are found near somebody

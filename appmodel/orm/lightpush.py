@@ -238,7 +238,7 @@ class NspJob(Base):
     due_at: Mapped[Ms]
     attempts: Mapped[Number]
     lease: Mapped[str] = mapped_column(exact(32), default="", server_default="")
-    cursor: Mapped[str] = mapped_column(exact(MAX_CLIENT_ID), default="", server_default="")
+    cursor: Mapped[str] = mapped_column(LONG, default="")  # up to MAX_CURSOR bytes
 
 
 class NspTally(Base):
