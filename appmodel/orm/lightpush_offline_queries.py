@@ -66,7 +66,7 @@ def claim_jobs(session: Session, now: int, lease: int, limit: int) -> list[Job]:
     due = sa.select(NspJob).where(NspJob.due_at <= now).order_by(NspJob.due_at).limit(limit)
     jobs: list[Job] = []
     for row in session.scalars(due).all():
-        token = secrets.token_hex(16)
+        token = new_token()
         claim = sa.update(NspJob).where(
             NspJob.namespace == row.namespace,
             NspJob.push_id == row.push_id,
@@ -83,6 +83,11 @@ def claim_jobs(session: Session, now: int, lease: int, limit: int) -> list[Job]:
         else:
             jobs.append(Job(stored(push), row.cursor, row.attempts + 1, token))
     return jobs
+
+
+def new_token() -> str:
+    """What proves that a job is one's own: nobody else's, whichever node it is of."""
+    return secrets.token_hex(16)
 
 
 def advance(session: Session, job: Job, progress: Progress, until: int) -> bool:

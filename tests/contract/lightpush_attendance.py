@@ -1,5 +1,7 @@
 """What every store of who is present keeps to. A subclass only has a fixture that opens one."""
 
+import trio
+
 from appmodel.core.lightpush import Platform
 from appmodel.core.lightpush_records import (
     AttendanceNews,
@@ -140,6 +142,23 @@ class AttendanceContract:
         assert (await store.rooms("/a", ["r"]))["r"] == RoomOverview(users=1, clients=1, ios=1)
         await store.record(C2, went(PHONE))
         assert await store.overviews(["/a"]) == {"/a": Overview()}
+
+    async def test_processes_write_at_once(self, store: Attendance) -> None:
+        """About the same clients and rooms: what each says of itself holds in the end."""
+        clients = [a_client(f"c{n}") for n in range(20)]
+
+        async def live(process: Process, stays: int) -> None:
+            for _ in range(3):
+                await store.record(process, came(*clients, rooms="rs"))
+                await store.record(process, went(*clients[stays:]))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(live, C1, 3)
+            nursery.start_soon(live, C2, 5)
+
+        assert await store.overviews(["/a"]) == {"/a": Overview(rooms=2, users=1, clients=5)}
+        assert (await store.rooms("/a", ["r"]))["r"] == RoomOverview(users=1, clients=5)
+        assert (await store.count_at(C1), await store.count_at(C2)) == ((3, 6), (5, 10))
 
     async def test_namespaces_never_meet(self, store: Attendance) -> None:
         """Equal clients, users and rooms, and names that could be joined to the same text (W27)."""

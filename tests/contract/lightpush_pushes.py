@@ -1,8 +1,10 @@
 """What every store of pushes keeps to. A subclass only has a fixture that opens one."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
+import trio
 
 from appmodel.core.lightpush import Platform
 from appmodel.core.lightpush_records import (
@@ -117,6 +119,34 @@ class PushBookContract:
         await store.acknowledge([*acks, Ack("/a", push_id, "w", WEB)], now=NOW)
 
         assert await store.details("/a", push_id, most=3) == AckDetails(None, [], ["w"])
+
+    async def test_what_comes_at_once_counts_once(self, store: PushBook) -> None:
+        """Acks of the same clients from several comets, a tally that is repeated while it is under way, jobs."""
+        ids = [await store.create(a_push(), offline_after=0) for _ in range(3)]
+        acks = [Ack("/a", one, f"c{n}", IOS) for one in ids for n in range(20)]
+        new: list[int] = []
+        claimed: list[int] = []
+
+        async def acknowledge(some: list[Ack]) -> None:
+            new.append(await store.acknowledge(some, now=NOW))
+
+        async def claim() -> None:
+            jobs = await store.claim_jobs(now=NOW, lease=HOUR, limit=2)
+            claimed.extend(job.push.id for job in jobs)
+
+        async with trio.open_nursery() as nursery:
+            for start in (0, 20, 40):
+                nursery.start_soon(acknowledge, acks[start:] + acks[: start // 2])
+                nursery.start_soon(partial(store.tally, Tally(C1, 1, {("/a", ids[0]): 5}), now=NOW))
+                nursery.start_soon(claim)
+
+        pushes = [await store.find("/a", one, now=NOW) for one in ids]
+        assert sum(new) == len(acks)
+        assert [push and (push.acks, push.ios_acks) for push in pushes] == [(20, 20)] * 3
+        assert pushes[0] is not None
+        assert pushes[0].online_clients == 5
+        await claim()  # of two that claim at once one may go away empty-handed
+        assert sorted(claimed) == ids
 
     async def test_a_tally_counts_once(self, store: PushBook) -> None:
         """However often it is sent; those of two processes are added up."""
