@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appmodel.core.lightpush import MAX_CLIENT_ID, Platform
@@ -80,6 +80,7 @@ def test_a_payload_of_socket_io_5_counts_as_a_query() -> None:
     assert merge(asked, {}) == {"uuid": "17", "flag": "true", "half": "0.5"}
 
 
+@settings(max_examples=30)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

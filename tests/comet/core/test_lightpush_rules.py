@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appmodel.core.lightpush import Platform
@@ -161,6 +161,7 @@ FIELDS = st.sampled_from(
 )
 
 
+@settings(max_examples=50)
 @given(
     name=st.sampled_from(
         ["joinRoom", "leaveRoom", "ackPush", "push", "info", "apns", "discover", "other"]
