@@ -35,35 +35,45 @@ end
 CREATE = (
     _SHARED
     + """
-local ns, sent, expires, due = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local id = tostring(redis.call('INCR', key('push_id')))
-local push = push_key(ns, id)
-redis.call('HSET', push, unpack(ARGV, 9))
-keep_until(push, expires)
-repeat until prune(ns, sent) < 1000
-redis.call('ZADD', key('index', ns), id, id)
-redis.call('ZADD', key('ends', ns), expires, id)
-keep_until(key('index', ns), expires)
-keep_until(key('ends', ns), expires)
-for at, unit in ipairs({{'minute', 60000, 60}, {'hour', 3600000, 24}, {'day', 86400000, 100}}) do
-  local stat, bucket = key('stat', ns, unit[1]), tonumber(ARGV[5 + at])
-  redis.call('HINCRBY', stat, ARGV[5 + at], 1)
-  keep_until(stat, (bucket + unit[3]) * unit[2])
-  if redis.call('HLEN', stat) > 2 * unit[3] then
+local function count(ns, unit, length, kept, bucket)
+  local stat, at = key('stat', ns, unit), tonumber(bucket)
+  redis.call('HINCRBY', stat, bucket, 1)
+  keep_until(stat, (at + kept) * length)
+  if redis.call('HLEN', stat) > 2 * kept then
     for _, old in ipairs(redis.call('HKEYS', stat)) do
-      if tonumber(old) <= bucket - unit[3] then redis.call('HDEL', stat, old) end
+      if tonumber(old) <= at - kept then redis.call('HDEL', stat, old) end
     end
   end
 end
-if due ~= '' then
-  redis.call('ZADD', key('jobs'), due, ns .. ' ' .. id)
-  redis.call('HSET', key('job', ns, id), 'attempts', 0, 'lease', '', 'cursor', '')
-  keep_until(key('job', ns, id), expires)
+
+local function create(ns, sent, expires, due, minute, hour, day, fields)
+  local id = tostring(redis.call('INCR', key('push_id')))
+  local push, ends = push_key(ns, id), tonumber(expires)
+  redis.call('HSET', push, unpack(fields))
+  keep_until(push, ends)
+  repeat until prune(ns, tonumber(sent)) < 1000
+  redis.call('ZADD', key('index', ns), id, id)
+  redis.call('ZADD', key('ends', ns), expires, id)
+  keep_until(key('index', ns), ends)
+  keep_until(key('ends', ns), ends)
+  count(ns, 'minute', 60000, 60, minute)
+  count(ns, 'hour', 3600000, 24, hour)
+  count(ns, 'day', 86400000, 100, day)
+  if due ~= '' then
+    redis.call('ZADD', key('jobs'), due, ns .. ' ' .. id)
+    redis.call('HSET', key('job', ns, id), 'attempts', 0, 'lease', '', 'cursor', '')
+    keep_until(key('job', ns, id), ends)
+  end
+  return id
 end
-return id
+
+local ids = {}
+for at, one in ipairs(cjson.decode(ARGV[2])) do ids[at] = create(unpack(one)) end
+return ids
 """
 )
-"""Namespace, sent, expires, due or "", buckets of minute, hour, day, then fields and values of the push: its id."""
+"""Pushes as JSON, all of it texts: [namespace, sent, expires, due or "", minute, hour, day, [name, value, ...]].
+Their ids."""
 
 HISTORY = (
     _SHARED

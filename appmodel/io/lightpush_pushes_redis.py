@@ -38,6 +38,7 @@ from appmodel.core.lightpush_records import (
 )
 from appmodel.core.lightpush_stores import BETWEEN, MAX_RESULT, USUAL, PushBounds
 from appmodel.io import lightpush_push_scripts as scripts
+from appmodel.io.group_commit import GroupCommit
 from appmodel.io.lightpush_redis import RedisLink
 
 STEP = 1000  # names in one script: a few ms in which Redis does nothing else
@@ -48,14 +49,11 @@ class RedisPushBook:
 
     def __init__(self, link: RedisLink, bounds: PushBounds = USUAL) -> None:
         self._link, self._bounds = link, bounds
+        self._creating = GroupCommit(self._create_all)
 
     async def create(self, draft: Draft, *, offline_after: int | None = None) -> int:
         """See PushBook."""
-        buckets = [unit.bucket(draft.send_date) for unit in (Unit.MINUTE, Unit.HOUR, Unit.DAY)]
-        due = "" if offline_after is None else draft.send_date + offline_after
-        times = (draft.send_date, draft.expires_at, due)
-        arguments = (draft.namespace, *times, *buckets, *_fields(draft))
-        return int(await self._link.run(scripts.CREATE, *arguments, repeat=False))
+        return await self._creating.write((draft, offline_after))
 
     async def find(self, namespace: str, push_id: int, *, now: int) -> StoredPush | None:
         """See PushBook."""
@@ -178,6 +176,11 @@ class RedisPushBook:
         await trio.lowlevel.checkpoint()
         return 0
 
+    async def _create_all(self, wanted: Sequence[tuple[Draft, int | None]]) -> list[int]:
+        pushes = [_wanted(draft, offline_after) for draft, offline_after in wanted]
+        ids = await self._link.run(scripts.CREATE, _json(pushes), repeat=False)
+        return [int(push_id) for push_id in ids]
+
     def _acks(self, namespace: str, push_id: int, platform: Platform) -> str:
         return self._link.key("acks", namespace, str(push_id), platform.value)
 
@@ -205,14 +208,17 @@ class _Fields(msgspec.Struct):
     result: str | None = None
 
 
-def _fields(draft: Draft) -> list[str | int | float]:
-    """Names and values, one after the other."""
-    flat: list[str | int | float] = []
+def _wanted(draft: Draft, offline_after: int | None) -> list[str | list[str]]:
+    """What CREATE takes."""
+    due = "" if offline_after is None else str(draft.send_date + offline_after)
+    buckets = [str(unit.bucket(draft.send_date)) for unit in (Unit.MINUTE, Unit.HOUR, Unit.DAY)]
+    fields: list[str] = []
     for name in Draft.__slots__:
         value = getattr(draft, name)
         if value is not None:
-            flat += [name, int(value) if isinstance(value, bool) else value]
-    return flat
+            fields += [name, str(int(value) if isinstance(value, bool) else value)]
+    times = [str(draft.send_date), str(draft.expires_at), due]
+    return [draft.namespace, *times, *buckets, fields]
 
 
 def _stored(push_id: int, fields: Mapping[str, str]) -> StoredPush | None:

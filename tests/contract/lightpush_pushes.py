@@ -54,6 +54,26 @@ class PushBookContract:
         assert await store.find("/a", other, now=NOW) is None
         assert await store.find("/a", other + 1, now=NOW) is None
 
+    async def test_pushes_at_once_are_each_one(self, store: PushBook) -> None:
+        """With an id, a namespace and a job of its own; each is counted."""
+        made: dict[int, Draft] = {}
+
+        async def create(number: int) -> None:
+            draft = a_push("/b" if number % 2 else "/a", f"r{number}")
+            made[await store.create(draft, offline_after=number)] = draft
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(create, number)
+
+        assert len(made) == 20
+        for push_id, draft in made.items():
+            push = await store.find(draft.namespace, push_id, now=NOW)
+            assert push == StoredPush(push_id, draft)
+        jobs = await store.claim_jobs(now=NOW + 20, lease=HOUR, limit=99)
+        assert [job.push.draft.room for job in jobs] == [f"r{number}" for number in range(20)]
+        assert (await store.counts("/a", Unit.DAY, now=NOW))[-1] == 10
+
     async def test_ids_only_grow(self, store: PushBook) -> None:
         """Over all namespaces, also when all that there was is gone."""
         ids = [await store.create(a_push(of)) for of in ("/a", "/b", "/a")]
