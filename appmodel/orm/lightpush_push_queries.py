@@ -44,6 +44,10 @@ def create(session: Session, wanted: Sequence[tuple[Draft, int | None]]) -> list
     return push_ids
 
 
+_INSERT = sa.insert(NspPush)
+_INSERT_MANY = _INSERT.returning(NspPush.id, sort_by_parameter_order=True)
+
+
 def _row_of(draft: Draft) -> dict[str, Any]:
     return {
         "namespace": draft.namespace,
@@ -64,11 +68,10 @@ def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> list[int]:
     """Their ids, rising."""
     connection = session.connection()
     if len(rows) == 1:
-        made = connection.execute(sa.insert(NspPush), rows[0]).inserted_primary_key
+        made = connection.execute(_INSERT, rows[0]).inserted_primary_key
         assert made is not None, "a single row has a key"
         return [int(made[0])]
-    returning = sa.insert(NspPush).returning(NspPush.id, sort_by_parameter_order=True)
-    return [int(push_id) for push_id in connection.execute(returning, rows).scalars()]
+    return [int(push_id) for push_id in connection.execute(_INSERT_MANY, rows).scalars()]
 
 
 def find_push(session: Session, namespace: str, push_id: int, now: int) -> StoredPush | None:
