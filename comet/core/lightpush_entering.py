@@ -44,7 +44,7 @@ class Entering:
     def __init__(
         self, ports: Ports, rooms: Rooms, *, attend: Callable[[Client, Namespace], None]
     ) -> None:
-        """`attend`: told of a client as soon as nothing refuses it any more."""
+        """`attend`: told of a client as soon as nothing refuses it any more; puts it on the roll."""
         self._ports, self._rooms, self._attend = ports, rooms, attend
 
     async def enter(self, client: Client, asked: Any) -> Effects:
@@ -67,7 +67,6 @@ class Entering:
         guest.arrival = self._arrival(client.namespace, identity, said.userid)
         self._attend(client, record)
         missed = await self._missed(client)
-        ports.roll.came(guest.arrival)
         return self._welcome(client, missed, said.rooms)
 
     async def _find(self, namespace: str) -> Namespace:

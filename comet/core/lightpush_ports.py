@@ -133,6 +133,7 @@ class Guest:
     asked: Mapping[str, str]  # parameters of its connect that its URL lacks
     pushed_at: float = 0.0  # Unix seconds of its last push
     seats: int = 0  # rooms that it is in, or about to be
+    is_on_roll: bool = False
 
     @property
     def platform(self) -> Platform:

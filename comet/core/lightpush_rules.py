@@ -90,11 +90,8 @@ class LightPushRules:
 
     def gone(self, client: Client, reason: str) -> Effects:
         """See `Rules`."""
-        guest: Guest = client.state
         record = self._ports.records.current(client.namespace)
-        self._forget(client)
-        kept = CLEAR if reason == CLEAR else NETWORK
-        self._ports.roll.went(guest.arrival, guest.seats, reason=kept)
+        self._forget(client, CLEAR if reason == CLEAR else NETWORK)
         if record is not None and record.disconnect_callback:
             call = farewell(record.disconnect_callback, record.callback_auth, visit_of(client))
             self._ports.back_ends.tell(call)
@@ -102,22 +99,36 @@ class LightPushRules:
 
     def _attend(self, client: Client, record: Namespace) -> None:
         guest: Guest = client.state
-        self._here.setdefault(record.key, {})[guest.arrival.client] = client
+        clients = self._here.setdefault(record.key, {})
+        rival = clients.get(guest.arrival.client)
+        if rival is not None:  # dead, and has not been told so yet
+            self._strike(rival, NETWORK)
+        clients[guest.arrival.client] = client
         self._ports.records.entered(record)
+        self._ports.roll.came(guest.arrival)
+        guest.is_on_roll = True
 
-    def _forget(self, client: Client) -> None:
+    def _forget(self, client: Client, reason: str = NETWORK) -> None:
         """It has no id any more. Nothing happens the second time, or if it never had one."""
         guest: Guest | None = client.state
         if guest is None:
             return
         name = guest.arrival.client
         self._ports.claims.release(client_key(client.namespace, name), client)
+        self._strike(client, reason)
         clients = self._here.get(client.namespace, {})
         if clients.get(name) is client:
             del clients[name]
             if not clients:
                 del self._here[client.namespace]
                 self._ports.records.emptied(client.namespace)
+
+    def _strike(self, client: Client, reason: str) -> None:
+        """Off the roll: never behind the one that has its id by now."""
+        guest: Guest = client.state
+        if guest.is_on_roll:
+            guest.is_on_roll = False
+            self._ports.roll.went(guest.arrival, guest.seats, reason=reason)
 
     def _acknowledge(self, client: Client, arguments: Sequence[Any]) -> Effects:
         guest: Guest = client.state

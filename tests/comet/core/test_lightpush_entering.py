@@ -260,6 +260,23 @@ async def test_who_has_gone_is_written_with_all_its_rooms() -> None:
     assert not lobby.entered
 
 
+async def test_a_dead_client_that_is_replaced_does_not_take_the_new_one_off_the_roll() -> None:
+    """It may hear that it is gone only later: behind what was under way for it."""
+    lobby = Lobby(records={"/demo": BACKED})
+    dead = await lobby.comes("uuid=d1&activityBroadcast=true")
+    await dead.says("joinRoom", "r1")
+    lobby.claimed.clear()  # it has shown no life
+
+    await lobby.comes("uuid=d1")
+    dead.leaves()
+
+    came = ("came", "/demo#d1#web-d1")
+    joined = ("joined", "/demo#d1#web-d1", "user_d1", True)
+    assert lobby.roll[-3:] == [("went", "/demo#d1#web-d1", 2, "network"), came, joined]
+    assert len(lobby.rules.here("/demo")) == len(lobby.told) == 1
+    await lobby.refusal("uuid=d1")  # the id is the new one's
+
+
 async def test_why_a_client_has_gone_is_written() -> None:
     """Its namespace was cleared; all else is the network."""
     lobby = Lobby()
