@@ -437,8 +437,8 @@ def _talk_limits(config: NamespacesConfig) -> TalkLimits:
 
 
 def _tick(config: CometConfig) -> float:
-    """Seconds between two looks at the wheel: a 16th of the shortest heartbeat, and no more than TICK."""
-    return min(TICK, config.socketio.ping_interval / 16, config.socketio.ping_timeout / 8)
+    """Seconds between two looks at the wheel: less where heartbeats are quick."""
+    return min(TICK, config.socketio.ping_interval / 64, config.socketio.ping_timeout / 32)
 
 
 def _limits(config: CometConfig) -> Limits:

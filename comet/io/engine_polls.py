@@ -4,7 +4,7 @@ r"""Long polling that carries an Engine.IO session: a GET waits for what is due,
               nothing is             held without a task (appmodel/io/http_held.py), answered by one write
               another is held        400, and the first one gets `1`: the session is closed
               hung up                the session is closed
-              while 3probe is out    waits a moment for `5`: then 400, else `6`
+              beside a probe         waits a moment for `5`: then 400; else `6` once `2probe` was heard
     post      `ok`; a second one beside it, or one that is no payload: 400, and the session is closed
 
 Between two polls what is offered waits in `owed`, bounded; an upgrade takes it along.
@@ -37,7 +37,7 @@ from comet.protocol.native import SLOW
 if TYPE_CHECKING:
     from comet.io.engine_socket import EngineSocket
 
-PROBE_PATIENCE = 0.1  # seconds for `5` when a poll comes behind `3probe`
+PROBE_PATIENCE = 0.1  # seconds for `5` when a poll comes while a WebSocket probes
 CLOSE_PATIENCE = 0.02  # seconds for a poll that left the client together with `1`
 MAX_PACKETS = 16  # of one answer of revision 4: python-engineio hangs up on more
 SEPARATOR = b"\x1e"
@@ -118,8 +118,12 @@ class Polls:
         if self._held is not None:
             session.fail("protocol: two polls at once")
             return asked.refusal
-        if self.probed:
-            return await self._poll_beside_probe(asked)
+        if self.probe is not None:
+            await self._settle()
+            if session.carrier is not self:
+                return asked.refusal
+            if self.probed and not self.owed:
+                self.offer(framed_packet(self.framing, NOOP))
         if self.owed:
             return self._answer(asked)
         return Response(hold=partial(self._keep, asked))
@@ -245,16 +249,11 @@ class Polls:
         self.end_probe()
         return b"".join(framed_packet(framing, packet) for packet in packets)
 
-    async def _poll_beside_probe(self, asked: Asked) -> Response:
+    async def _settle(self) -> None:
         if self._settled is None:
             self._settled = trio.Event()
         with trio.move_on_after(PROBE_PATIENCE):
             await self._settled.wait()
-        if self.session.carrier is not self or not self.session.is_open:
-            return asked.refusal
-        if not self.owed:
-            self.offer(framed_packet(self.framing, NOOP))
-        return self._answer(asked)
 
     # How it ends
 

@@ -28,8 +28,9 @@ from appmodel.io.http import FrontDoor
 from appmodel.io.listener import bound_to, open_sockets
 from appmodel.io.peers import Peers
 from appmodel.io.registry_embedded import EmbeddedRegistry
+from appmodel.io.wire import Wire
 from comet.config import CometConfig, NamespacesConfig, SocketioConfig
-from comet.core.transport import Speaker, Transport
+from comet.core.transport import Handshake, Speaker, Transport
 from comet.io.comet import Comet
 from comet.io.engine_door import EngineDoor
 from comet.protocol.engineio import framed
@@ -38,6 +39,7 @@ from message.stores.memory import MemoryStore
 from tests.conformance.echo_rules import serve_echo
 
 PING_INTERVAL, PING_TIMEOUT = 0.3, 0.2  # seconds
+PATIENCE = 0.01  # seconds
 
 
 class Echo:
@@ -64,12 +66,23 @@ def echo(transport: Transport) -> Speaker:
     return Echo(transport)
 
 
+class PatientDoor(EngineDoor):
+    """Lets a client see that its WebSocket is open before it hears the first packet.
+
+    The suite of revision 3 loses a packet that its client reads together with the 101.
+    """
+
+    async def _carry(self, handshake: Handshake, wire: Wire, rest: bytes) -> None:
+        await trio.sleep(PATIENCE)
+        await super()._carry(handshake, wire, rest)
+
+
 def raw_door(comet: Comet) -> EngineDoor:
     """/engine.io/ beside the comet's own: its sessions are in a table of their own."""
     engine = comet.engine
     config = msgspec.structs.replace(engine.config, path="/engine.io/")
     own = replace(engine, config=config, open=echo, sessions={})
-    return EngineDoor(own, origins=Origins(["*"]))
+    return PatientDoor(own, origins=Origins(["*"]))
 
 
 def configured(ping_interval: float, ping_timeout: float) -> CometConfig:

@@ -447,6 +447,35 @@ async def test_a_poll_that_meets_the_end_of_an_upgrade_is_refused() -> None:
         assert world.speaker.messages == ["hello"]
 
 
+async def test_a_poll_beside_a_websocket_that_does_not_probe_is_held() -> None:
+    """It may never do more: what is due is not kept from the client for it."""
+    async with open_engine() as world:
+        client, target = await world.begin()
+        socket = await world.connect()
+        await socket.upgrade(target.replace("polling", "websocket"))
+
+        await client.ask("GET", target)
+        await world.comet.until(lambda: world.engine.polls == 1)
+        world.speaker.transport.offer(b"4due\x1e")
+
+        assert (await client.reply()).body == b"4due"
+
+
+async def test_a_poll_that_comes_before_a_hasty_upgrade_is_refused_too() -> None:
+    """The client said `2probe` and `5` together, and polled before we read them."""
+    async with open_engine() as world:
+        client, target = await world.begin()
+        socket = await world.connect()
+        await socket.upgrade(target.replace("polling", "websocket"))
+
+        await client.ask("GET", target)
+        await wait_all_tasks_blocked(0.01)
+        await socket.say("2probe")
+        await socket.say("5")
+
+        assert (await client.reply()).status == 400
+
+
 async def test_a_poll_that_waits_when_a_hasty_client_upgrades_is_refused() -> None:
     """`5` without a probe, or in spite of the poll: the session goes on all the same."""
     async with open_engine() as world:
