@@ -99,11 +99,9 @@ class SqlClients:
         self, namespace: str, target: str, sources: Collection[str], *, is_join: bool
     ) -> None:
         """See Clients."""
-        await self._step(
-            lambda session, after: members.transfer(
-                session, namespace, target, sources, after, is_join=is_join
-            )
-        )
+        move = partial(members.transfer, namespace=namespace, target=target, is_join=is_join)
+        for source in sorted(set(sources)):
+            await self._step(partial(move, source=source))
 
     async def reachable(
         self, namespace: str, room: str, *, after: str = "", limit: int

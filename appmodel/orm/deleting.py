@@ -9,13 +9,23 @@ from appmodel.orm.base import Base
 
 
 def delete_some(
-    session: Session, model: type[Base], *where: sa.ColumnElement[bool], limit: int
+    session: Session,
+    model: type[Base],
+    *where: sa.ColumnElement[bool],
+    limit: int,
+    first: sa.SQLColumnExpression[Any] | None = None,
 ) -> int:
-    """Delete up to `limit` rows of which all of `where` is true; how many were found."""
+    """Delete up to `limit` rows of which all of `where` is true; how many were found.
+
+    Args:
+        first: the column by which they are found, if that is no part of the key: in its order, so that its
+            index is used.
+    """
     table = sa.inspect(model).local_table
     assert isinstance(table, sa.Table)
     keys = list(table.primary_key.columns)
-    found = session.execute(sa.select(*keys).where(*where).order_by(*keys).limit(limit)).all()
+    order = keys if first is None else [first]
+    found = session.execute(sa.select(*keys).where(*where).order_by(*order).limit(limit)).all()
     if found:
         delete_rows(
             session,

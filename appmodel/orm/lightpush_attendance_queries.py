@@ -89,7 +89,9 @@ def seats_of(session: Session, process: Process, namespace: str, client: str) ->
     mine = sa.select(NspPresent.room).where(
         *_at(NspPresent, process), NspPresent.namespace == namespace, NspPresent.client == client
     )
-    return list(session.scalars(mine.order_by(NspPresent.room)))
+    return sorted(
+        session.scalars(mine)
+    )  # SQLite would look through the namespace to have them in order
 
 
 def is_present(session: Session, namespace: str, room: str, client: str) -> bool:

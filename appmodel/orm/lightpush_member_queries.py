@@ -60,7 +60,7 @@ def edit_mutes(session: Session, namespace: str, clients: Collection[str], edit:
 def edit_room_mutes(session: Session, namespace: str, room: str, edit: MuteEdit, after: str) -> str:
     """A step: behind which client the next one begins; "" = it was the last."""
     limit = max(STEP // max(len(edit.add), 1), 1)
-    members = members_after(session, namespace, [room], after, limit)
+    members = members_after(session, namespace, room, after, limit)
     edit_mutes(session, namespace, list(members), edit)
     return _last(members, limit)
 
@@ -69,7 +69,7 @@ def set_leave_message(
     session: Session, namespace: str, room: str, leave_message: bool, now: int, after: str
 ) -> str:
     """A step: behind which client the next one begins; "" = it was the last."""
-    members = members_after(session, namespace, [room], after, STEP)
+    members = members_after(session, namespace, room, after, STEP)
     mine = sa.update(NspClient).where(
         NspClient.namespace == namespace, NspClient.client.in_(members)
     )
@@ -81,16 +81,10 @@ def set_leave_message(
 
 
 def transfer(
-    session: Session,
-    namespace: str,
-    target: str,
-    sources: Collection[str],
-    after: str,
-    *,
-    is_join: bool,
+    session: Session, after: str, *, namespace: str, target: str, source: str, is_join: bool
 ) -> str:
-    """A step: behind which client the next one begins; "" = it was the last."""
-    members = members_after(session, namespace, sources, after, STEP)
+    """A step for one of the sources: behind which client the next one begins; "" = it was the last."""
+    members = members_after(session, namespace, source, after, STEP)
     if is_join:
         enrol(session, [Enrolment(namespace, target, *member) for member in members.items()])
     else:
@@ -104,15 +98,13 @@ def transfer(
 
 
 def members_after(
-    session: Session, namespace: str, rooms: Collection[str], after: str, limit: int
+    session: Session, namespace: str, room: str, after: str, limit: int
 ) -> dict[str, Platform]:
-    """A page of who was ever in any of `rooms`, by client."""
-    members = sa.select(NspMember.client, sa.func.min(NspMember.platform)).where(
-        NspMember.namespace == namespace, NspMember.room.in_(rooms), NspMember.client > after
+    """A page of who was ever in a room, by client."""
+    members = sa.select(NspMember.client, NspMember.platform).where(
+        NspMember.namespace == namespace, NspMember.room == room, NspMember.client > after
     )
-    found = session.execute(
-        members.group_by(NspMember.client).order_by(NspMember.client).limit(limit)
-    )
+    found = session.execute(members.order_by(NspMember.client).limit(limit))
     return {client: Platform(platform) for client, platform in found}
 
 

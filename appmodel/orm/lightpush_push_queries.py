@@ -190,12 +190,13 @@ def clear(session: Session, namespace: str, limit: int, *, counters: bool) -> in
 
 def sweep(session: Session, now: int, limit: int) -> int:
     """See PushBook.sweep. A push goes when none of its acks is left."""
-    swept = delete_some(session, NspInbox, NspInbox.expires_at <= now, limit=limit)
+    ends = NspInbox.expires_at
+    swept = delete_some(session, NspInbox, ends <= now, limit=limit, first=ends)
     swept += delete_some(session, NspTally, NspTally.at < now - TALLIES_KEPT, limit=limit)
     for unit in Unit:
         oldest = unit.bucket(now) - unit.kept
         is_old = (NspStat.unit == unit.value, NspStat.bucket <= oldest)
-        swept += delete_some(session, NspStat, *is_old, limit=limit)
+        swept += delete_some(session, NspStat, *is_old, limit=limit, first=NspStat.bucket)
     expired = sa.select(NspPush.namespace, NspPush.id).where(NspPush.expires_at <= now)
     for namespace, push_id in session.execute(
         expired.order_by(NspPush.expires_at).limit(limit)
