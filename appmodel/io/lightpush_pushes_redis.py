@@ -13,7 +13,7 @@
 
 Keys are forgotten by Redis itself once nobody needs them; which pushes have expired is told by the times that
 callers give, so that all nodes agree. The index is not cut at `history`: what is alive must not be hidden by what was
-alive when it was cut.
+alive when it was cut. A Redis that loses what it had gives ids anew: keep it on disk (appendonly).
 
 Source: ours; the original's keys are in spec/liutian-push.md 7.1.
 """

@@ -246,7 +246,9 @@ class LightPushConfig(Section, frozen=True):
     store: Literal["sql", "redis"] = (
         "sql"  # of who is present and what was pushed; namespaces and clients are in the database
     )
-    redis: Password = Password("redis://127.0.0.1:6379/0")  # for store "redis"
+    redis: Password = Password(
+        "redis://127.0.0.1:6379/0"
+    )  # for store "redis"; appendonly yes and maxmemory-policy noeviction: ids of pushes only grow
     prefix: NodeName = "appmsg"  # of all keys in Redis: installations may share one
     expire: Duration = Duration(3600)  # life of a push, unless asked otherwise; push_message_expire
     max_expire: Duration = Duration(36000)  # push_message_max_expire

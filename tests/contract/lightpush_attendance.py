@@ -220,6 +220,20 @@ class AttendanceContract:
         await store.record(C1, AttendanceNews(joined=[Seat("/a", "r", "p")]))
         assert await store.overviews(["/a"]) == {"/a": Overview()}
 
+    async def test_a_batch_may_be_of_any_size(self, store: Attendance) -> None:
+        """It is cut where a server wants less at a time, and its order holds."""
+        clients = [a_client(f"c{n:04}") for n in range(1100)]
+        await store.record(C1, came(clients[0], rooms="s"))
+
+        gone = went(*clients).went
+        news = came(*clients, rooms="r")
+        await store.record(C1, AttendanceNews(went=gone, came=news.came, joined=news.joined))
+
+        assert await store.count_at(C1) == (1100, 1100)
+        assert await store.overviews(["/a"]) == {"/a": Overview(rooms=1, users=1, clients=1100)}
+        await store.clear("/a")
+        assert await store.count_at(C1) == (0, 0)
+
     async def test_nothing_is_no_question(self, store: Attendance) -> None:
         """Empty batches and questions are ones."""
         await store.record(C1, AttendanceNews())
