@@ -12,6 +12,7 @@ Source: spec/liutian-push.md 3.6.
 
 import random
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 
 import structlog
 import trio
@@ -27,7 +28,7 @@ log = structlog.get_logger("comet")
 
 REFRESH = 20.0  # seconds: notes are read only while somebody asks
 JITTER, PER_CLIENT, LONGEST = 5.0, 0.1, 300.0  # seconds
-STEP = 256  # clients that are dismissed at a time
+STEP = 256  # namespaces that are read, and clients that are dismissed, at a time
 OFFLINE = "namespace offline"  # why, for logs and rules
 
 
@@ -93,9 +94,8 @@ class Watching:
                 self._wanted = trio.Event()
                 if waiting.cancelled_caught:
                     self._stale.update(self._current)  # remembered, mostly: that keeps them fresh
-                for namespace in tuple(self._stale):
-                    self._stale.discard(namespace)
-                    await self._read(namespace, nursery)
+                while self._stale:
+                    await self._read_some(nursery)
 
     def _hear(self, subjects: Iterable[str] | None) -> None:
         if subjects is None:
@@ -105,6 +105,14 @@ class Watching:
             self._stale.update(keys.intersection(self._current))
         if self._stale:
             self._wanted.set()
+
+    async def _read_some(self, nursery: trio.Nursery) -> None:
+        """Those that wait together are one query."""
+        namespaces = list(islice(self._stale, STEP))
+        self._stale.difference_update(namespaces)
+        async with trio.open_nursery() as reads:
+            for namespace in namespaces:
+                reads.start_soon(self._read, namespace, nursery)
 
     async def _read(self, namespace: str, nursery: trio.Nursery) -> None:
         try:
