@@ -5,10 +5,12 @@
     seated      another comet has attached the key         holders.py: until it detaches, leaves, or is silent
 
 Each of them is only a rumour of the past: before an id is refused, the client itself is asked. So
-nothing here must be exact but this: whoever was told yes is found as a rival by who asks next.
+nothing here must be exact but this: whoever was told yes is found as a rival by who asks next; and who
+has not been told yes is nobody's rival on another comet, or two could be each other's, and none come in.
 """
 
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from appmodel.core.cluster import Node
@@ -19,17 +21,27 @@ from comet.core.holders import Holders
 Process = tuple[str, int]  # name and incarnation of a comet
 
 
-class Held(NamedTuple):
-    """A client id of a connection here."""
+@dataclass(slots=True)
+class Held:
+    """A client id of a connection here, or of one that wants to come in."""
 
     claimant: Claimant
+    number: int  # of this claim on this comet
     since: float  # Unix seconds: of two connections the younger one has to go
+    is_settled: bool = False  # the owner has said yes
+
+
+class Rival(NamedTuple):
+    """Another comet that may have a client id."""
+
+    node: Node
+    number: int | None  # of the claim that we have granted; None: whichever is settled there
 
 
 class Grant(NamedTuple):
     """The word that we gave as owner."""
 
-    holder: Node
+    rival: Rival
     at: float  # on the caller's clock
 
 
@@ -42,31 +54,31 @@ class ClaimBook:
         self.granted: dict[Key, Grant] = {}
         self._holders = holders
 
-    def rival(self, key: Key, asking: Node, cleared: Container[Process]) -> Node | None:
-        """Another comet than `asking` that may have `key`, and is not us; None if there is none.
+    def rival(self, key: Key, asking: Node, cleared: Container[Process]) -> Rival | None:
+        """Who else than `asking` may have `key`; None if there is nobody.
 
         `cleared`: comets that have said meanwhile that they have not; only what they were granted
         after that counts.
         """
         grant = self.granted.get(key)
-        if grant is not None and not grant.holder.is_same_process(asking):
-            return grant.holder
+        if grant is not None and not grant.rival.node.is_same_process(asking):
+            return grant.rival
         remote = self._holders.get(key)
         for seat in remote.seats if remote is not None else ():
             node = seat.holder.node
             if not node.is_same_process(asking) and process(node) not in cleared:
-                return node
+                return Rival(node, None)
         return None
 
-    def grant(self, key: Key, holder: Node, now: float) -> None:
+    def grant(self, key: Key, rival: Rival, now: float) -> None:
         """We tell that comet that its client may come in."""
         self.granted.pop(key, None)  # they stay in the order of their time
-        self.granted[key] = Grant(holder, now)
+        self.granted[key] = Grant(rival, now)
 
-    def revoke(self, key: Key, holder: Node) -> None:
-        """That comet has said that it has not what we granted."""
+    def revoke(self, key: Key, rival: Rival) -> None:
+        """That comet has said that it has not, or no more, what we granted."""
         grant = self.granted.get(key)
-        if grant is not None and grant.holder.is_same_process(holder):
+        if grant is not None and grant.rival == rival:
             del self.granted[key]
 
     def forget_grants(self, before: float) -> None:

@@ -7,7 +7,8 @@
 
 A claim takes its place here first, so of two on one comet the second finds the first. Then the owner is
 asked: it grants what nobody else has, and without waiting between look and grant, so of several comets
-that ask at once one is first, and the others find it. Whoever has the id is asked for a proof of life
+that ask at once one is first, and the others find it. What is not granted yet stands in nobody's way
+elsewhere, so one does come in. Whoever has the id is asked for a proof of life
 (a WebSocket answers a ping, a poll comes again): if there is none, its client has gone without a word,
 and must not be kept out by its own ghost until that times out.
 
@@ -24,12 +25,15 @@ Each of these may leave two connections. The owner looks for keys that more than
 a few times per lease: both must show life, and of those that do the eldest stays.
 """
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import msgspec
 import structlog
 import trio
+from msgspec import Meta
 
 from appmodel.core.cluster import Node
 from appmodel.core.message import Instant
@@ -39,7 +43,7 @@ from appmodel.errors import PushError
 from appmodel.io.calls import Call, Caller
 from appmodel.io.rpc_server import Handlers
 from comet.config import ClusterConfig
-from comet.core.claiming import ClaimBook, Held, Process, process
+from comet.core.claiming import ClaimBook, Held, Process, Rival, process
 from comet.core.holders import Holders
 from comet.core.standing import Standing
 from comet.io.sweeper import STEP
@@ -51,16 +55,27 @@ CALL = 0.5  # seconds for the way to a comet and back, beside what it does
 AT_ONCE = 64  # pairs of connections that are looked into together
 
 
+Number = Annotated[int, Meta(ge=0, lt=2**53)]  # of a claim on its comet
+
+
 class Asked(msgspec.Struct, frozen=True, array_like=True):
     """A comet's claim for one of its clients."""
 
     key: Key
     holder: Node  # who asks
+    number: Number
+
+
+class Proof(msgspec.Struct, frozen=True, array_like=True):
+    """A client of that comet has the id, and has shown life."""
+
+    number: Number
+    since: Instant
 
 
 CLAIM = Call[Asked, bool]("comet.claim")  # whether it is granted
-PROVE = Call[Key, float | None]("comet.prove")  # since when a client that lives has it
-OUST = Call[tuple[Key, Instant], bool]("comet.oust")  # key, since; whether it was there
+PROVE = Call[tuple[Key, Number | None], Proof | None]("comet.prove")  # see `Rival.number`
+OUST = Call[tuple[Key, Number], bool]("comet.oust")  # whether it was there
 
 
 class ClusterClaims:
@@ -80,6 +95,7 @@ class ClusterClaims:
         self._me, self._standing, self._holders = me, standing, holders
         self._caller, self._config, self._now = caller, config, now
         self._book = ClaimBook(holders)
+        self._numbers = itertools.count()
         self.refused = 0  # claims of an id that somebody has
         self.ousted = 0  # connections that ended for another one with their id
         self.unasked = 0  # claims that counted as granted, because no owner could be asked
@@ -94,29 +110,29 @@ class ClusterClaims:
 
         async def claim(asked: Asked) -> bool:
             check_keys([asked.key])
-            return await self._arbitrate(asked.key, asked.holder)
+            return await self._arbitrate(asked.key, Rival(asked.holder, asked.number))
 
-        async def oust(asked: tuple[Key, float]) -> bool:
+        async def prove(asked: tuple[Key, int | None]) -> Proof | None:
+            return await self._prove(*asked)
+
+        async def oust(asked: tuple[Key, int]) -> bool:
             await trio.lowlevel.checkpoint()
             return self._oust(*asked)
 
-        return dict(
-            [CLAIM.answered_by(claim), PROVE.answered_by(self._prove), OUST.answered_by(oust)]
-        )
+        return dict([CLAIM.answered_by(claim), PROVE.answered_by(prove), OUST.answered_by(oust)])
 
     async def claim(self, key: Key, claimant: Claimant) -> bool:
         """See `Claims`. Waits for nobody if the id was free and its key is ours."""
-        held = Held(claimant, self._now())
-        granted = False
+        held = Held(claimant, next(self._numbers), self._now())
         try:
-            granted = await self._take_place(key, held) and await self._ask(key)
+            if await self._take_place(key, held) and await self._ask(key, held.number):
+                # unless it was silent when it was asked for a proof, and is ousted
+                held.is_settled = self._book.held.get(key) is held
         finally:
-            if not granted:
+            if not held.is_settled:
                 self.release(key, claimant)
-        if granted and self._book.held.get(key) is not held:
-            granted = False  # it was silent when it was asked for, and is ousted
-        self.refused += not granted
-        return granted
+        self.refused += not held.is_settled
+        return held.is_settled
 
     def release(self, key: Key, claimant: Claimant) -> None:
         """See `Claims`."""
@@ -139,11 +155,11 @@ class ClusterClaims:
         while (rival := self._book.held.get(key)) is not None:
             if await rival.claimant.shows_life(self._config.claim_proof):
                 return False
-            self._oust(key, rival.since)
+            self._oust(key, rival.number)
         self._book.held[key] = held
         return True
 
-    async def _ask(self, key: Key) -> bool:
+    async def _ask(self, key: Key, number: int) -> bool:
         """What the owner says, whoever that is by now."""
         pause, patience = (
             0.02,
@@ -151,11 +167,11 @@ class ClusterClaims:
         )  # it may have to ask another one
         with trio.move_on_after(self._config.claim_timeout):
             while True:
-                owner = self._standing().elsewhere(key)
+                owner, me = self._standing().elsewhere(key), self._me()
                 if owner is None:
-                    return await self._arbitrate(key, self._me())
+                    return await self._arbitrate(key, Rival(me, number))
                 try:
-                    asked = Asked(key, self._me())
+                    asked = Asked(key, me, number)
                     return await self._caller(owner).call(CLAIM, asked, timeout=patience)
                 except PushError as error:
                     log.debug("claim not heard", key=str(key), owner=owner.name, error=str(error))
@@ -166,54 +182,56 @@ class ClusterClaims:
 
     # A client id of ours, as its owner
 
-    async def _arbitrate(self, key: Key, asking: Node) -> bool:
-        """Whether the client of `asking` may have `key`: nobody else has it, and shows life."""
-        me, book = self._me(), self._book
+    async def _arbitrate(self, key: Key, asking: Rival) -> bool:
+        """Whether that claim may come in: nobody else has `key`, and shows life."""
+        book, is_remote = self._book, not asking.node.is_same_process(self._me())
         cleared: set[Process] = set()
         while True:
-            if not asking.is_same_process(me) and key in book.held:
-                if await self._prove(key) is not None:
+            held = book.held.get(key) if is_remote else None
+            if held is not None:  # also one that waits for us: it came first
+                if await self._prove(key, held.number) is not None:
                     return False
                 continue  # somebody may have come meanwhile
-            rival = book.rival(key, asking, cleared)
+            rival = book.rival(key, asking.node, cleared)
             if rival is None:
                 break
-            if not rival.is_same_process(me) and await self._proof(rival, key) is not None:
+            if await self._proof(rival, key) is not None:
                 return False
             book.revoke(key, rival)
-            cleared.add(process(rival))
-        if not asking.is_same_process(me):
+            cleared.add(process(rival.node))
+        if is_remote:
             book.grant(key, asking, trio.current_time())
         return True
 
-    async def _proof(self, node: Node, key: Key) -> float | None:
-        """Since when a client of that comet has `key`; None if none shows life, or nobody can tell."""
+    async def _proof(self, rival: Rival, key: Key) -> Proof | None:
+        """What that comet says; None also if nobody can tell."""
+        node = rival.node
         if node.is_same_process(self._me()):
-            return await self._prove(key)
+            return await self._prove(key, rival.number)
         if self._standing().view.find(node) is None:
             return None
         try:
             patience = self._config.claim_proof + CALL
-            return await self._caller(node).call(PROVE, key, timeout=patience)
+            return await self._caller(node).call(PROVE, (key, rival.number), timeout=patience)
         except PushError as error:
             log.warning("no proof of life", holder=node.name, error=str(error))
             return None
 
-    async def _prove(self, key: Key) -> float | None:
-        """Since when a client of ours has `key`; one that shows no life is ousted."""
+    async def _prove(self, key: Key, number: int | None) -> Proof | None:
+        """Of a client of ours: the one with that claim, or who is settled. Without life it is ousted."""
         held = self._book.held.get(key)
-        if held is None:
+        if held is None or not (held.is_settled if number is None else held.number == number):
             await trio.lowlevel.checkpoint()
             return None
         if await held.claimant.shows_life(self._config.claim_proof):
-            return held.since
-        self._oust(key, held.since)
+            return Proof(held.number, held.since)
+        self._oust(key, held.number)
         return None
 
-    def _oust(self, key: Key, since: float) -> bool:
-        """End the connection that has `key` since then; whether it was there."""
+    def _oust(self, key: Key, number: int) -> bool:
+        """End the connection with that claim; whether it was there."""
         held = self._book.held.get(key)
-        if held is None or held.since != since:
+        if held is None or held.number != number:
             return False
         del self._book.held[key]
         self.ousted += 1
@@ -240,17 +258,18 @@ class ClusterClaims:
                     nursery.start_soon(self._leave_eldest, key)
 
     async def _leave_eldest(self, key: Key) -> None:
-        alive: list[tuple[float, str, Node]] = []
+        alive: list[tuple[float, str, Rival]] = []
         for node in (*self._book.candidates(key), self._me()):
-            since = await self._proof(node, key)
-            if since is not None:
-                alive.append((since, node.name, node))
-        for since, _, node in sorted(alive, key=lambda one: one[:2])[1:]:
-            log.warning("two connections of one client", key=str(key), younger=node.name)
+            proof = await self._proof(Rival(node, None), key)
+            if proof is not None:
+                alive.append((proof.since, node.name, Rival(node, proof.number)))
+        for _, name, (node, number) in sorted(alive, key=lambda one: one[:2])[1:]:
+            assert number is not None
+            log.warning("two connections of one client", key=str(key), younger=name)
             if node.is_same_process(self._me()):
-                self._oust(key, since)
+                self._oust(key, number)
                 continue
             try:
-                await self._caller(node).call(OUST, (key, since), timeout=CALL)
+                await self._caller(node).call(OUST, (key, number), timeout=CALL)
             except PushError as error:  # the next look finds both again
-                log.warning("cannot oust", holder=node.name, error=str(error))
+                log.warning("cannot oust", holder=name, error=str(error))

@@ -4,7 +4,7 @@ from appmodel.core.cluster import Node, Role
 from appmodel.core.names import Key
 from appmodel.core.realms import client_key, is_client_key, room_key
 from comet.core.attaching import Entry, Report, digest_of
-from comet.core.claiming import ClaimBook, process
+from comet.core.claiming import ClaimBook, Rival, process
 from comet.core.holders import Holders
 
 KEY = client_key("/demo", "/demo#u1#web-d1")
@@ -30,9 +30,9 @@ def test_what_was_granted_has_a_rival_for_others_only() -> None:
     """The comet that has it may ask again: a repeated call must not refuse what it got."""
     book, _ = open_book()
 
-    book.grant(KEY, A, now=1.0)
+    book.grant(KEY, Rival(A, 7), now=1.0)
 
-    assert book.rival(KEY, B, ()) == A
+    assert book.rival(KEY, B, ()) == Rival(A, 7)
     assert book.rival(KEY, A, ()) is None
 
 
@@ -44,9 +44,9 @@ def test_who_has_attached_is_a_rival_until_it_says_that_it_is_not() -> None:
 
     first = book.rival(KEY, C, ())
     assert first is not None
-    second = book.rival(KEY, C, {process(first)})
+    second = book.rival(KEY, C, {process(first.node)})
 
-    assert {first, second} == {A, B}
+    assert {first, second} == {Rival(A, None), Rival(B, None)}
     assert book.rival(KEY, C, {process(A), process(B)}) is None
 
 
@@ -56,19 +56,20 @@ def test_a_grant_counts_though_its_comet_was_cleared_before() -> None:
     attached(holders, A, KEY)
     cleared = {process(A)}
 
-    book.grant(KEY, A, now=1.0)
+    book.grant(KEY, Rival(A, 7), now=1.0)
 
-    assert book.rival(KEY, B, cleared) == A
+    assert book.rival(KEY, B, cleared) == Rival(A, 7)
 
 
-def test_a_comet_takes_back_its_own_grant_alone() -> None:
-    """What it says of its clients says nothing of those of others."""
+def test_a_comet_takes_back_the_claim_that_it_was_asked_for() -> None:
+    """What it says of one claim says nothing of others: it may have been granted a newer one."""
     book, _ = open_book()
-    book.grant(KEY, A, now=1.0)
+    book.grant(KEY, Rival(A, 7), now=1.0)
 
-    book.revoke(KEY, B)
-    assert book.rival(KEY, C, ()) == A
-    book.revoke(KEY, A)
+    for other in (Rival(B, 7), Rival(A, 6), Rival(A, None)):
+        book.revoke(KEY, other)
+    assert book.rival(KEY, C, ()) == Rival(A, 7)
+    book.revoke(KEY, Rival(A, 7))
     assert book.rival(KEY, C, ()) is None
 
 
@@ -76,9 +77,9 @@ def test_grants_are_forgotten_by_age() -> None:
     """One that is given anew is as young as that."""
     book, _ = open_book()
     other = client_key("/demo", "/demo#u2#web-d2")
-    book.grant(KEY, A, now=1.0)
-    book.grant(other, A, now=2.0)
-    book.grant(KEY, A, now=3.0)
+    book.grant(KEY, Rival(A, 7), now=1.0)
+    book.grant(other, Rival(A, 8), now=2.0)
+    book.grant(KEY, Rival(A, 9), now=3.0)
 
     book.forget_grants(3.0)
 

@@ -1,9 +1,12 @@
 """One client id, one connection, whichever comets are asked, in whatever state they are."""
 
+import random
+
 import pytest
 import trio
 
 from appmodel.core.cluster import Node, State
+from appmodel.core.realms import client_key
 from appmodel.core.units import Duration
 from appmodel.errors import Unavailable
 from appmodel.io.calls import Caller
@@ -12,7 +15,12 @@ from tests.comet.claimants import CLIENT, Visitor, arrive
 from tests.comet.several import FAST, Cluster, open_cluster, settled
 from tests.comet.world import World, changed, open_comet
 
-HASTY = changed(FAST, "cluster", claim_proof=Duration(0.1), claim_timeout=Duration(0.2))
+STEADY = changed(
+    FAST, "cluster", lease=Duration(10)
+)  # nobody is taken for silent on a busy machine
+PATIENT = changed(STEADY, "cluster", claim_proof=Duration(0.1))
+BRIEF = changed(PATIENT, "cluster", claim_timeout=Duration(0.2))
+HASTY = changed(BRIEF, "cluster", lease=Duration(0.6))  # looks for two of one id at once
 
 
 def others(cluster: Cluster) -> tuple[World, World, World]:
@@ -62,7 +70,7 @@ async def claim_at_once(*visitors: Visitor) -> list[bool]:
 
 async def test_the_second_of_two_is_refused_while_the_first_lives() -> None:
     """On every comet, also the one that has it; and when the first has gone, nobody is in the way."""
-    async with open_cluster("a", "b", "c") as cluster:
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
         for home in others(cluster):
             first = await arrive(home)
 
@@ -74,7 +82,7 @@ async def test_the_second_of_two_is_refused_while_the_first_lives() -> None:
 
 async def test_a_claim_is_there_before_its_client_is() -> None:
     """While the rules still ask somebody whether it may come in, another one is refused (W30)."""
-    async with open_cluster("a", "b", "c") as cluster:
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
         near, far, farther = others(cluster)
         first = Visitor(far)
         assert await first.claim()
@@ -89,7 +97,7 @@ async def test_a_claim_is_there_before_its_client_is() -> None:
 @pytest.mark.parametrize("silent", [True, False])
 async def test_of_several_at_once_one_comes_in(silent: bool) -> None:
     """Whether or not a dead one has to be put away first."""
-    async with open_cluster("a", "b", "c") as cluster:
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
         worlds = others(cluster)
         ghosts = [await arrive(worlds[1])] if silent else []
         for ghost in ghosts:
@@ -105,7 +113,7 @@ async def test_of_several_at_once_one_comes_in(silent: bool) -> None:
 
 async def test_who_shows_no_life_makes_room() -> None:
     """On every comet, for a client of every comet; it is gone before the new one is told yes."""
-    async with open_cluster("a", "b", "c") as cluster:
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
         for home in others(cluster):
             for world in others(cluster):
                 ghost = await arrive(home)
@@ -121,7 +129,7 @@ async def test_who_shows_no_life_makes_room() -> None:
 
 async def test_who_was_silent_while_it_waited_is_not_let_in() -> None:
     """Another one came, asked it for a proof, and has its place: the owner's yes was for that comet."""
-    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+    async with open_cluster("a", "b", "c", config=PATIENT) as cluster:
         _, far, farther = others(cluster)
         ghost = await arrive(farther)
         ghost.is_alive, ghost.proof = False, trio.Event()
@@ -157,7 +165,7 @@ async def test_releasing_what_another_one_has_changes_nothing() -> None:
 
 async def test_a_cancelled_claim_leaves_nothing() -> None:
     """Its client has gone while the owner was asked."""
-    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+    async with open_cluster("a", "b", "c", config=PATIENT) as cluster:
         near, far, farther = others(cluster)
         holder = await arrive(near)
         holder.proof = trio.Event()
@@ -174,7 +182,7 @@ async def test_a_cancelled_claim_leaves_nothing() -> None:
 
 async def test_a_comet_that_is_gone_takes_its_claims_along() -> None:
     """Nobody waits for an answer of a process that the registry has lost."""
-    async with open_cluster("a", "b", "c") as cluster:
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
         _, far, farther = others(cluster)
         lost = await arrive(far)
         await cluster.registry.withdraw(far.comet.node)
@@ -186,7 +194,7 @@ async def test_a_comet_that_is_gone_takes_its_claims_along() -> None:
 
 async def test_a_holder_that_does_not_answer_proves_nothing() -> None:
     """Its client is let in elsewhere, within the time of a proof."""
-    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+    async with open_cluster("a", "b", "c", config=PATIENT) as cluster:
         near, far, farther = others(cluster)
         await arrive(far)
         deafen(near, far)
@@ -196,7 +204,7 @@ async def test_a_holder_that_does_not_answer_proves_nothing() -> None:
 
 async def test_an_owner_that_does_not_answer_keeps_nobody_out() -> None:
     """After `claim_timeout`: and it is counted."""
-    async with open_cluster("a", "b", "c", config=HASTY) as cluster:
+    async with open_cluster("a", "b", "c", config=BRIEF) as cluster:
         near, far, _ = others(cluster)
         deafen(far, near)
 
@@ -232,7 +240,7 @@ async def test_of_two_the_dead_one_goes_though_it_is_the_elder() -> None:
 
 async def test_a_new_owner_knows_who_is_there() -> None:
     """After the ring has changed, as soon as holders have attached."""
-    async with open_cluster("a", "b", "c") as cluster:
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
         near, far, farther = others(cluster)
         first = await arrive(far)
         await cluster.change(near.comet.node.name, state=State.DRAINING)
@@ -254,6 +262,36 @@ async def test_grants_that_nobody_made_use_of_are_forgotten() -> None:
         assert CLIENT in book.granted
 
         await near.until(lambda: not book.granted)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_one_lives_and_nobody_is_kept_out_by_a_ghost(seed: int) -> None:
+    """Arrivals in crowds, on all comets, while others go, or fall silent: two keys, many histories."""
+    chance = random.Random(seed)
+    keys = [client_key("/demo", f"/demo#u{n}#web-d1") for n in range(2)]
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+        inside: list[Visitor] = []
+        for _ in range(40):
+            crowd = [Visitor(chance.choice(list(cluster.worlds.values())), k) for k in keys * 2]
+            for visitor in inside:
+                match chance.randrange(4):
+                    case 0:
+                        visitor.go()
+                    case 1:
+                        visitor.is_alive = False
+            inside = [visitor for visitor in inside if visitor.channel is not None]
+            living = {visitor.key for visitor in inside if visitor.is_alive}
+
+            async with trio.open_nursery() as nursery:
+                for visitor in crowd:
+                    nursery.start_soon(visitor.come_in)
+
+            inside = [visitor for visitor in (*inside, *crowd) if visitor.channel is not None]
+            for key in keys:
+                here = [visitor for visitor in inside if visitor.key == key]
+                assert len(here) == 1, "exactly one, whoever was there before"
+                assert here[0].is_alive
+                assert (here[0] in crowd) is (key not in living)
 
 
 def test_a_proof_fits_into_the_time_of_a_claim() -> None:

@@ -22,7 +22,7 @@ from tests.comet.site import ON, Site, open_site
 from tests.comet.talking import Script
 from tests.comet.world import LIMIT, changed, client_frame
 
-CONFIG = changed(ON, "cluster", claim_proof=Duration(0.3), claim_timeout=Duration(2))
+CONFIG = changed(ON, "cluster", claim_proof=Duration(0.3), lease=Duration(10))
 KEY = client_key("/demo", "/demo#u1#web-d1")
 REFUSED = '44/demo,{"message":"socket.id conflict"}'
 WELCOME = '40/demo,{"sid":"/demo#u1#web-d1"}'
