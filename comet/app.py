@@ -188,7 +188,7 @@ async def _withdraw(context: Context, comet: Comet) -> None:
             log.warning("cannot withdraw from the registry", error=str(error))
 
 
-NODE = NodePart("comet", CometConfig, serve, crew)
+NODE = NodePart("comet", serve, crew)
 
 
 class _Doors:

@@ -77,7 +77,7 @@ async def serve(
         nursery.cancel_scope.cancel()
 
 
-NODE = NodePart("message", MessageConfig, serve)
+NODE = NodePart("message", serve)
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from appmodel.runtime.reference import defaults_markdown
-from appmodel.runtime.service import find_parts
+from appmodel.runtime.service import find_sections
 from appmodel.runtime.settings import SHARED, load_settings
 
 ROOT = Path(__file__).parent.parent
@@ -108,17 +108,15 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
 
 def test_the_page_of_settings_is_current() -> None:
     """`make docs` writes it; so every key is documented, and no key that is gone."""
-    kinds = {**SHARED, **{name: part.config for name, part in find_parts().items()}}
+    kinds = {**SHARED, **find_sections()}
 
     assert (ROOT / "docs/configuration.md").read_text() == defaults_markdown(kinds)
 
 
 def test_the_settings_of_the_checkout_are_right() -> None:
     """An example that does not start is worse than none."""
-    kinds = {name: part.config for name, part in find_parts().items()}
-
     for path in tracked("conf/*.toml"):
-        assert load_settings(kinds, files=[path], environ={}).origins, path
+        assert load_settings(find_sections(), files=[path], environ={}).origins, path
 
 
 def commands(page: str) -> list[list[str]]:

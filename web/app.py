@@ -307,4 +307,4 @@ def _by_listener(
     return {(each.name, value): n for each in listeners for value, n in counts(each.door).items()}
 
 
-NODE = NodePart("web", WebConfig, serve)
+NODE = NodePart("web", serve)

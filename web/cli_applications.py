@@ -139,7 +139,7 @@ def list_applications(
 
 
 def _run(use: Use[T], files: Files, overrides: Overrides) -> T:
-    _, settings = load(files, overrides)
+    settings = load(files, overrides)
     database = Database(settings.database.limits)
     try:
         return trio.run(use, Applications(database, revoke=_nobody_to_tell), database)

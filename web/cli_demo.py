@@ -69,7 +69,7 @@ def demo(files: Files = [], overrides: Overrides = []) -> None:
 
     Example: `appmsg demo`
     """
-    _, settings = load(files, overrides)
+    settings = load(files, overrides)
     passwords = {uid: secrets.token_urlsafe(9) for uid in _people()}
     token = new_token()
     if trio.run(_found, settings, passwords, token):

@@ -31,7 +31,7 @@ from appmodel.runtime.cli_keys import ring, token_app
 from appmodel.runtime.cli_migrate import migrate
 from appmodel.runtime.cli_nodes import app as node_app
 from appmodel.runtime.logs import flush_logs
-from appmodel.runtime.service import Address, credentials_secret, run
+from appmodel.runtime.service import Address, credentials_secret, find_parts, run
 from appmodel.runtime.supervisor import find_crew, supervise
 from appmodel.runtime.tour import own_name, tour
 
@@ -102,14 +102,14 @@ def web(files: Files = [], overrides: Overrides = []) -> None:
 
 
 def _serve(names: tuple[str, ...], files: Files, overrides: Overrides) -> None:
-    parts, settings = load(files, overrides)
+    settings = load(files, overrides)
 
     def greet(addresses: Sequence[Address], seconds: float) -> None:
         if settings.node.home:
             auth = settings.auth.mode == "on"
             print(tour(addresses, seconds, appmsg=own_name(), auth=auth), flush=True)
 
-    chosen = [part for name, part in parts.items() if name in names]
+    chosen = list(find_parts(names).values())
     crew = find_crew(chosen, settings)
     if crew is None:
         sys.exit(run(chosen, settings, began=_began(), on_ready=greet))
@@ -118,7 +118,7 @@ def _serve(names: tuple[str, ...], files: Files, overrides: Overrides) -> None:
         supervise(
             crew,
             [sys.executable, "-P", "-m", MODULE, crew.part, *_flags(files, overrides)],
-            reload=lambda: find_crew(chosen, load(files, overrides)[1]),
+            reload=lambda: find_crew(chosen, load(files, overrides)),
             began=_began(),
             on_ready=greet,
         )

@@ -7,7 +7,7 @@ import typer
 
 from appmodel.runtime.logs import configure_logs
 from appmodel.runtime.reference import defaults_markdown, defaults_toml, show_toml
-from appmodel.runtime.service import NodePart, find_parts
+from appmodel.runtime.service import find_sections
 from appmodel.runtime.settings import SHARED, Settings, load_settings
 from appmodel.runtime.worker import is_worker
 
@@ -23,19 +23,17 @@ Overrides = Annotated[
 app = typer.Typer(help="Look at the settings.", no_args_is_help=True)
 
 
-def load(files: list[Path], overrides: list[str]) -> tuple[dict[str, NodePart], Settings]:
-    """The installed parts, and the settings of all of them: nodes may share a file.
+def load(files: list[Path], overrides: list[str]) -> Settings:
+    """The settings of all installed parts: nodes may share a file.
 
     From then on this process logs as they say.
 
     Raises:
         ConfigError: a key is unknown or a value is wrong.
     """
-    parts = find_parts()
-    kinds = {name: part.config for name, part in parts.items()}
-    settings = load_settings(kinds, files=files, overrides=overrides)
+    settings = load_settings(find_sections(), files=files, overrides=overrides)
     configure_logs(settings.log, node=settings.node.name if is_worker() else "")
-    return parts, settings
+    return settings
 
 
 @app.command()
@@ -44,7 +42,7 @@ def show(files: Files = [], overrides: Overrides = []) -> None:
 
     Example: `appmsg config show --set comet.tcp.port=7000 | grep "set by"`
     """
-    _, settings = load(files, overrides)
+    settings = load(files, overrides)
     print(show_toml(settings), end="")
 
 
@@ -54,7 +52,7 @@ def check(files: Files = [], overrides: Overrides = []) -> None:
 
     Example: `appmsg config check --config conf/cluster.toml`
     """
-    _, settings = load(files, overrides)
+    settings = load(files, overrides)
     print(f"{len(settings.origins)} settings, all right")
 
 
@@ -66,5 +64,5 @@ def defaults(
 
     Example: `appmsg config defaults > conf/appmsg.toml`
     """
-    kinds = {**SHARED, **{name: part.config for name, part in find_parts().items()}}
+    kinds = {**SHARED, **find_sections()}
     print(defaults_markdown(kinds) if markdown else defaults_toml(kinds), end="")

@@ -58,7 +58,7 @@ def ring(
     Examples: `appmsg ring u1@user u2@user --node n1 --node n2=2 --ring sha` and
     `appmsg ring u1@user --config conf/cluster/common.toml`
     """
-    _, settings = load(files, overrides)
+    settings = load(files, overrides)
     comets = [_comet(text) for text in nodes] or _comets_of(settings)
     view = ClusterView(0, tuple(comets), kind or settings.registry.ring)
     for text in keys:
@@ -113,7 +113,7 @@ def issue(
     """
     if bool(scopes) == bool(key):
         raise BadInput("token", "both" if key else "neither", "either --scope or --key")
-    _, settings = load(files, overrides)
+    settings = load(files, overrides)
     credentials = Credentials(_signing_secret(settings))
     now = time.time()
     seconds = _ttl(ttl or (ACCESS_LIFE if scopes else settings.auth.ticket_ttl))

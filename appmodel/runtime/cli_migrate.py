@@ -54,7 +54,7 @@ def migrate(
     Examples: `appmsg migrate --config conf/cluster/common.toml` and
     `appmsg migrate adopt --config conf/cluster/common.toml`
     """
-    _, settings = load(files, overrides)
+    settings = load(files, overrides)
     limits = msgspec.structs.replace(settings.database.limits, timeout=_patience(wait))
     state = _look(limits) if action is Action.STATUS else _work(limits, action)
     if state is not State.CURRENT and action is Action.STATUS:

@@ -62,7 +62,7 @@ def list_nodes(
         statuses = await cluster.ask(nodes)
         return [Row.of(*pair) for pair in zip(nodes, statuses, strict=True)]
 
-    rows = in_cluster(look, load(files, overrides)[1])
+    rows = in_cluster(look, load(files, overrides))
     if as_json:
         print(json.dumps([asdict(row) for row in rows], ensure_ascii=False))
     else:
@@ -90,7 +90,7 @@ def drain(
         await cluster.change(name, state="draining")
         return await _watch_drain(cluster, name, seconds) if wait else "draining"
 
-    print(f"{name}: {in_cluster(ask, load(files, overrides)[1])}")
+    print(f"{name}: {in_cluster(ask, load(files, overrides))}")
 
 
 @app.command()
@@ -99,7 +99,7 @@ def undrain(name: Name, files: Files = [], overrides: Overrides = []) -> None:
 
     Example: `appmsg node undrain comet1`
     """
-    in_cluster(lambda cluster: cluster.change(name, state=None), load(files, overrides)[1])
+    in_cluster(lambda cluster: cluster.change(name, state=None), load(files, overrides))
     print(f"{name}: not draining")
 
 
@@ -114,7 +114,7 @@ def weight(
 
     Example: `appmsg node weight comet1 3`
     """
-    in_cluster(lambda cluster: cluster.change(name, weight=share), load(files, overrides)[1])
+    in_cluster(lambda cluster: cluster.change(name, weight=share), load(files, overrides))
     print(f"{name}: weight {share}")
 
 
@@ -128,7 +128,7 @@ def watch(
 
     Example: `appmsg node watch`
     """
-    in_cluster(lambda cluster: _print_news(cluster.registry, count), load(files, overrides)[1])
+    in_cluster(lambda cluster: _print_news(cluster.registry, count), load(files, overrides))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@
     line      the end of a worker's line (worker.py) is a SIGTERM of its supervisor
     crash     an error out of a part ends the process with its traceback: a supervisor restarts it
 
-Parts are found by the entry points `appmsgsrv.nodes`, so that no package imports another.
+Parts are found by the entry points `appmsgsrv.nodes`, so that no package imports another; their sections of the
+configuration by `appmsgsrv.sections`, for nodes may share a file and need not be able to run what else it names.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
 from importlib.metadata import entry_points
@@ -49,7 +50,7 @@ from appmodel.runtime.registries import observe_registry, open_registry
 from appmodel.runtime.settings import Settings
 from appmodel.runtime.worker import Line, Sockets, Word, take_handed
 
-GROUP = "appmsgsrv.nodes"
+PARTS, SECTIONS = "appmsgsrv.nodes", "appmsgsrv.sections"
 ORDER = ("message", "comet", "web")
 # A node holds very many objects that live long and few that are garbage in cycles: a look at all of
 # them takes 100 ms with 100,000 connections, so it is rare, and what was made before "ready" is left out.
@@ -110,18 +111,26 @@ class Serve(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NodePart:
-    """One of message, comet, web: its root section in the configuration, and what it does."""
+    """One of message, comet, web, and what it does."""
 
     name: str
-    config: type[msgspec.Struct]
     serve: Serve
     crew: Callable[[Settings], Crew] | None = None  # of the workers; None: there is only one
 
 
-def find_parts() -> dict[str, NodePart]:
-    """All parts that are installed, by name, in the order of their start."""
-    found = {entry.name: entry.load() for entry in entry_points(group=GROUP)}
-    return {name: found[name] for name in ORDER if name in found}
+def find_parts(names: Collection[str] = ORDER) -> dict[str, NodePart]:
+    """Those parts that are installed, by name, in the order of their start. Nothing else is imported.
+
+    A part that is not run costs nothing then: web is 40 MB, and a third of the time to start.
+    """
+    entries = {entry.name: entry for entry in entry_points(group=PARTS)}
+    return {name: entries[name].load() for name in ORDER if name in names and name in entries}
+
+
+def find_sections() -> dict[str, type[msgspec.Struct]]:
+    """The root section of each part that is installed, by its name."""
+    entries = {entry.name: entry for entry in entry_points(group=SECTIONS)}
+    return {name: entries[name].load() for name in ORDER if name in entries}
 
 
 Ready = Callable[[Sequence[Address], float], None]

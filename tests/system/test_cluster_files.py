@@ -17,7 +17,7 @@ from appmodel.core.units import Duration, Size
 from appmodel.errors import ConfigError
 from appmodel.io.engines import parse_url
 from appmodel.runtime import service
-from appmodel.runtime.service import find_parts
+from appmodel.runtime.service import find_sections
 from appmodel.runtime.settings import Settings, load_settings
 from comet.config import CometConfig
 from tools import cluster
@@ -32,7 +32,7 @@ TIMEOUT = "TimeoutStartSec"
 
 def settings_of(role: str) -> Settings:
     """What a node of the cluster reads."""
-    kinds = {name: part.config for name, part in find_parts().items()}
+    kinds = find_sections()
     files = [CONF / "cluster" / f"{name}.toml" for name in ("common", role)]
     return load_settings(kinds, files=files, environ={})
 
@@ -73,7 +73,7 @@ def test_the_files_of_a_role_go_together(role: str) -> None:
 def test_the_ports_of_a_role_are_the_usual_ones(role: str) -> None:
     """What the files name is what the code has by itself: so a file can leave it out."""
     named = {name: port - 100 for name, port in ports(role, 1).items()}
-    kind = find_parts()[role].config()
+    kind = find_sections()[role]()
 
     assert named == {
         name: getattr(kind, name).port

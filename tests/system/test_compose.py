@@ -17,7 +17,7 @@ import pytest
 
 from appmodel.core.units import Duration
 from appmodel.runtime import service
-from appmodel.runtime.service import find_parts
+from appmodel.runtime.service import find_sections
 from appmodel.runtime.settings import Settings, load_settings
 from message.config import MessageConfig
 from tools.topology import CALLERS, ENTRANCE, NODES, READY, ports, role_file
@@ -30,7 +30,7 @@ SECRET = "a secret that stands for the one of the cluster"
 
 def settings_of(role: str, environ: dict[str, str]) -> Settings:
     """What a node of that role reads, with this environment."""
-    kinds = {name: part.config for name, part in find_parts().items()}
+    kinds = find_sections()
     files = [CONF / "cluster" / f"{name}.toml" for name in ("common", role)]
     return load_settings(kinds, files=files, environ=environ)
 

@@ -117,7 +117,7 @@ BEHAVIOURS: Mapping[str, Callable[[], Awaitable[None]]] = {
     "dies": dies,
     "never_ready": never_ready,
 }
-PART = NodePart("fake", FakeConfig, serve, crew)
+PART = NodePart("fake", serve, crew)
 
 
 def load(file: str) -> Settings:

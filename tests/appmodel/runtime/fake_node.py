@@ -14,17 +14,12 @@ import trio
 
 from appmodel.errors import ConfigError, PushError
 from appmodel.runtime import service
-from appmodel.runtime.config import Section
 from appmodel.runtime.logs import configure_logs
 from appmodel.runtime.service import Address, Context, NodePart
 from appmodel.runtime.settings import load_settings
 
 service.PATIENCE = 0.1
 service.LAST_RESORT = 0.3
-
-
-class NoConfig(Section, frozen=True):
-    """A fake part has no settings."""
 
 
 def say(*words: object) -> None:
@@ -42,7 +37,7 @@ def part(name: str, behaviour: str) -> NodePart:
         finally:
             say(name, "closed")
 
-    return NodePart(name, NoConfig, serve)
+    return NodePart(name, serve)
 
 
 async def good(

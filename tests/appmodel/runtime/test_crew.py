@@ -10,7 +10,7 @@ import pytest
 from appmodel.errors import ConfigError
 from appmodel.io.listener import bound_to, open_sockets
 from appmodel.runtime.crew import Crew, Listener, Place, RestartConfig, Use, close_all
-from appmodel.runtime.service import find_parts
+from appmodel.runtime.service import find_parts, find_sections
 from appmodel.runtime.settings import Settings, load_settings
 from appmodel.runtime.supervisor import find_crew
 
@@ -22,8 +22,7 @@ ZOOKEEPER = (
 
 
 def settings(*overrides: str) -> Settings:
-    kinds = {name: part.config for name, part in find_parts().items()}
-    return load_settings(kinds, environ={}, overrides=overrides)
+    return load_settings(find_sections(), environ={}, overrides=overrides)
 
 
 def crew(*listeners: Listener, workers: int = 2) -> Crew:

@@ -291,6 +291,20 @@ def test_the_installed_parts_are_found_in_the_order_of_their_start() -> None:
     ]
 
 
+def test_a_process_imports_only_the_parts_that_it_runs() -> None:
+    """But it reads the sections of all: they may share a file. A comet is spared web's 40 MB."""
+    script = (
+        "import sys; from appmodel.runtime.service import find_parts, find_sections\n"
+        "print(*find_parts(['comet', 'message']), *find_sections(), 'web.app' in sys.modules)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.split() == ["message", "comet", "message", "comet", "web", "False"]
+
+
 def test_a_home_node_makes_its_secret_once(tmp_path: Path) -> None:
     """With auth on and nothing configured, trying it out needs no command of its own."""
     file = tmp_path / "secret"
