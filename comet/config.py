@@ -67,6 +67,7 @@ class SocketioConfig(ListenerConfig, frozen=True):
     ] = ()  # while auth.mode is "off": names beside loopback that may be called
     cookie: str = "io"  # for balancers, with the sid; empty: none
     same_site: Literal["strict", "lax", "none"] = "strict"  # of the cookie; none needs TLS
+    http_connections: Count = 10_000  # that ask or are idle; others wait to be accepted
     handshake_timeout: Duration = Duration(5)  # of a request's head
     body_timeout: Duration = Duration(30)  # of a post
     idle_timeout: Duration = Duration(5)  # of a connection between two requests: Node's

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
 import trio
 
 from appmodel.io.http_held import Held
@@ -36,6 +37,8 @@ from comet.protocol.native import SLOW
 
 if TYPE_CHECKING:
     from comet.io.engine_socket import EngineSocket
+
+log = structlog.get_logger("comet")
 
 PROBE_PATIENCE = 0.1  # seconds for `5` when a poll comes while a WebSocket probes
 CLOSE_PATIENCE = 0.02  # seconds for a poll that left the client together with `1`
@@ -167,8 +170,17 @@ class Polls:
                 self._polled = None
             session.engine.polls += 1
             if not held.says_more:
-                session.engine.live.poller.add(held, self)
-                self._watched = True
+                self._watch(held)
+
+    def _watch(self, held: Held) -> None:
+        try:
+            self.session.engine.live.poller.add(held, self)
+        except (
+            OSError
+        ) as error:  # the system watches no more: its end is noticed when it is answered
+            log.warning("not watched", error=str(error))
+        else:
+            self._watched = True
 
     def _answer_held(self) -> None:
         asked = self._asked

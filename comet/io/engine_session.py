@@ -19,6 +19,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from appmodel.io.contain import contain_bugs
 from comet.core.transport import Handshake, Speaker
 from comet.io.engine import Engine
 from comet.protocol.engineio import Framing, Packet, PacketType, framed_packet
@@ -116,9 +117,9 @@ class Session:
         way = "polling" if polling else "websocket"
         engine.opened[f"{way} {handshake.revision}"] += 1
         log.info("transport opened", way=way, revision=handshake.revision, peer=handshake.address)
+        engine.live.wheel.watch(self)
         self._speaker = engine.open(self)
         opening = engine.open_packet(self.sid, polling=polling)
-        engine.live.wheel.watch(self)
         carrier.offer(framed_packet(carrier.framing, opening) + self._speaker.opened())
 
     def offer(self, frames: bytes) -> bool:
@@ -274,7 +275,11 @@ class Session:
         self.engine.ended[why] += 1
         log.info("transport closed", peer=self.handshake.address, reason=reason)
         self.note_life()
-        self._speaker.closed(reason)
+        with contain_bugs("speaker", self._count_bug):  # whoever ends a session goes on
+            self._speaker.closed(reason)
+
+    def _count_bug(self, _bug: BaseException) -> None:
+        self.engine.live.poller.bugs += 1
 
     def linger(self) -> None:
         """Its goodbye waits to be fetched, for a while."""

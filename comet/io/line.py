@@ -169,13 +169,15 @@ class Line(Outbox):
 
     def drop(self, reason: str) -> None:
         """Close at once."""
-        if self._state is OPEN:
-            self._end(reason)
-        if self._state is not CLOSED:
-            self._state = CLOSED
-            self._live.poller.remove(self.socket)
-            self.socket.close()
-            self._closed()
+        try:
+            if self._state is OPEN:
+                self._end(reason)
+        finally:
+            if self._state is not CLOSED:
+                self._state = CLOSED
+                self._live.poller.remove(self.socket)
+                self.socket.close()
+                self._closed()
 
     def _leave(self, last_words: bytes, reason: str) -> None:
         """Send what is owed and the last words, then end our direction and wait for the client's.

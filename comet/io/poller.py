@@ -124,4 +124,8 @@ class Poller:
     def _drop_serving(self, _bug: BaseException) -> None:
         self.bugs += 1
         if self._serving is not None:
-            self._serving.drop("internal error")
+            with contain_bugs("comet poller", self._count):  # it may be the same bug again
+                self._serving.drop("internal error")
+
+    def _count(self, _bug: BaseException) -> None:
+        self.bugs += 1

@@ -4,7 +4,6 @@ The mark of a new channel is read before the client is welcomed: then everything
 before `+h`, where a client that fetches after `+h` finds it, and everything after it comes live.
 """
 
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from appmodel.io.wire import Wire
 from comet.core.admission import HeartbeatRule, Subscription, parse_subscription
 from comet.core.channel import Channel
 from comet.io.attachments import Attachments
+from comet.io.line import set_buffers
 from comet.io.live import Live
 from comet.io.membership import Membership
 from comet.io.proving import Proving
@@ -230,7 +230,7 @@ class Reception:
         """From here on the poller has the socket. Raises OSError if it cannot take one more."""
         sock = wire.detach()
         try:
-            self._set_buffers(sock)
+            set_buffers(sock, self._live.config)
             subscriber = Subscriber(sock, wire.peer.host, channel, dialect, self._live)
             if wanted.last_id is not None:
                 subscriber.begin_replay()
@@ -240,13 +240,6 @@ class Reception:
             raise
         log.info("subscribed", key=str(channel.key), peer=str(wire.peer), version=wanted.version)
         return subscriber
-
-    def _set_buffers(self, sock: socket.socket) -> None:
-        config = self._live.config
-        if config.send_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, config.send_buffer)
-        if config.receive_buffer:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, config.receive_buffer)
 
     async def _refuse(self, wire: Wire, dialect: Dialect, refusal: _Refusal, why: str) -> None:
         log.info("refused", peer=str(wire.peer), reason=why)

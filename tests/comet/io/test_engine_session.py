@@ -323,3 +323,76 @@ async def test_a_node_that_stops_says_goodbye_to_everybody() -> None:
 
         assert [speaker.ends for speaker in world.heard] == [["going away"]] * 3
         assert world.engine.sessions == {}
+
+
+async def test_a_bug_in_a_speaker_ends_its_session_and_nothing_else() -> None:
+    """Wherever it strikes: in a message, at the end, or at both; it is counted, and logged."""
+
+    class Buggy:
+        def __init__(self, transport: object, heard: list[object]) -> None:
+            heard.append(self)
+
+        def opened(self) -> bytes:
+            return b""
+
+        def receive(self, message: str | bytes) -> None:
+            raise KeyError(message)
+
+        def reframed(self) -> None: ...
+
+        def closed(self, reason: str) -> None:
+            raise KeyError(reason)
+
+    async with open_engine(speaker=Buggy) as world:
+        poller = world.comet.comet.live.poller
+        client = await world.websocket()
+        await client.say("4a")
+        assert await client.hear() == "end"
+        await world.comet.until(lambda: not world.engine.sessions)
+        assert poller.bugs == 2
+
+        other = await world.websocket()
+        [session] = world.engine.sessions.values()
+        session.close("enough")
+        assert await other.hear() == "close 1000"
+        assert poller.bugs == 3
+        assert world.comet.comet.live.gate.connections == 1
+
+
+async def test_a_poll_that_cannot_be_watched_is_held_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system bounds what is watched; the answer needs no watching."""
+    async with open_engine() as world:
+        client, target = await world.begin()
+
+        def refuse(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(world.comet.comet.live.poller, "add", refuse)
+        await client.ask("GET", target)
+        await world.comet.until(lambda: world.engine.polls == 1)
+        world.speaker.transport.offer(b"4due\x1e")
+
+        assert (await client.reply()).body == b"4due"
+
+
+async def test_a_websocket_that_cannot_be_watched_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And its place is given back; so is one that was to carry a session, which polls on."""
+    async with open_engine() as world:
+        polling, target = await world.begin()
+
+        def refuse(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(world.comet.comet.live.poller, "add", refuse)
+        for wanted in ("EIO=4&transport=websocket", target.replace("polling", "websocket")):
+            client = await world.connect()
+            await client.upgrade(wanted)
+            assert await client.hear() == "end"
+
+        assert world.comet.comet.live.gate.connections == 1
+        assert (await polling.post(target, b"4a")).body == b"ok"
+        assert (await polling.get(target)).body == b"4a"
