@@ -46,7 +46,7 @@ ROUNDS ?= 10
 SEED ?= $(shell date +%s)
 
 chaos: install-dev system-packages
-	CHAOS_ROUNDS=$(ROUNDS) CHAOS_SEED=$(SEED) $(BIN)/pytest tests/cluster -m slow $(ARGS)
+	CHAOS_ROUNDS=$(ROUNDS) CHAOS_SEED=$(SEED) $(BIN)/pytest tests/cluster tests/system/test_kill_storm.py -m slow $(ARGS)
 
 check: style types layers locked
 
