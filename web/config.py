@@ -10,6 +10,7 @@ from appmodel.core.outward import Outward
 from appmodel.core.units import Duration, Size
 from appmodel.io.http_limits import HttpLimits
 from appmodel.runtime.config import Count, Password, Port, Section, Share, TlsConfig
+from web.core.lightpush_offline import MAX_OWED
 from web.core.texts import Language
 from web.gateways.config import NotificationsConfig
 
@@ -59,6 +60,35 @@ class ApiConfig(ListenerConfig, frozen=True, kw_only=True):
     port: Port = 8094
 
 
+class OfflineConfig(Section, frozen=True, kw_only=True):
+    """[web.lightpush.offline]. What is done for clients that did not acknowledge a push with `leaveMessage`.
+
+    All web nodes share the work. How Apple is reached is in [web.notifications].
+    """
+
+    apns_aps_alert: str = (
+        ""  # what phones show of a push without alert; empty: "Notification", in web.app.language
+    )
+    poll: Duration = Duration(1)  # between two looks at the queue
+    jobs: Count = 16  # pushes in hand at once
+    page: Annotated[int, msgspec.Meta(ge=1, le=1000)] = (
+        500  # members of a room that are looked up together
+    )
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=MAX_OWED)] = (
+        50  # notifications of one push at once; as many may wait for their next try
+    )
+    lease: Duration = Duration(
+        60
+    )  # then another node takes what this one had in hand; at least 3 times web.notifications.outbound.timeout
+    first_pause: Duration = Duration(1)  # before Apple is asked a second time, at most; doubles
+    max_pause: Duration = Duration(60)  # up to here, or what Apple asks for
+    drain_timeout: Duration = Duration(3)  # at the end, for what was begun
+
+    def __post_init__(self) -> None:
+        if not all((self.poll, self.lease, self.first_pause)):
+            raise ValueError("poll, lease, first_pause: expected more than 0 s")
+
+
 class LightpushConfig(ListenerConfig, frozen=True, kw_only=True):
     """[web.lightpush]. light-push's REST, for the business systems of namespaces and for the administrator.
 
@@ -83,6 +113,7 @@ class LightpushConfig(ListenerConfig, frozen=True, kw_only=True):
     )  # after the last connect: what clear-legacy-client forgets
     report_online_list_max_limit: Count = 1000  # names in a list of the online report
     report_push_ack_detail_max_limit: Count = 1000  # clients in a list of a push's report
+    offline: OfflineConfig = OfflineConfig()
 
 
 class PushConfig(Section, frozen=True, kw_only=True):

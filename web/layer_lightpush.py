@@ -1,7 +1,8 @@
-"""light-push's REST, wired: its books, its doorkeeper, and orders to comets.
+"""light-push on a web node, wired: its books, its doorkeeper, orders to comets, and work for the absent.
 
 business systems ─> 10002 ─> LightpushFrame ─> use cases ─> books (SQL, Redis)
                                                          └> Pushing, ClusterOrders ─> comets
+the queue in the books ─> open_offline ─> inboxes, Apple
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -28,6 +29,7 @@ from web.api.lightpush_pushes import PushRoutes
 from web.api.lightpush_rooms import RoomRoutes
 from web.config import WELL_KNOWN, LightpushConfig, WebConfig
 from web.core.addresses import Addresses
+from web.layer_lightpush_offline import open_offline
 from web.services.lightpush_access import LightpushAccess
 from web.services.lightpush_clients import LightpushClients
 from web.services.lightpush_namespaces import LightpushNamespaces, Maintenance
@@ -39,10 +41,10 @@ from web.services.pushing import Pushing
 async def open_lightpush(
     context: Context, pushing: Pushing, changes: Changes
 ) -> AsyncIterator[LightpushFrame | None]:
-    """All routes; None: this node has none of them. What has expired is swept until the block ends.
+    """All routes; None: this node has none of them. Until the block ends it looks after absent clients and sweeps.
 
     Raises:
-        ConfigError: the administrator's password is the well-known one, away from home.
+        ConfigError: the administrator's password is the well-known one, away from home; see open_offline.
     """
     config = context.settings.section(WebConfig).lightpush
     if not config.enabled:
@@ -50,7 +52,7 @@ async def open_lightpush(
         return
     require_own_password(config)
     with open_books(context.settings, context.database) as books:
-        async with trio.open_nursery() as nursery:
+        async with open_offline(context, books), trio.open_nursery() as nursery:
             nursery.start_soon(sweep_pushes, books.pushes)
             yield _frame(context, books, pushing, changes)
             nursery.cancel_scope.cancel()

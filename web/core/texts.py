@@ -54,6 +54,9 @@ class Text(enum.Enum):
     CARD_SCAN = ("Scan to open this card", "扫一扫，打开名片")
     CARD_MISSING = ("There is no such card", "名片不存在")
 
+    # what Apple shows of a push of light-push that has no alert (web/core/lightpush_apns.py)
+    LIGHTPUSH_ALERT = ("Notification", "通知")
+
     def __init__(self, en: str, zh: str) -> None:
         self.en, self.zh = en, zh
 

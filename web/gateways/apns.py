@@ -74,7 +74,7 @@ class ApnsOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float  # seconds for one notification, from the connection to the answer
     max_connections: int  # of one credential
     idle_timeout: float  # seconds
-    style: ApnsStyle = ApnsStyle()
+    style: ApnsStyle | None = ApnsStyle()  # None: the body is `Notification.custom`, as it is
 
 
 class ApnsGateway:
@@ -111,7 +111,7 @@ class ApnsGateway:
             return Receipt(Kind.GONE, "BadDeviceToken")  # and it would be a part of a path
         request = ApnsRequest(
             device.token,
-            apns_payload(notification, badge, self._options.style),
+            self._body(notification, badge),
             expiration=int(notification.expires_at),
             priority=notification.priority,
             collapse_key=collapse_id(notification),
@@ -131,6 +131,12 @@ class ApnsGateway:
         """See Gateway."""
         if self._pool is not None:
             await self._island.call(self._close(self._pool))
+
+    def _body(self, notification: Notification, badge: int | None) -> bytes:
+        style = self._options.style
+        if style is None:
+            return msgspec.json.encode(notification.custom)
+        return apns_payload(notification, badge, style)
 
     async def _push(self, request: ApnsRequest) -> ApnsResult:
         if self._pool is None:  # made here: it wants to be inside of asyncio

@@ -77,12 +77,12 @@ class Unusable:
 
     def __init__(self, provider: Provider, error: PushError) -> None:
         self.provider = provider
-        self._receipt = Receipt(Kind.MISCONFIGURED, str(error))
+        self.receipt = Receipt(Kind.MISCONFIGURED, str(error))
 
     async def send(self, device: Device, notification: Notification, badge: int | None) -> Receipt:
         """Says why."""
         await trio.lowlevel.checkpoint()
-        return self._receipt
+        return self.receipt
 
     async def aclose(self) -> None:
         """There is nothing to let go of."""

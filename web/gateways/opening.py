@@ -83,7 +83,8 @@ async def open_notifier(
     """
     island = Island()
     addressing = Addressing(database, login_life)
-    factory = Factory(config, island)
+    style = ApnsStyle(config.apns.sound, config.apns.category)
+    factory = Factory(config, island, style)
     keyring = Keyring(
         Credentials(database, config.apns.adopted),
         factory.open,
@@ -129,9 +130,18 @@ async def _work(
 class Factory:
     """Gateways from credentials. What they share is made here; connections and names are each tenant's own."""
 
-    def __init__(self, config: NotificationsConfig, island: Island) -> None:
-        """Raises ConfigError: the authorities to trust cannot be read."""
+    def __init__(
+        self, config: NotificationsConfig, island: Island, style: ApnsStyle | None
+    ) -> None:
+        """
+        Args:
+            style: of APNs; see ApnsOptions.
+
+        Raises:
+            ConfigError: the authorities to trust cannot be read.
+        """
         self._config = config
+        self._style = style
         self._island = island
         self._resolve = SystemResolver()
         if config.outbound.ca_file:
@@ -180,7 +190,7 @@ class Factory:
             timeout=self._config.outbound.timeout,
             max_connections=config.connections,
             idle_timeout=config.idle_timeout,
-            style=ApnsStyle(config.sound, config.category),
+            style=self._style,
         )
         return ApnsGateway(credential, self._island, options, tls, token, self._resolve)
 
