@@ -264,9 +264,9 @@ class SocketClient:
             if isinstance(effect, Join):
                 joins.append(effect)
                 continue
-            if joins:
-                await self._join(joins)
-                joins = []
+            if joins and not await self._join(joins):
+                return  # it has gone: what follows from having joined is not true
+            joins = []
             if isinstance(effect, Broadcast):
                 await self._broadcast(effect)
             else:
@@ -339,18 +339,19 @@ class SocketClient:
         if isinstance(outcome, PushError):
             log.warning("not broadcast", event_name=effect.name, error=str(outcome))
 
-    async def _join(self, joins: Sequence[Join]) -> None:
-        """Follow these keys, when their owners know of it. Who is gone meanwhile follows none."""
+    async def _join(self, joins: Sequence[Join]) -> bool:
+        """Follow these keys, when their owners know of it. Who is gone meanwhile follows none: False."""
         new = {join.key: join for join in joins if join.key not in self._followers}
         entrance = self.talk.talks.entrance
         channels = entrance.open(new)
         try:
             await entrance.make_ready(channels)
             if self._stage is not Stage.OPEN:
-                return
+                return False
             while channels:
                 channel = channels.pop()
                 self._follow(new[channel.key], channel)
+            return True
         finally:
             entrance.abandon(channels)
 

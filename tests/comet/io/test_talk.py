@@ -430,6 +430,33 @@ async def test_a_client_that_goes_while_it_is_asked_about() -> None:
         assert await push(world, LOBBY) == 0
 
 
+async def test_who_goes_while_it_joins_is_not_announced() -> None:
+    """What follows from having joined is dropped with the join; what it has left is still told."""
+
+    def act(client: Client, event: Event) -> Effects:
+        if event.name == "enter":
+            return [Join(LOBBY), Broadcast(LOBBY, "joined"), Answer()]
+        return [Leave(LOBBY), Broadcast(LOBBY, "left")]
+
+    rules = Script(on_event=act)
+    async with open_comet() as world:
+        other, first, second = [await enter(world, rules) for _ in range(3)]
+        for phone in (other, second):
+            phone.say('2/chat,1["enter"]')
+            while await phone.hears() != "3/chat,1[]":
+                pass
+        assert await other.hears() == '2/chat,["joined"]'
+
+        first.say('2/chat,1["enter"]')
+        first.lose()
+        second.say('2/chat,["exit"]')
+        second.lose()
+
+        assert await other.hears() == '2/chat,["left"]'
+        await world.until(lambda: rules.gone_for == ["transport error"] * 2)
+        assert other.heard == []
+
+
 async def test_a_dismissed_client_keeps_its_transport() -> None:
     """It hears that the server disconnected it, and may come back."""
     rules = Script(on_event=tell)
