@@ -53,8 +53,11 @@ class Transport(Protocol):
     def is_open(self) -> bool:
         """Whether it can be offered anything."""
 
-    def offer(self, frames: bytes) -> bool:
-        """Send or queue whole frames of this framing; False if refused. Too much owed ends it."""
+    def offer(self, frames: bytes, /) -> bool:
+        """Send or queue whole frames of this framing; False if refused. Too much owed ends it.
+
+        It may be kept, until `Speaker.reframed` is called: then it is another one.
+        """
 
     async def drained(self) -> None:
         """Wait until nothing is owed, or the client is gone. Cancelling is safe."""

@@ -14,6 +14,7 @@ Source: docs/engine.io-protocol v3.md and v4-current.md; engine.io 3.4 and 6 for
 """
 
 import enum
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -76,9 +77,11 @@ class Session:
         "_state",
         "engine",
         "handshake",
+        "offer",
         "sid",
     )
 
+    offer: Callable[[bytes], bool]  # see `Transport`: the carrier's own, a call less each time
     _carrier: Carrier
     _speaker: Speaker
 
@@ -112,7 +115,7 @@ class Session:
     def start(self, carrier: Carrier, *, polling: bool) -> None:
         """Begin over `carrier`, with the open packet and what the speaker says behind it."""
         engine, handshake = self.engine, self.handshake
-        self._carrier = carrier
+        self._carrier, self.offer = carrier, carrier.offer
         engine.sessions[self.sid] = self
         way = "polling" if polling else "websocket"
         engine.opened[f"{way} {handshake.revision}"] += 1
@@ -121,10 +124,6 @@ class Session:
         self._speaker = engine.open(self)
         opening = engine.open_packet(self.sid, polling=polling)
         carrier.offer(framed_packet(carrier.framing, opening) + self._speaker.opened())
-
-    def offer(self, frames: bytes) -> bool:
-        """See `Transport`."""
-        return self._carrier.offer(frames)
 
     async def drained(self) -> None:
         """See `Transport`."""
@@ -198,7 +197,7 @@ class Session:
 
     def switch(self, carrier: Carrier, owed: bytes) -> None:
         """Go on over `carrier`, which begins with what was owed, in its framing."""
-        self._carrier = carrier
+        self._carrier, self.offer = carrier, carrier.offer
         self.engine.upgraded += 1
         if not owed or carrier.offer(owed):
             self._speaker.reframed()

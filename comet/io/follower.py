@@ -22,6 +22,7 @@ class Follower(Following[Encoder]):
         "cursor",
         "dialect",
         "held",
+        "offer",
         "overran",
         "place",
         "ticket",
@@ -45,10 +46,6 @@ class Follower(Following[Encoder]):
         """Whether its client is still here and follows the key."""
         return self.client.follows(self)
 
-    def offer(self, frames: bytes) -> bool:
-        """See `Following.offer`."""
-        return self.client.transport.offer(frames)
-
     async def drained(self) -> None:
         """See `Following.drained`."""
         await self.client.transport.drained()
@@ -60,4 +57,6 @@ class Follower(Following[Encoder]):
     def reframe(self) -> None:
         """The transport wants messages in the bytes of its framing."""
         client = self.client
-        self.dialect = dialect_of(client.namespace, self.channel.key, client.transport.framing)
+        transport = client.transport
+        self.offer = transport.offer
+        self.dialect = dialect_of(client.namespace, self.channel.key, transport.framing)

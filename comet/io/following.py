@@ -6,7 +6,7 @@ is live          `go_live`: the channel offers each round's frames
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from appmodel.core.credentials import Ticket
@@ -27,6 +27,7 @@ class Following(ABC, Generic[D_co]):
         __slots__ = ()
 
     channel: Channel
+    offer: Callable[[bytes], bool]  # send or queue frames; whoever owes too much is hung up on
     dialect: D_co
     cursor: int
     held: list[Message] | None
@@ -37,10 +38,6 @@ class Following(ABC, Generic[D_co]):
     @abstractmethod
     def is_open(self) -> bool:
         """Whether it can be offered anything."""
-
-    @abstractmethod
-    def offer(self, frames: bytes) -> bool:
-        """Send or queue `frames`; whoever owes too much is hung up on."""
 
     @abstractmethod
     async def drained(self) -> None:

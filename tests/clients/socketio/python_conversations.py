@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-import socketio  # type: ignore[import-untyped]  # it has no stubs
+import socketio
 
 URL, HASTY_URL = sys.argv[1:]
 DEADLINE = 30.0  # seconds: for one conversation, on a busy machine
