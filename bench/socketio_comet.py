@@ -81,8 +81,8 @@ async def main() -> None:
         registry=registry,
         others=peers,
     )
-    comet.rules.serve(NAMESPACE, SmallRules())
-    door = FrontDoor(comet.socketio.routes, otherwise=partial(_push, comet))
+    comet.socketio.rules.serve(NAMESPACE, SmallRules())
+    door = FrontDoor(comet.socketio.door.routes, otherwise=partial(_push, comet))
     sockets = open_sockets("127.0.0.1", 0)
     print(sockets[0].getsockname()[1], flush=True)
     async with peers, trio.open_nursery() as nursery:

@@ -22,7 +22,7 @@ import trio
 
 from appmodel.core.cluster import Node, Role, State
 from appmodel.core.steady_time import SteadyTime
-from appmodel.core.units import Duration
+from appmodel.core.units import Duration, Size
 from appmodel.errors import PushError
 from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.listener import bound_to, serve_wires
@@ -45,6 +45,7 @@ log = structlog.get_logger("comet")
 
 GOODBYE = 1.5  # seconds of the time to stop that are kept for last words
 REGISTRY = 2.0  # seconds in which the registry should hear that we go
+MAX_HEAD = Size(16 * 1024)  # of a request of Socket.IO, as in Node: a session keeps parts of it
 CLOCK_STEP = 60.0  # seconds; a step of the system's clock from there on is an alarm
 HANDSHAKE_GRACE = 1.0  # seconds for who is in the middle of a handshake when the node stops
 
@@ -88,7 +89,7 @@ async def serve(
             async with trio.open_nursery() as listening:
                 doors.open(listening, calls)
                 context.peers.provide_pusher(comet.node, comet.pusher)
-                context.peers.provide_host(comet.node, comet.obeying)
+                context.peers.provide_host(comet.node, comet.socketio.obeying)
                 _observe(context, comet, steady)
                 await _join(context, comet)
                 task_status.started(doors.addresses)
@@ -260,11 +261,12 @@ class _Doors:
         return bound
 
     def _open_socketio(self, nursery: trio.Nursery) -> None:
-        config, door = self._config.socketio, self._comet.socketio
+        config, door = self._config.socketio, self._comet.socketio.door
         sockets = self._open_sockets("comet.socketio", config)
         self.socketio_port = sockets[0].getsockname()[1]
         limits = HttpLimits(
-            max_connections=self._config.limits.handshakes_at_once,
+            max_connections=config.http_connections,
+            max_head=MAX_HEAD,
             head_timeout=config.handshake_timeout,
             body_timeout=config.body_timeout,
             idle_timeout=config.idle_timeout,
@@ -300,10 +302,10 @@ class _Doors:
                 stop=self.no_more_calls,
                 limits=self._context.rpc_limits,
                 counts=self._context.rpc_counts,
-                tunnels=self._comet.tunnels,
+                tunnels=self._comet.socketio.tunnels,
             )
         )
-        nursery.start_soon(self._comet.relay_entrance.run, self.no_more_calls)
+        nursery.start_soon(self._comet.socketio.relay_entrance.run, self.no_more_calls)
         bound = config.advertise or str(bound_to(sockets))
         self._announce("comet.rpc", f"rpc://{bound}")
         return bound
@@ -364,7 +366,7 @@ def _observe(context: Context, comet: Comet, steady: SteadyTime) -> None:
 
 
 def _observe_engine(context: Context, comet: Comet) -> None:
-    metrics, engine = context.metrics, comet.engine
+    metrics, engine = context.metrics, comet.socketio.engine
     metrics.gauge("comet_transports", "Engine.IO sessions.", lambda: len(engine.sessions))
     metrics.gauge("comet_polls", "Polls that wait for something.", lambda: engine.polls)
     metrics.counter(
@@ -381,7 +383,7 @@ def _observe_engine(context: Context, comet: Comet) -> None:
     )
     metrics.counter("comet_upgrades", "From polling to WebSocket.", lambda: engine.upgraded)
     metrics.counter("comet_packets", "Packets of Engine.IO clients.", lambda: engine.packets)
-    relay, claims = comet.relay, comet.claims
+    relay, claims = comet.socketio.relay, comet.claims
     metrics.gauge("comet_spliced", "WebSockets of other comets.", lambda: relay.spliced)
     metrics.counter("comet_relayed", "Requests for other comets.", lambda: relay.relayed)
     metrics.counter("comet_relay_failures", "Of them not answered.", lambda: relay.failed)

@@ -21,15 +21,12 @@ from appmodel.io.calls import STATUS, Caller, pusher_handlers
 from appmodel.io.contain import contain_bugs
 from appmodel.io.realm_orders import host_handlers
 from appmodel.io.revoking import poll_revocations
-from appmodel.io.rpc_server import Handlers, Tunnels
+from appmodel.io.rpc_server import Handlers
 from appmodel.io.wire import Wire
-from comet.config import CometConfig, NamespacesConfig
+from comet.config import CometConfig
 from comet.core.admission import Gate, Limits
-from comet.core.appmsg_rules import AppmsgRules
 from comet.core.channel import MAX_ASIDE, Channel
 from comet.core.hub import Hub
-from comet.core.relaying import process_tag
-from comet.core.rule_table import RuleTable
 from comet.core.standing import Standing
 from comet.core.standstill import Standstill
 from comet.core.wheel import Wheel
@@ -37,29 +34,21 @@ from comet.io.attachments import Attachments
 from comet.io.claims import ClusterClaims
 from comet.io.delivering import Delivering
 from comet.io.doors import TcpDoor, WebSocketDoor
-from comet.io.engine import Engine
-from comet.io.engine_door import EngineDoor
-from comet.io.entrance import Entrance
 from comet.io.forwarding import Forwarding
-from comet.io.gatehouse import CometGatehouse
 from comet.io.live import Live
 from comet.io.membership import Membership
 from comet.io.moving import Mover
-from comet.io.obeying import Obeying
 from comet.io.passing import CometPusher
 from comet.io.poller import Poller
 from comet.io.proving import Proving
 from comet.io.pushing import OwnerPusher
 from comet.io.reception import Reception
-from comet.io.relay import PURPOSE, Relay
-from comet.io.relay_entrance import RelayEntrance
 from comet.io.replay import Reading
 from comet.io.revoked import Revoked
+from comet.io.socketio import SocketIo
 from comet.io.subscriber import Subscriber
 from comet.io.sweeper import STEP, Sweeper
-from comet.io.talk import TalkLimits, Talks
 from comet.protocol.native import GOING_AWAY, SLOW
-from comet.protocol.socketio import Limits as PacketLimits
 
 log = structlog.get_logger("comet")
 
@@ -138,38 +127,26 @@ class Comet:
             now=now,
             spawn=self._spawn,
         )
-        self._open_namespaces()
         self.websocket = WebSocketDoor(
             self.reception,
             origins=Origins(config.websocket.origins, config.websocket.hosts, home=proving is None),
             max_message=config.websocket.max_message,
         )
         self.tcp = TcpDoor(self.reception, timeout=config.tcp.first_request_timeout)
-        self.engine = Engine(
-            config=config.socketio,
+        self.socketio = SocketIo(
+            config=config,
             live=self.live,
-            open=self.talks.open,
-            home=process_tag(node),
-            is_draining=lambda: self.reception.draining,
-        )
-        origins = Origins(config.socketio.origins, config.socketio.hosts, home=proving is None)
-        self.socketio = EngineDoor(self.engine, origins=origins)
-        self._open_relay(registry, others, EngineDoor(self.engine, origins=origins))
-
-    def _open_relay(self, registry: Registry, others: Others, inner: EngineDoor) -> None:
-        """Requests that landed on the wrong comet: ours to others, and those of others to `inner`."""
-        config = self.config.socketio
-        self.relay = Relay(
             me=self._me,
             view=lambda: registry.view,
             open_tunnel=others.tunnel,
-            live=self.live,
-            max_payload=config.max_payload,
-            patience=config.ping_interval + config.ping_timeout,
-            limit=self.config.cluster.relayed,
+            membership=self.membership,
+            attachments=self.attachments,
+            reading=self.reading,
+            reception=self.reception,
+            pusher=self.pusher,
+            spawn=self._spawn,
+            home=proving is None,
         )
-        self.socketio.elsewhere = self.relay.elsewhere
-        self.relay_entrance = RelayEntrance(inner)
 
     def _join_cluster(self, registry: Registry, others: Others, store: OfflineStore) -> None:
         """What this comet does for keys of its own, and with those of others."""
@@ -238,32 +215,6 @@ class Comet:
             now=now,
         )
 
-    def _open_namespaces(self) -> None:
-        """For clients of Socket.IO. Others add rules before the first client comes."""
-        config, live = self.config.namespaces, self.live
-        self.rules = RuleTable()
-        if config.native:
-            gatehouse = CometGatehouse(self.reception, live)
-            self.rules.serve(config.native, AppmsgRules(gatehouse, most_keys=config.keys))
-        self.talks = Talks(
-            hub=live.hub,
-            entrance=Entrance(
-                hub=live.hub,
-                membership=self.membership,
-                attachments=self.attachments,
-                reading=self.reading,
-            ),
-            reading=self.reading,
-            pusher=self.pusher,
-            wheel=live.wheel,
-            spawn=self._spawn,
-            find_rules=self.rules,
-            limits=_talk_limits(config),
-        )
-        self.obeying = Obeying(
-            hub=live.hub, clients_of=self.talks.clients_of, find_rules=self.rules
-        )
-
     @property
     def handlers(self) -> Handlers:
         """What other nodes may ask."""
@@ -273,13 +224,8 @@ class Comet:
             return self.status
 
         table = {**pusher_handlers(self.pusher), **self.forwarding.handlers}
-        table |= {**self.claims.handlers, **host_handlers(self.obeying)}
+        table |= {**self.claims.handlers, **host_handlers(self.socketio.obeying)}
         return {**table, **dict([STATUS.answered_by(status)])}
-
-    @property
-    def tunnels(self) -> Tunnels:
-        """What other comets may send beside calls; `relay_entrance` must be running."""
-        return {PURPOSE: self.relay_entrance.take}
 
     @property
     def status(self) -> Status:
@@ -311,7 +257,7 @@ class Comet:
                 self.reading.run,
                 self.mover.run,
                 self.claims.run,
-                self.relay.run,
+                self.socketio.relay.run,
                 self._turn_wheel,
             ):
                 nursery.start_soon(loop)
@@ -346,17 +292,18 @@ class Comet:
         themselves are dropped after the time for goodbyes.
         """
         self.reception.draining = True
-        self.relay.close()
-        goodbyes = [partial(one.hang_up, GOING_AWAY) for one in self._subscribers()]
-        goodbyes += [
-            partial(session.close, GOING_AWAY.reason) for session in self.engine.sessions.values()
+        goodbyes: list[Callable[[], None]] = [
+            partial(one.hang_up, GOING_AWAY) for one in self._subscribers()
         ]
+        goodbyes += self.socketio.goodbyes()
         for number, say_goodbye in enumerate(goodbyes):
             say_goodbye()
             if number % GOODBYES == GOODBYES - 1:
                 await trio.sleep(TICK / 5)
         await self.live.poller.wait_empty()
-        while self.engine.sessions:  # polls that did not come yet: a goodbye waits for them a while
+        while (
+            self.socketio.engine.sessions
+        ):  # polls that did not come yet: a goodbye waits for them a while
             await trio.sleep(TICK / 5)
             await self.live.poller.wait_empty()
 
@@ -423,17 +370,6 @@ class Comet:
             for subscriber in channel.subscribers
             if isinstance(subscriber, Subscriber)
         ]
-
-
-def _talk_limits(config: NamespacesConfig) -> TalkLimits:
-    return TalkLimits(
-        packet=PacketLimits(size=config.packet, attachments=config.attachments),
-        namespaces=config.per_connection,
-        events=config.events,
-        backlog=config.backlog,
-        pending_acks=config.pending_acks,
-        connect_timeout=config.connect_timeout,
-    )
 
 
 def _tick(config: CometConfig) -> float:

@@ -95,7 +95,7 @@ class LightPush:
             now=lambda: round(now() * 1000),
         )
         self.rules = LightPushRules(self._ports(books))
-        comet.rules.serve_others(self.rules)
+        comet.socketio.rules.serve_others(self.rules)
         comet.live.hub.on_tally = self.receipts.tally
         self._writing: trio.CancelScope | None = None
         self._written = trio.Event()

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import trio
 
@@ -69,9 +69,11 @@ class Reply:
 class EngineClient(Client):
     """Speaks HTTP, and after `upgrade` frames."""
 
+    path: ClassVar[str] = "/engine.io/"
+
     async def ask(self, method: str, target: str, body: bytes = b"", **headers: str) -> None:
         """Send a request and do not wait."""
-        lines = [f"{method} /engine.io/?{target} HTTP/1.1", "Host: localhost"]
+        lines = [f"{method} {self.path}?{target} HTTP/1.1", "Host: localhost"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
         if body or method == "POST":
             lines.append(f"Content-Length: {len(body)}")
@@ -199,7 +201,7 @@ async def open_engine(
     config = changed(config, "socketio", path="/engine.io/")
     heard: list[Echo] = []
     async with open_comet(config) as comet, trio.open_nursery() as nursery:
-        engine = comet.comet.engine
+        engine = comet.comet.socketio.engine
         engine.open = lambda transport: speaker(transport, heard)
         door = EngineDoor(engine, origins=Origins(config.socketio.origins))
         front = FrontDoor(door.routes, limits=HttpLimits(**limits), render_error=door.render)

@@ -76,8 +76,8 @@ async def open_site(
         site = Site(cluster, {})
         for name, world in cluster.worlds.items():
             if echoes:
-                world.comet.engine.open = lambda transport: Echo(transport, site.heard)
-            door = world.comet.socketio
+                world.comet.socketio.engine.open = lambda transport: Echo(transport, site.heard)
+            door = world.comet.socketio.door
             front = FrontDoor(door.routes, render_error=door.render)
             sockets = open_sockets("127.0.0.1", 0)
             site.ports[name] = bound_to(sockets).port

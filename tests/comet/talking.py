@@ -1,6 +1,6 @@
 """A client of Socket.IO without a socket: what the comet's side of it is offered, packet by packet.
 
-phone = Phone(world.comet.talks, revision=4)
+phone = Phone(world.comet.socketio.talks, revision=4)
 phone.say('0/chat,')
 assert await phone.hears() == '0/chat,{"sid":"..."}'
 """

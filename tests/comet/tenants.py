@@ -48,7 +48,7 @@ class Device:
     """A client of one namespace on one comet."""
 
     def __init__(self, world: World, query: str, namespace: str, revision: int) -> None:
-        self.phone = Phone(world.comet.talks, revision=revision, query=query)
+        self.phone = Phone(world.comet.socketio.talks, revision=revision, query=query)
         self.namespace = namespace
         self._next_ack = 0
         self._passed: list[list[Any]] = []  # events that nobody has waited for yet

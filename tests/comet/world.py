@@ -287,9 +287,16 @@ async def _announce(world: World, registry: EmbeddedRegistry, nursery: trio.Nurs
     sockets = open_sockets("127.0.0.1", 0)
     comet, stop = world.comet, trio.Event()
     nursery.start_soon(
-        partial(serve_rpc, sockets, comet.handlers, secret=None, stop=stop, tunnels=comet.tunnels)
+        partial(
+            serve_rpc,
+            sockets,
+            comet.handlers,
+            secret=None,
+            stop=stop,
+            tunnels=comet.socketio.tunnels,
+        )
     )
-    nursery.start_soon(comet.relay_entrance.run, stop)
+    nursery.start_soon(comet.socketio.relay_entrance.run, stop)
     world.comet.node = msgspec.structs.replace(
         world.comet.node,
         rpc=str(bound_to(sockets)),

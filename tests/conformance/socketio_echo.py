@@ -79,7 +79,7 @@ class PatientDoor(EngineDoor):
 
 def raw_door(comet: Comet) -> EngineDoor:
     """/engine.io/ beside the comet's own: its sessions are in a table of their own."""
-    engine = comet.engine
+    engine = comet.socketio.engine
     config = msgspec.structs.replace(engine.config, path="/engine.io/")
     own = replace(engine, config=config, open=echo, sessions={})
     return PatientDoor(own, origins=Origins(["*"]))
@@ -110,10 +110,10 @@ async def main(port: int, config: CometConfig) -> None:
         others=Peers(registry),
     )
     raw = raw_door(comet)
-    front = FrontDoor([*raw.routes, *comet.socketio.routes], render_error=raw.render)
+    front = FrontDoor([*raw.routes, *comet.socketio.door.routes], render_error=raw.render)
     sockets = open_sockets("localhost", port)
     async with trio.open_nursery() as nursery:
-        serve_echo(comet.rules, nursery)
+        serve_echo(comet.socketio.rules, nursery)
         await nursery.start(comet.run)
         nursery.start_soon(partial(front.serve, sockets, stop=trio.Event()))
         print(f"http://localhost:{bound_to(sockets).port}/", flush=True)  # noqa: T201

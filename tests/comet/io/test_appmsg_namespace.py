@@ -14,7 +14,7 @@ from tests.comet.world import World, changed, open_comet
 
 async def enter(world: World, auth: str = "", *, revision: int = 4) -> Phone:
     """A client that is in /appmsg."""
-    phone = Phone(world.comet.talks, revision=revision)
+    phone = Phone(world.comet.socketio.talks, revision=revision)
     if revision == 3:
         await phone.hears()
     phone.say(f"0/appmsg,{auth}")

@@ -256,7 +256,35 @@ async def test_only_one_websocket_may_probe_a_session() -> None:
         assert world.speaker.ends == []
 
 
-@pytest.mark.parametrize("packet", ["4a", "1", "2", "3probe", "x", "2probeX"])
+async def test_who_waits_until_nothing_is_owed_is_woken_by_the_upgrade() -> None:
+    """What was owed to the next poll has gone out on the WebSocket."""
+    async with open_engine() as world:
+        _, socket, _ = await probing(world)
+        transport = world.speaker.transport
+        transport.offer(framed(transport.framing, "owed"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(transport.drained)
+            await wait_all_tasks_blocked(0.01)
+            await socket.say("5")
+
+        assert await socket.hear() == "4owed"
+
+
+async def test_what_is_said_behind_the_end_of_a_probe_is_not_heard() -> None:
+    """An upgrade least of all."""
+    async with open_engine() as world:
+        client, socket, target = await probing(world)
+
+        await socket.send(client_frame(b"1") + client_frame(b"5"))
+
+        assert await socket.hear() == "close 1002"
+        await client.post(target, b"4a")
+        assert (await client.get(target)).body == b"4a"
+        assert world.engine.upgraded == 0
+
+
+@pytest.mark.parametrize("packet", ["4a", "1", "2", "3", "3probe", "x", "2probeX"])
 async def test_a_websocket_that_says_anything_else_is_closed_and_the_session_polls_on(
     packet: str,
 ) -> None:

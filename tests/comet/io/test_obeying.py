@@ -56,7 +56,7 @@ class Place:
 
     async def enter(self, comet: str, name: str, *rooms: str, realm: str = DEMO) -> Phone:
         """A client of that comet, in these rooms."""
-        phone = Phone(self.cluster.worlds[comet].comet.talks)
+        phone = Phone(self.cluster.worlds[comet].comet.socketio.talks)
         asked = json.dumps({"id": name, "rooms": " ".join(rooms)})
         phone.say(f"0{realm},{asked}")
         assert await phone.hears() == f'0{realm},{{"sid":"{name}"}}'
@@ -77,7 +77,7 @@ async def open_place(*names: str) -> AsyncIterator[Place]:
         peers = await stack.enter_async_context(Peers(cluster.registry))
         rules = {name: Halls() for name in names}
         for name, world in cluster.worlds.items():
-            world.comet.rules.serve(DEMO, rules[name])
+            world.comet.socketio.rules.serve(DEMO, rules[name])
         yield Place(cluster, rules, ClusterOrders(cluster.registry, peers.host))
 
 
@@ -161,7 +161,7 @@ async def test_an_order_waits_for_what_its_client_is_doing() -> None:
 async def test_rooms_of_another_realm_are_not_touched() -> None:
     """Equal names mean nothing."""
     async with open_place("a") as place:
-        place.cluster.worlds["a"].comet.rules.serve("/other", place.rules["a"])
+        place.cluster.worlds["a"].comet.socketio.rules.serve("/other", place.rules["a"])
         other = await place.enter("a", "u1", realm="/other")
         client = place.rules["a"].clients[0]
         client.do([Join(room_key("/other", "r1"))])

@@ -73,7 +73,7 @@ async def open_demo() -> AsyncIterator[Site]:
     """Three comets with these rules."""
     async with open_site("a", "b", "c", config=CONFIG, echoes=False) as site:
         for world in site.cluster.worlds.values():
-            world.comet.rules.serve("/demo", OneEach(comet=world.comet))
+            world.comet.socketio.rules.serve("/demo", OneEach(comet=world.comet))
         yield site
 
 
@@ -187,7 +187,7 @@ async def test_a_poll_that_nobody_reads_keeps_no_id(where: str) -> None:
         assert (await client.get(target)).body.decode() == WELCOME
         silent = await site.connect(where)
         await silent.ask("GET", target)
-        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+        await site.world("a").until(lambda: site.world("a").comet.socketio.engine.polls == 1)
 
         assert (await enter(site, "c"))[1] == WELCOME
 
@@ -201,7 +201,7 @@ async def test_a_websocket_on_another_comet_than_its_session_keeps_its_id() -> N
         assert (await client.get(target)).body.decode() == WELCOME
         carried = await site.connect("b")
         await site.move_to_websocket(carried, target)
-        await site.world("a").until(lambda: site.world("a").comet.engine.upgraded == 1)
+        await site.world("a").until(lambda: site.world("a").comet.socketio.engine.upgraded == 1)
         nursery.start_soon(answer_pings, carried)
 
         assert (await enter(site, "c"))[1] == REFUSED

@@ -57,7 +57,7 @@ async def test_one_connection_may_carry_requests_of_many_sessions() -> None:
             assert (await client.get(target)).body == said
 
         assert [len(echo.messages) for echo in site.heard] == [3, 3, 3]
-        relay = site.world("a").comet.relay
+        relay = site.world("a").comet.socketio.relay
         assert (relay.relayed, relay.failed) == (12, 0)
 
 
@@ -66,12 +66,12 @@ async def test_a_poll_waits_where_it_landed_without_a_task() -> None:
     async with open_site("a", "b") as site:
         target = await site.begin("a")
         client = await site.connect("b")
-        relay = site.world("b").comet.relay
+        relay = site.world("b").comet.socketio.relay
         await wait_all_tasks_blocked()
         before = trio.lowlevel.current_statistics().tasks_living
 
         await client.ask("GET", target)
-        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+        await site.world("a").until(lambda: site.world("a").comet.socketio.engine.polls == 1)
 
         await wait_all_tasks_blocked()
         assert len(relay.exchanges) == 1
@@ -88,13 +88,13 @@ async def test_a_client_that_hangs_up_is_noticed_at_home() -> None:
         target = await site.begin("a")
         client = await site.connect("b")
         await client.ask("GET", target)
-        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+        await site.world("a").until(lambda: site.world("a").comet.socketio.engine.polls == 1)
 
         await client.stream.aclose()
 
         await site.world("a").until(lambda: site.heard[0].ends == ["connection lost"])
-        assert not site.world("b").comet.relay.exchanges
-        assert not site.world("a").comet.engine.sessions
+        assert not site.world("b").comet.socketio.relay.exchanges
+        assert not site.world("a").comet.socketio.engine.sessions
 
 
 async def test_tunnels_are_used_again() -> None:
@@ -107,7 +107,7 @@ async def test_tunnels_are_used_again() -> None:
             await client.post(target, b"4hello")
             await client.get(target)
 
-        [idle] = site.world("b").comet.relay._idle.values()
+        [idle] = site.world("b").comet.socketio.relay._idle.values()
         assert len(idle) == 1
 
 
@@ -117,8 +117,8 @@ async def test_a_tunnel_that_was_closed_is_not_used_again() -> None:
         target = await site.begin("a")
         client = await site.connect("b")
         await client.post(target, b"4hello")
-        [[(wire, _)]] = site.world("b").comet.relay._idle.values()
-        for connection in tuple(site.world("a").comet.relay_entrance._front._service.connections):
+        [[(wire, _)]] = site.world("b").comet.socketio.relay._idle.values()
+        for connection in tuple(site.world("a").comet.socketio.relay_entrance._front._service.connections):
             connection._wire.close()
         await site.world("b").until(lambda: wire.receive_nowait(1) == b"")
 
@@ -139,7 +139,7 @@ async def test_an_upgrade_may_land_anywhere(revision: int) -> None:
             await client.say(said[:120])
             assert await client.hear() == said[:120]
 
-        relay = site.world("b").comet.relay
+        relay = site.world("b").comet.socketio.relay
         assert (relay.spliced, relay.upgraded) == (1, 1)
         await wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living <= before
@@ -162,8 +162,8 @@ async def test_a_session_that_ends_closes_its_websocket_with_a_goodbye() -> None
         assert await client.hear() == "close 1000"
         assert await client.hear() == "end"
         await client.stream.aclose()
-        await site.world("b").until(lambda: site.world("b").comet.relay.spliced == 0)
-        await site.world("a").until(lambda: not site.world("a").comet.engine.sessions)
+        await site.world("b").until(lambda: site.world("b").comet.socketio.relay.spliced == 0)
+        await site.world("a").until(lambda: not site.world("a").comet.socketio.engine.sessions)
 
 
 async def test_much_that_is_said_at_once_arrives() -> None:
@@ -204,7 +204,7 @@ async def test_what_a_client_says_behind_its_request_is_not_lost() -> None:
 async def test_what_a_comet_says_behind_its_101_is_not_lost() -> None:
     """Both may come in one read."""
     async with open_site("a", "b") as site:
-        relay, answer = site.world("b").comet.relay, b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"
+        relay, answer = site.world("b").comet.socketio.relay, b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"
         with closing(socket.create_server(("127.0.0.1", 0))) as listening:
 
             async def answer_at_once(node: Node, purpose: str, /) -> Wire:
@@ -241,7 +241,7 @@ async def test_tls_ends_where_the_client_is() -> None:
             assert await client.hear() == "4" + "x" * 50
             assert await client.hear() == data
 
-        assert site.world("b").comet.relay.spliced == 1
+        assert site.world("b").comet.socketio.relay.spliced == 1
 
 
 def masked(payload: bytes, first: int = 0x81) -> bytes:
@@ -290,7 +290,7 @@ async def test_a_comet_that_leaves_ends_what_waits_for_it() -> None:
         target = await site.begin("a")
         client = await site.connect("b")
         await client.ask("GET", target)
-        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+        await site.world("a").until(lambda: site.world("a").comet.socketio.engine.polls == 1)
 
         site.world("a").comet.live.poller.close()
 
@@ -309,7 +309,7 @@ async def cluster_without(cluster: Cluster, name: str) -> None:
 async def test_a_comet_that_hangs_is_waited_for_as_long_as_a_poll_may_take() -> None:
     """Then the client hears an error."""
     async with open_site("a", "b") as site:
-        relay = site.world("b").comet.relay
+        relay = site.world("b").comet.socketio.relay
         with closing(socket.create_server(("127.0.0.1", 0))) as silent:
 
             async def hang(node: Node, purpose: str, /) -> Wire:
@@ -338,7 +338,7 @@ async def test_a_comet_that_stops_ends_what_it_relays() -> None:
         polling, carried = await site.connect("b"), await site.connect("b")
         await polling.ask("GET", poll)
         await site.move_to_websocket(carried, upgraded)
-        relay = site.world("b").comet.relay
+        relay = site.world("b").comet.socketio.relay
         await site.world("b").until(lambda: (len(relay.exchanges), relay.spliced) == (1, 1))
 
         relay.close()
@@ -356,6 +356,6 @@ async def test_there_is_a_limit() -> None:
         first, second = await site.begin("a"), await site.begin("a")
         client, other = await site.connect("b"), await site.connect("b")
         await client.ask("GET", first)
-        await site.world("a").until(lambda: site.world("a").comet.engine.polls == 1)
+        await site.world("a").until(lambda: site.world("a").comet.socketio.engine.polls == 1)
 
         assert (await other.get(second)).status == 503

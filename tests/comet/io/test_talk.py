@@ -52,9 +52,9 @@ def tell(client: Client, event: Event) -> Effects:
 
 async def enter(world: World, rules: Script, *, revision: int = 4) -> Phone:
     """A client that is in /chat."""
-    if world.comet.rules(CHAT) is None:
-        world.comet.rules.serve(CHAT, rules)
-    phone = Phone(world.comet.talks, revision=revision)
+    if world.comet.socketio.rules(CHAT) is None:
+        world.comet.socketio.rules.serve(CHAT, rules)
+    phone = Phone(world.comet.socketio.talks, revision=revision)
     if revision == 3:
         assert await phone.hears() == "0"
     phone.say("0/chat,")
@@ -78,9 +78,9 @@ async def push(
 async def test_a_client_of_revision_4_is_told_its_id() -> None:
     """One that nobody can guess, or the one that the rules gave it."""
     async with open_comet() as world:
-        world.comet.rules.serve("/a", Script())
-        world.comet.rules.serve("/b", Script(lambda client, asked: (Accept("it is me"),)))
-        phone = Phone(world.comet.talks)
+        world.comet.socketio.rules.serve("/a", Script())
+        world.comet.socketio.rules.serve("/b", Script(lambda client, asked: (Accept("it is me"),)))
+        phone = Phone(world.comet.socketio.talks)
 
         phone.say('0/a,{"token":1}')
         phone.say("0/b,")
@@ -94,7 +94,7 @@ async def test_a_client_of_revision_4_is_told_its_id() -> None:
 async def test_a_client_of_revision_3_is_in_the_root_at_once() -> None:
     """Where no rules are, too: it has no choice."""
     async with open_comet() as world:
-        phone = Phone(world.comet.talks, revision=3)
+        phone = Phone(world.comet.socketio.talks, revision=3)
 
         assert phone.heard == ["0"]
 
@@ -108,8 +108,8 @@ async def test_the_root_of_revision_3_is_asked_with_the_query_of_the_handshake()
         return (Accept(),)
 
     async with open_comet() as world:
-        world.comet.rules.serve("/", Script(note))
-        phone = Phone(world.comet.talks, revision=3, query="EIO=3&name=ann")
+        world.comet.socketio.rules.serve("/", Script(note))
+        phone = Phone(world.comet.socketio.talks, revision=3, query="EIO=3&name=ann")
 
         assert await phone.hears() == "0"
         assert asked == [{"EIO": "3", "name": "ann"}]
@@ -122,7 +122,7 @@ async def test_the_root_of_revision_3_is_asked_with_the_query_of_the_handshake()
 async def test_a_namespace_that_is_not_there(revision: int, said: str) -> None:
     """The transport stays."""
     async with open_comet() as world:
-        phone = Phone(world.comet.talks, revision=revision)
+        phone = Phone(world.comet.socketio.talks, revision=revision)
 
         phone.say("0/no,")
 
@@ -147,8 +147,8 @@ async def test_a_refused_client(revision: int, closes: bool, heard: list[str]) -
 
     rules = Script(refuse)
     async with open_comet() as world:
-        world.comet.rules.serve(CHAT, rules)
-        phone = Phone(world.comet.talks, revision=revision)
+        world.comet.socketio.rules.serve(CHAT, rules)
+        phone = Phone(world.comet.socketio.talks, revision=revision)
         if revision == 3:
             await phone.hears()
 
@@ -168,8 +168,8 @@ async def test_a_refusal_with_data() -> None:
         raise Refused("no", {"code": 7})
 
     async with open_comet() as world:
-        world.comet.rules.serve(CHAT, Script(refuse))
-        phone = Phone(world.comet.talks)
+        world.comet.socketio.rules.serve(CHAT, Script(refuse))
+        phone = Phone(world.comet.socketio.talks)
         phone.say("0/chat,")
 
         assert await phone.hears() == '4/chat,{"message":"no","data":{"code":7}}'
@@ -182,8 +182,8 @@ async def test_what_cannot_be_asked_refuses_too() -> None:
         raise Unavailable("the database is away")
 
     async with open_comet() as world:
-        world.comet.rules.serve(CHAT, Script(fail))
-        phone = Phone(world.comet.talks)
+        world.comet.socketio.rules.serve(CHAT, Script(fail))
+        phone = Phone(world.comet.socketio.talks)
         phone.say("0/chat,")
 
         assert await phone.hears() == '4/chat,{"message":"the database is away"}'
@@ -192,8 +192,8 @@ async def test_what_cannot_be_asked_refuses_too() -> None:
 async def test_who_connects_nowhere_is_let_go(mock_clock: MockClock) -> None:
     """Revision 4 alone: an older client is in the root."""
     async with open_comet() as world:
-        world.comet.rules.serve(CHAT, Script())
-        new, old, busy = (Phone(world.comet.talks, revision=revision) for revision in (4, 3, 4))
+        world.comet.socketio.rules.serve(CHAT, Script())
+        new, old, busy = (Phone(world.comet.socketio.talks, revision=revision) for revision in (4, 3, 4))
         busy.say("0/chat,")
 
         await pass_time(mock_clock, world.comet.config.namespaces.connect_timeout + 1)
@@ -273,7 +273,7 @@ async def test_what_takes_time_keeps_its_place() -> None:
     async with open_comet() as world:
         first, other = await enter(world, rules), await enter(world, rules)
         rules.on_connect = lambda client, asked: admit()
-        early = Phone(world.comet.talks)
+        early = Phone(world.comet.socketio.talks)
         early.say("0/chat,")
         early.say('2/chat,["quick"]')
         first.say('2/chat,["slow"]')
@@ -294,7 +294,7 @@ async def test_several_namespaces_are_several_clients() -> None:
     async with open_comet() as world:
         rules = Script(on_event=tell)
         phone = await enter(world, rules)
-        world.comet.rules.serve("/other", rules)
+        world.comet.socketio.rules.serve("/other", rules)
         phone.say("0/other,")
         await phone.hears()
 
@@ -404,7 +404,7 @@ async def test_a_broken_transport_ends_all_its_clients() -> None:
         assert await other.hears() == '2/chat,["gone","transport close"]'
         assert rules.gone_for == ["transport close"]
         assert await push(world, LOBBY) == 1
-        assert len(list(world.comet.talks.clients_of(CHAT))) == 1
+        assert len(list(world.comet.socketio.talks.clients_of(CHAT))) == 1
 
 
 async def test_a_client_that_goes_while_it_is_asked_about() -> None:
@@ -417,8 +417,8 @@ async def test_a_client_that_goes_while_it_is_asked_about() -> None:
 
     rules = Script(lambda client, asked: slowly())
     async with open_comet() as world:
-        world.comet.rules.serve(CHAT, rules)
-        phone = Phone(world.comet.talks)
+        world.comet.socketio.rules.serve(CHAT, rules)
+        phone = Phone(world.comet.socketio.talks)
         phone.say("0/chat,")
         while not rules.clients:
             await trio.lowlevel.checkpoint()
@@ -516,7 +516,7 @@ async def test_who_floods_is_let_go() -> None:
     rules = Script(on_event=lambda client, event: for_ever() if event.name == "wait" else ())
     async with open_comet(config) as world:
         flood, wide, behind = [await enter(world, rules) for _ in range(3)]
-        world.comet.rules.serve_others(rules)
+        world.comet.socketio.rules.serve_others(rules)
         for number in range(100):
             if flood.is_open:
                 flood.say(f'2/chat,["n",{number}]')
