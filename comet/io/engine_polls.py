@@ -123,8 +123,6 @@ class Polls:
             return asked.refusal
         if self.probe is not None:
             await self._settle()
-            if session.carrier is not self:
-                return asked.refusal
             if self.probed and not self.owed:
                 self.offer(framed_packet(self.framing, NOOP))
         if self.owed:
