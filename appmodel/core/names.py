@@ -10,6 +10,7 @@ default realm "" and see the plain text; a key of another realm can never equal 
     u1_Android-d1@user      ("", "u1_Android-d1", "user")          u1@user   all devices, one owner
     a_b@user of /demo       ("/demo", "a_b", "user")               itself    a namespace of Socket.IO: no sessions
     Terry-Mao, x@gmail.com  ("", "x@gmail.com", "")                itself
+    test@mpush              ("", "test@mpush", "")                 itself    a queue: the device "test" of Mpush
 
 Source: appmsgsrv session naming (spec/appmsgsrv.md); gopush-cluster keys are opaque.
 """
@@ -24,6 +25,10 @@ from appmodel.errors import BadInput
 SUFFIXES = frozenset({"user", "qun", "org", "tenant", "app"})
 MAX_KEY = 255  # bytes of UTF-8; ours: the original's MySQL column holds 64 characters
 MAX_REALM = 250  # characters: with its key below the 512 that a SQL store has for both
+QUEUE = "@mpush"  # how a key ends whose messages wait in a queue; see core/mpush.py
+QUEUE_STEP = (
+    1000  # µs: between the ids of a queue's messages, at least; all of them are multiples of it
+)
 REALM_MARK = "\x1f"  # between realm and name in stores; no name can contain a control character
 
 
@@ -53,6 +58,11 @@ class Key(NamedTuple):
     def is_of_namespace(self) -> bool:
         """Its realm is a namespace of Socket.IO: there names may contain anything, and keys are not stored."""
         return self.realm[:1] == "/"
+
+    @property
+    def is_queue(self) -> bool:
+        """A device of Mpush: its messages have ids that are whole milliseconds, and more of them are kept."""
+        return not self.suffix and not self.realm and self.id[-6:] == QUEUE
 
     @property
     def inbox(self) -> "Key | None":
