@@ -43,6 +43,8 @@ class State(enum.Enum):
 class Carrier(Protocol):
     """How the bytes of a session go. It tells its session of its end: `lost`, then `forget`."""
 
+    owed: bytes  # what waits to be sent
+
     @property
     def framing(self) -> Framing: ...
 
@@ -236,8 +238,10 @@ class Session:
     def expire_if_overdue(self, now: float) -> None:
         """The same by the clock and not by the wheel, whose ticks are coarse: for who asks now."""
         config = self.engine.config
-        overdue = now >= self._heard + config.ping_interval + config.ping_timeout
-        if self.is_open and overdue and now >= self.engine.live.patient_until:
+        deadline = self._heard + config.ping_interval + config.ping_timeout
+        if self._pinged and not self._carrier.owed:  # the ping went out, perhaps late
+            deadline = max(deadline, self._pinged + config.ping_timeout)
+        if self.is_open and now >= max(deadline, self.engine.live.patient_until):
             self.fail("ping timeout")
 
     def _ping(self, now: float) -> None:

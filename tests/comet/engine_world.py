@@ -100,15 +100,17 @@ class EngineClient(Client):
         await self.ask("POST", target, body, **headers)
         return await self.reply()
 
-    async def upgrade(self, target: str) -> None:
+    async def upgrade(self, target: str, **headers: str) -> None:
         """Become a WebSocket."""
         await self.ask(
             "GET",
             target,
+            b"",
             Upgrade="websocket",
             Connection="Upgrade",
             Sec_WebSocket_Version="13",
             Sec_WebSocket_Key=KEY,
+            **headers,
         )
         reply = await self.reply()
         assert reply.status == 101, reply

@@ -165,6 +165,21 @@ async def test_who_comes_after_the_time_finds_nobody(revision: int, mock_clock: 
         assert world.speaker.ends == ["ping timeout"]
 
 
+async def test_a_ping_that_went_out_late_has_its_whole_time(mock_clock: MockClock) -> None:
+    """Whoever asks meanwhile is not judged by the time of the last packet alone."""
+    async with open_engine(QUICK) as world:
+        client, target = await world.begin()
+        await client.ask("GET", target)
+        await world.comet.until(lambda: world.engine.polls == 1)
+
+        mock_clock.jump(0.45)  # the wheel looks but now
+        assert (await client.reply()).body == b"2"
+        mock_clock.jump(0.1)
+
+        assert (await client.post(target, b"3")).body == b"ok"
+        assert world.speaker.ends == []
+
+
 async def test_quick_heartbeats_are_quick() -> None:
     """A client of engine.io-client hangs up if no ping comes within interval and timeout."""
     async with open_engine(QUICK) as world:
