@@ -40,6 +40,7 @@ from bench import (
     rest,
     socketio,
     socketio_clients,
+    socketio_latency,
     stores,
     stream,
 )
@@ -63,7 +64,7 @@ BENCHMARKS: dict[str, Sequence[Benchmark]] = {
     "logins": (logins.logins,),
     "groups": (groups.groups,),
     "stores": (stores.stores,),
-    "socketio": (socketio.fan_out, socketio_clients.clients),
+    "socketio": (socketio.fan_out, socketio_clients.clients, socketio_latency.latency),
 }
 SPARE_FILES = 1_000  # descriptors beside the clients' sockets
 

@@ -18,6 +18,7 @@ class Scale:
     warm_pushes: int = 50  # of a server of Socket.IO before anything counts
     socketio_clients: int = 5_000  # at rest, and that connect
     socketio_rounds: int = 3  # of them, for each server in turn
+    latency_pushes: int = 400  # over light-push's REST, at a steady rate
     idle_clients: int = 15_000
     idle_peer_clients: int = 15_000
     idle_seconds: float = 30.0  # of every client's heartbeat, and of the measurement
@@ -45,6 +46,7 @@ QUICK = Scale(
     rounds=3,
     socketio_clients=1_000,
     socketio_rounds=1,
+    latency_pushes=100,
     pushes=50,
     bursts=2,
     idle_clients=3_000,

@@ -9,17 +9,64 @@ All have one namespace, /demo, and send the bodies of pushes to its room `bench`
 an hour apart everywhere, so nothing but the load happens while it is measured.
 """
 
+import base64
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from importlib.util import find_spec
 
 from bench.entry import HttpEntry
 from bench.machine import Cores
-from bench.servers import PEER_FILES, PRINTED_PORT, Server, Start, install_node_peer, running
-from bench.socketio_client import ROOM, member
+from bench.messages import body
+from bench.servers import (
+    PEER_FILES,
+    PRINTED_PORT,
+    Server,
+    Start,
+    appmsg,
+    install_node_peer,
+    running,
+)
+from bench.socketio_client import NAMESPACE, ROOM, member
 from tools.servers.daemon import Missing
+
+PASSWORD = "bench-123456"
+QUIET = "3600"  # seconds between pings
+FOUR_DIGITS = 1_000  # the first push id of four digits: messages of a run have one size
+AT_ONCE = 20  # pushes on their way there
+
+
+@contextmanager
+def light_push(cores: Cores) -> Iterator[Server]:
+    """Ours as it is used: REST, books and all in one process."""
+    with appmsg(cores, {"APPMSG_COMET__SOCKETIO__PING_INTERVAL": QUIET}) as node:
+        _make_namespace(node.ports["lightpush"])
+        port = node.ports["socketio"]
+        server = Server(
+            "light-push",
+            node.process,
+            port,
+            lambda client, _: member(port, client, [ROOM]),
+            lambda _, at_once: room_entry(node.ports["lightpush"], at_once),
+            ports=node.ports,
+        )
+        _spend_short_ids(node.ports["lightpush"])
+        yield server
+
+
+def room_entry(port: int, at_once: int, room: str = ROOM) -> HttpEntry:
+    """`POST /api/auth/push` to a room."""
+    return HttpEntry(
+        port,
+        at_once,
+        "/api/auth/push",
+        form=b'{"room":"%b","pushData":%%b}' % room.encode(),
+        headers=f"Authorization: {_basic(NAMESPACE, PASSWORD)}\r\n",
+        good=b'"id":',
+    )
 
 
 @contextmanager
@@ -49,7 +96,7 @@ def python_socketio(cores: Cores) -> Iterator[Server]:
         yield _server("python-socketio", process, port, collects=True)
 
 
-OURS: Sequence[Start] = (comet,)
+OURS: Sequence[Start] = (light_push, comet)
 PEERS: Sequence[Start] = (socket_io, python_socketio)
 
 
@@ -64,3 +111,24 @@ def _server(
         lambda _, at_once: HttpEntry(port, at_once),
         collects=collects,
     )
+
+
+def _make_namespace(port: int) -> None:
+    fields = {"key": NAMESPACE, "name": "bench", "auth_passwd": PASSWORD}
+    with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        headers = {"Content-Type": "application/json", "Authorization": _basic("admin", "123456")}
+        connection.request("POST", "/api/admin/namespace/save", json.dumps(fields), headers)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise RuntimeError(f"no namespace: {answer.status} {answer.read()[:300]!r}")
+
+
+def _spend_short_ids(port: int) -> None:
+    with closing(room_entry(port, AT_ONCE, "nobody")) as entry:
+        for first in range(0, FOUR_DIGITS, AT_ONCE):
+            entry.push([body(first + number) for number in range(AT_ONCE)])
+            entry.confirm()
+
+
+def _basic(name: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{name}:{password}'.encode()).decode()}"
