@@ -118,7 +118,9 @@ async def test_a_tunnel_that_was_closed_is_not_used_again() -> None:
         client = await site.connect("b")
         await client.post(target, b"4hello")
         [[(wire, _)]] = site.world("b").comet.socketio.relay._idle.values()
-        for connection in tuple(site.world("a").comet.socketio.relay_entrance._front._service.connections):
+        for connection in tuple(
+            site.world("a").comet.socketio.relay_entrance._front._service.connections
+        ):
             connection._wire.close()
         await site.world("b").until(lambda: wire.receive_nowait(1) == b"")
 
@@ -204,7 +206,10 @@ async def test_what_a_client_says_behind_its_request_is_not_lost() -> None:
 async def test_what_a_comet_says_behind_its_101_is_not_lost() -> None:
     """Both may come in one read."""
     async with open_site("a", "b") as site:
-        relay, answer = site.world("b").comet.socketio.relay, b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"
+        relay, answer = (
+            site.world("b").comet.socketio.relay,
+            b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n",
+        )
         with closing(socket.create_server(("127.0.0.1", 0))) as listening:
 
             async def answer_at_once(node: Node, purpose: str, /) -> Wire:
