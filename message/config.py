@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from appmodel.core.names import Key
 from appmodel.core.units import Duration, Size
 from appmodel.runtime.config import Count, Password, Port, Section, Share
 
@@ -121,9 +122,14 @@ class MessageConfig(Section, frozen=True):
     redis: RedisConfig = RedisConfig()
     sql: SqlConfig = SqlConfig()
     depth: Count = 1000  # newest messages kept per key (gopush-cluster: 20)
+    queue_depth: Count = 100_000  # the same for a device of Mpush, whose messages wait until they are acknowledged or expire
     memory_limit: Size = Size(256 * 1024**2)  # of store "memory": above it pushes are refused
     queue_limit: Size = Size(64 * 1024**2)  # saves waiting for the disk; above it they are refused
     round_limit: Size = Size(4 * 1024**2)  # saves in one transaction: how much fails together
     page_limit: Size = Size(1024**2)  # bodies in one answer to a reader
     sweep_interval: Duration = Duration(5)  # between two looks for what has expired
     sweep_slice: Count = 250  # messages freed in one transaction: how long it keeps others waiting
+
+    def depth_of(self, key: Key) -> int:
+        """Newest messages that are kept of `key`."""
+        return self.queue_depth if key.is_queue else self.depth

@@ -76,11 +76,12 @@ class OfflineStore(Protocol):
 
         Per key, atomically: a push id known within the window (24 h, or the ttl if longer) answers
         its first (id, prev) again, also after its message has expired or was deleted. Otherwise
-        id = max(proposed, mark + 1), prev = the old mark, mark = id. So every caller may retry, and
-        ids rise in commit order. The same body under two push ids is two messages. A body is
+        id = max(proposed, mark + 1), prev = the old mark, mark = id; of a queue (`Key.is_queue`)
+        id = max(proposed, mark + 1000), the proposed one rounded up to 1000, so that no two of its
+        ids are of one millisecond. So every caller may retry, and ids rise in commit order. The same body under two push ids is two messages. A body is
         kept once, however many keys it goes to, and beside it the tail of each key; whoever fetches
         gets whole copies (`personal`). A push id may bring another body for further keys: each key
-        has what it was first saved with. Above the per-key depth the oldest go.
+        has what it was first saved with. Above the per-key depth (queues have their own) the oldest go.
 
         Raises:
             NotStored: nothing was kept: the store is away or full, or a proposed id is more than

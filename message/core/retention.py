@@ -1,7 +1,8 @@
 """What a store remembers and for how long: the decisions that all stores share.
 
     mark      of a key            for ever
-    message   (key, id) -> copy   until it expires, is deleted, or `depth` newer ones of its key live
+    message   (key, id) -> copy   until it expires, is deleted, or `depth` newer ones of its key live; of a queue
+                                  (`Key.is_queue`) `queue_depth`
     receipt   (push id, key)      answers retries with the first (id, prev), for 24 h or the ttl if longer
 
 Nothing here waits or looks at a clock. Source: cluster.md section 2; the originals kept 20 messages
@@ -12,14 +13,24 @@ from collections.abc import Iterable, Mapping
 
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import DEDUPE_WINDOW, Page, Save, Stored, personal
-from appmodel.core.names import Key
+from appmodel.core.names import QUEUE_STEP, Key
 
 NO_TAILS: Mapping[Key, bytes] = {}  # one for all: a memory store has many
 MAX_AHEAD_US = 300_000_000  # 5 min; appmodel/core/clock.py believes a client a fifth of it
 
 
-def message_id(proposed: int, mark: int) -> int:
-    """The id of a key's next message: the one proposed, if it is above all before it."""
+def step_of(key: Key) -> int:
+    """How far apart the ids of a key's messages are, at least."""
+    return QUEUE_STEP if key.is_queue else 1
+
+
+def message_id(proposed: int, mark: int, step: int = 1) -> int:
+    """The id of a key's next message: the one proposed, if it is above all before it.
+
+    Of a queue it is a whole number of steps: what is proposed is rounded up.
+    """
+    if step > 1:
+        return max(proposed + -proposed % step, mark + step)
     return proposed if proposed > mark else mark + 1
 
 

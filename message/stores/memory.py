@@ -8,6 +8,7 @@ the push ids by which a retry is known.
 
 import heapq
 import itertools
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +27,7 @@ from message.core.retention import (
     message_id,
     runs_away,
     size_of,
+    step_of,
     tails_of,
     take_page,
 )
@@ -56,6 +58,7 @@ class KeyLog:
 
     mark: int = 0
     messages: dict[int, StoredPush] = field(default_factory=dict)
+    soonest: float = math.inf  # none of them expires before
 
 
 class MemoryStore:
@@ -198,11 +201,12 @@ class MemoryStore:
         if log is None:
             log = self._keys[key] = KeyLog()
             self._size += KEY_SIZE
-        prev, mid = log.mark, message_id(proposed, log.mark)
+        prev, mid = log.mark, message_id(proposed, log.mark, step_of(key))
         log.mark = mid
         if not push.receipts:
             self._size += push.size
         log.messages[mid] = push
+        log.soonest = min(log.soonest, push.expires_at)
         push.live += 1
         push.receipts[key] = (mid, prev)
         self._highest = max(self._highest, mid)
@@ -213,12 +217,15 @@ class MemoryStore:
         return mid, prev
 
     def _trim(self, key: Key, log: KeyLog, now: float) -> None:
-        excess = len(log.messages) - self._config.depth
-        if excess <= 0:
+        depth = self._config.depth_of(key)
+        if len(log.messages) <= depth:
             return
-        for mid in [mid for mid, push in log.messages.items() if push.expires_at <= now]:
-            self._drop(log, mid)
-        oldest = list(log.messages)[: max(len(log.messages) - self._config.depth, 0)]
+        if log.soonest <= now:  # else nobody has to look at all of them
+            for mid in [mid for mid, push in log.messages.items() if push.expires_at <= now]:
+                self._drop(log, mid)
+            log.soonest = min((push.expires_at for push in log.messages.values()), default=math.inf)
+        excess = max(len(log.messages) - depth, 0)
+        oldest = list(itertools.islice(log.messages, excess))
         for mid in oldest:
             self._drop(log, mid)
         if oldest:

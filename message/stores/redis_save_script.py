@@ -10,20 +10,24 @@ Part of redis_scripts.py, which says what all scripts keep to and has the functi
 
 SAVE_TEXT = """
 -- KEYS  marks, feed, highest, then of each save: its receipts, its keys
--- ARGV  now, highest id allowed, depth, entries of the feed, 1 = only check, base, length of '<base>key:',
+-- ARGV  now, highest id allowed, depth, depth of queues, entries of the feed, 1 = only check, base, length of '<base>key:',
 --       1 = there are tails,
 --       then of each save: proposed id, expires_at, life in ms, kept_until, life of receipts in ms, body,
 --       number of keys; then, in the order of KEYS from the fourth on: if there are tails, that of each key
 --       ('' = none); if other data count, the lowest mark of each key
 -- gives {{id, prev, ...}, {key, trimmed, ...}, new messages}
 local now, ceiling, depth = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local base, skip = ARGV[6], tonumber(ARGV[7]) + 1
+local queue_depth = tonumber(ARGV[4])
+local base, skip = ARGV[7], tonumber(ARGV[8]) + 1
 local marks, feed, highest = KEYS[1], KEYS[2], KEYS[3]
 local MAX_ID, HEAD, ROWS, TIDY = 9007199254740991, 'soonest', 32, 8
+local QUEUE, REALM, STEP = '@mpush', '\\31', 1000  -- as Key.is_queue and QUEUE_STEP say
+local function is_queue(name) return string.sub(name, -#QUEUE) == QUEUE and not string.find(name, REALM, 1, true) end
+local function rounded(id, step) return id + (step - math.fmod(id, step)) % step end
 
 -- 1. read
 local saves, ids, first_key, first_argument = 0, {}, {}, {}
-local k, at = 4, 9
+local k, at = 4, 10
 while k <= #KEYS do
   saves = saves + 1
   ids[saves], first_key[saves], first_argument[saves] = KEYS[k], k + 1, at
@@ -31,7 +35,7 @@ while k <= #KEYS do
 end
 first_key[saves + 1] = k + 1
 local tails
-if ARGV[8] == '1' then tails, at = at - 4, at + #KEYS - 3 end
+if ARGV[9] == '1' then tails, at = at - 4, at + #KEYS - 3 end
 local floors = ARGV[at] and at - 4
 
 local function receipts(packed)  -- until when they are kept, as they are packed, and {id, prev} by key
@@ -65,7 +69,8 @@ for i = 1, saves do
         local size = redis.pcall('ZCARD', KEYS[row])
         if failed(size) then return refuse(size, KEYS[row]) end
         known[name] = {key = KEYS[row], before = size, added = 0, life = 0, soonest = math.huge,
-          mark = 0, mark_text = '0'}
+          mark = 0, mark_text = '0', step = 1, depth = depth}
+        if is_queue(name) then known[name].step, known[name].depth = STEP, queue_depth end
         list[#list + 1] = name
       end
     end
@@ -94,7 +99,7 @@ for i = 1, saves do
     if not answer then
       local key = known[name]
       local prev = math.max(key.mark, floors and tonumber(ARGV[floors + row]) or 0)
-      local id = proposed > prev and proposed or prev + 1
+      local id = math.max(rounded(proposed, key.step), prev + key.step)
       if id > MAX_ID then return redis.error_reply('FOREIGN ' .. marks) end
       answer = {id, prev}
       if tails and ARGV[tails + row] ~= '' then answer[3] = ARGV[tails + row] end
@@ -106,13 +111,13 @@ for i = 1, saves do
   end
   fresh[i] = rows
 end
-if ARGV[5] == '1' or news == 0 then return {result, {}, 0} end
+if ARGV[6] == '1' or news == 0 then return {result, {}, 0} end
 
 -- 3. write
 position = math.max(position, math.floor(now * 1000000) - 1)
 local entry = {}
 local function flush()
-  redis.call('XADD', feed, 'MAXLEN', '~', ARGV[4], text(position) .. '-0', unpack(entry))
+  redis.call('XADD', feed, 'MAXLEN', '~', ARGV[5], text(position) .. '-0', unpack(entry))
   entry = {}
 end
 for i = 1, saves do
@@ -171,8 +176,8 @@ local function trim(key)
     redis.call('ZREM', key.key, HEAD)
     size = size - 1
   end
-  size = size - tidy(key, size - depth)
-  if size > depth and (not soonest or soonest <= now) then
+  size = size - tidy(key, size - key.depth)
+  if size > key.depth and (not soonest or soonest <= now) then
     soonest = math.huge
     for _, member in ipairs(redis.call('ZRANGE', key.key, 0, -1)) do
       if expiry(member) <= now then
@@ -182,14 +187,14 @@ local function trim(key)
       end
     end
   end
-  local excess = math.max(size - depth, 0)
+  local excess = math.max(size - key.depth, 0)
   if excess > 0 then
     for _, member in ipairs(redis.call('ZRANGE', key.key, 0, excess - 1)) do
       redis.call('ZREM', key.key, member)
       retire(base, member)
     end
   end
-  if size >= depth and soonest then
+  if size >= key.depth and soonest then
     redis.call('ZADD', key.key, string.format('%.17g', -soonest), HEAD)
   end
   return excess
@@ -203,7 +208,7 @@ for i, name in ipairs(list) do
     redis.call('PEXPIRE', key.key, text(key.life + math.max(key.life / 8, 60000)))
   end
   local size = key.before + key.added
-  if size > depth then
+  if size > key.depth then
     local gone = trim(key)
     if gone > 0 then
       trims[#trims + 1] = name

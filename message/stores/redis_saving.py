@@ -67,7 +67,7 @@ def save_command(
     ceiling = min(max(int(now * 1e6), highest) + MAX_AHEAD_US, MAX_ID)
     skip = len(bucket.key(b""))
     keys: list[bytes] = [bucket.marks, bucket.feed, bucket.highest]
-    head: list[Argument] = [now, ceiling, config.depth, config.redis.feed_limit]
+    head: list[Argument] = [now, ceiling, config.depth, config.queue_depth, config.redis.feed_limit]
     has_tails = any(save.tails for part in parts for save, _ in part.saves)
     head += [int(only_check), bucket.base, skip, int(has_tails)]
     arguments: list[Argument] = []

@@ -99,7 +99,7 @@ class SqlStore:
         pages = Pages(config.page_limit, self.notices)
         name = f"database {self._server.where}"
         self.writer: Rounds[Turn] = Rounds(
-            [Writer(self._write_link, now, self.notices, depth=config.depth).do],
+            [Writer(self._write_link, config, now, self.notices).do],
             name=name,
             queue_limit=config.queue_limit,
             round_limit=config.round_limit,

@@ -1,4 +1,4 @@
-"""No more than `depth` messages a key: who is above it, and which of its messages go.
+"""No more messages of a key than its depth: who is above it, and which of its messages go.
 
 msg_key says of each key how many messages it has at most, and when the first of them expires. Until
 then (`soonest`) nothing can have been swept, so the count is right, and the oldest go without a look
@@ -19,12 +19,16 @@ class Fullness(NamedTuple):
 
     messages: int  # at most
     soonest: int  # Unix seconds; none expires before
+    depth: int  # how many there may be
+
+    @property
+    def excess(self) -> int:
+        """How many have to go."""
+        return max(self.messages - self.depth, 0)
 
 
-def trim(
-    session: Session, keys: Mapping[str, Fullness], *, depth: int, second: int
-) -> dict[str, int]:
-    """Take out what is above `depth`, within a transaction that has locked the keys.
+def trim(session: Session, keys: Mapping[str, Fullness], *, second: int) -> dict[str, int]:
+    """Take out what is above the depth, within a transaction that has locked the keys.
 
     Args:
         second: Unix time.
@@ -32,12 +36,12 @@ def trim(
     Returns:
         How many unexpired messages of which key had to go.
     """
-    full = {skey: fullness for skey, fullness in keys.items() if fullness.messages > depth}
+    full = {skey: f for skey, f in keys.items() if f.messages > f.depth}
     if not full:
         return {}
-    stale = [skey for skey, fullness in full.items() if fullness.soonest <= second + SKEW]
+    stale = {skey: f for skey, f in full.items() if f.soonest <= second + SKEW}
     full |= _count_again(session, stale, second)
-    excess = {skey: f.messages - depth for skey, f in full.items() if f.messages > depth}
+    excess = {skey: f.excess for skey, f in full.items() if f.excess}
     asked: dict[str, list[Any]] = {"skey": list(excess), "excess": list(excess.values())}
     session.among(DELETE, [row[0] for row in session.for_each(OLDEST, asked)])
     session.insert(
@@ -45,18 +49,23 @@ def trim(
         list(full),
         [0] * len(full),
         [0] * len(full),
-        [min(fullness.messages, depth) for fullness in full.values()],
+        [fullness.messages - fullness.excess for fullness in full.values()],
         [fullness.soonest for fullness in full.values()],
     )
     return excess
 
 
-def _count_again(session: Session, skeys: list[str], second: int) -> dict[str, Fullness]:
-    if not skeys:
+def _count_again(
+    session: Session, keys: Mapping[str, Fullness], second: int
+) -> dict[str, Fullness]:
+    if not keys:
         return {}
-    skeys = sorted(skeys)
+    skeys = sorted(keys)
     session.among(DROP_EXPIRED, skeys, second)
-    return {skey: Fullness(count, soonest) for skey, count, soonest in session.among(COUNT, skeys)}
+    return {
+        skey: Fullness(count, soonest, keys[skey].depth)
+        for skey, count, soonest in session.among(COUNT, skeys)
+    }
 
 
 OLDEST = "SELECT id FROM private_msg WHERE skey = asked.skey ORDER BY mid LIMIT asked.excess"

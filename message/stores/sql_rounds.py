@@ -16,6 +16,7 @@ from appmodel.core.message import Page, Save
 from appmodel.core.names import Key
 from appmodel.errors import NotStored, OutcomeUnknown, PushError, Unavailable
 from appmodel.io.sql_faults import Fault, Kind
+from message.config import MessageConfig
 from message.stores.notices import Notices
 from message.stores.rounds import Job
 from message.stores.sql_link import Link
@@ -44,14 +45,13 @@ class Writer:
 
     Args:
         now: the time, in Unix seconds.
-        depth: messages kept per key.
+        config: says how many messages are kept per key.
     """
 
     def __init__(
-        self, link: Link, now: Callable[[], float], notices: Notices, *, depth: int
+        self, link: Link, config: MessageConfig, now: Callable[[], float], notices: Notices
     ) -> None:
-        self._link, self._now, self._notices = link, now, notices
-        self._depth = depth
+        self._link, self._config, self._now, self._notices = link, config, now, notices
         self._highest = 0  # an id that was given
 
     def do(self, jobs: Sequence[Job[Turn]]) -> None:
@@ -81,11 +81,11 @@ class Writer:
 
     def _save(self, jobs: Sequence[Job[Turn]], session: Session) -> Finish:
         now = self._now()
-        draft = Draft(now=now, highest=self._highest)
+        draft = Draft(self._config, now=now, highest=self._highest)
         calls = [job.request.saves or () for job in jobs]
         draft.find(session, [save for saves in calls for save in saves])
         places = [draft.add(saves) for saves in calls]
-        draft.write(session, depth=self._depth)
+        draft.write(session)
 
         def finish() -> None:
             self._highest = draft.highest

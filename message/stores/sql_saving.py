@@ -1,7 +1,8 @@
 """Saves into a database: all that one transaction takes are read, decided and written together.
 
     find     receipts of the push ids         known ones answer as the first time
-    raise    msg_key: mark = GREATEST(mark + n, top + n), prev = mark      locks the keys
+    raise    msg_key: mark = GREATEST(mark + n, top + n), prev = mark      locks the keys; then queues, whose
+                                                                           ids are 1000 apart
     decide   id and prev of each message      in memory, from the mark that was there
     write    msg_body, private_msg, and what is above the depth goes
     feed     msg_end: position + n            locks the end of the feed
@@ -22,8 +23,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from appmodel.core.message import Save, Saved
-from appmodel.core.names import Key
-from message.core.retention import copy_for, kept_until, message_id, runs_away, tails_of
+from appmodel.core.names import QUEUE_STEP, Key
+from message.config import MessageConfig
+from message.core.retention import (
+    copy_for,
+    kept_until,
+    message_id,
+    runs_away,
+    step_of,
+    tails_of,
+)
 from message.stores.sql_depth import Fullness, trim
 from message.stores.sql_session import Session
 
@@ -36,8 +45,9 @@ class Claim:
     """What a transaction wants of one key."""
 
     count: int  # messages
-    top: int  # so that the last of them gets the id max(mark, top) + count
+    top: int  # so that the last of them gets the id max(mark, top) + count * step
     soonest: int  # Unix seconds at which the first of them expires
+    depth: int  # messages that are kept of it
 
 
 class Draft:
@@ -48,15 +58,16 @@ class Draft:
         highest: an id that some message has had; the database is asked for a later one when needed.
     """
 
-    def __init__(self, *, now: float, highest: int) -> None:
-        self._now, self._second = now, int(now)
+    def __init__(self, config: MessageConfig, *, now: float, highest: int) -> None:
+        self._config, self._now, self._second = config, now, int(now)
         self.highest = highest
         self.trimmed: dict[str, int] = {}  # how many messages of which key had to make room
         self._places: dict[tuple[bytes, str], Place] = {}  # of what is known
         self._spent: list[int] = []  # positions of receipts whose time has passed
-        self._claims: dict[str, Claim] = {}
+        self._claims: dict[int, dict[str, Claim]] = {1: {}, QUEUE_STEP: {}}  # by step
         self._saves: list[Save] = []  # one per message, as all lists here
         self._skeys: list[str] = []
+        self._steps: list[int] = []
         self._bodies: list[
             tuple[bytes, int | None]
         ] = []  # the copy; or the tail, and where the body is
@@ -93,13 +104,13 @@ class Draft:
                 return save.proposed_id
         return [self._add(save) for save in saves]
 
-    def write(self, session: Session, *, depth: int) -> None:
+    def write(self, session: Session) -> None:
         """Decide, and put all into the tables."""
         if not self._skeys:
             return
-        full = self._raise_marks(session)
+        fullness = self._raise_marks(session)
         self._write_messages(session)
-        self.trimmed = trim(session, full, depth=depth, second=self._second)
+        self.trimmed = trim(session, fullness, second=self._second)
         if self._spent:
             session.among(FORGET, self._spent)
         self._write_receipts(session)
@@ -121,7 +132,8 @@ class Draft:
             if place is None:
                 place = self._places[name] = len(self._skeys)
                 self._skeys.append(name[1])
-                self._claim(name[1], save.proposed_id, ttl)
+                self._steps.append(step_of(key))
+                self._claim(key, name[1], save.proposed_id, ttl)
                 new.append(key)
             places.append(place)
         if new:
@@ -140,34 +152,38 @@ class Draft:
         self._shared.append((body, ttl, save.body))
         self._bodies += [(tails.get(key, b""), body) for key in keys]
 
-    def _claim(self, skey: str, proposed: int, ttl: int) -> None:
-        claim = self._claims.get(skey)
+    def _claim(self, key: Key, skey: str, proposed: int, ttl: int) -> None:
+        step = self._steps[-1]
+        claims, floor = self._claims[step], message_id(proposed, 0, step) - step
+        claim = claims.get(skey)
         if claim is None:
-            self._claims[skey] = Claim(1, max(proposed - 1, 0), ttl)
+            claims[skey] = Claim(1, floor, ttl, self._config.depth_of(key))
         else:
-            claim.top = max(claim.top, proposed - claim.count - 1)
+            claim.top = max(claim.top, floor - claim.count * step)
             claim.count += 1
             claim.soonest = min(claim.soonest, ttl)
 
     def _raise_marks(self, session: Session) -> dict[str, Fullness]:
         """Lock the keys, and give each message its id."""
-        skeys = sorted(self._claims)
-        claims = [self._claims[skey] for skey in skeys]
-        counts = [claim.count for claim in claims]
-        found = session.insert(
-            RAISE_MARKS,
-            skeys,
-            [claim.top + claim.count for claim in claims],
-            [0] * len(skeys),
-            counts,
-            [claim.soonest for claim in claims],
-        )
-        marks = {skey: prev for skey, prev, _, _ in found}
-        for skey, save in zip(self._skeys, self._saves, strict=True):
+        marks: dict[str, int] = {}
+        fullness: dict[str, Fullness] = {}
+        for step, claims in self._claims.items():
+            skeys = sorted(claims)
+            for skey, prev, messages, soonest in session.insert(
+                RAISE_MARKS if step == 1 else RAISE_QUEUES,
+                skeys,
+                [claims[skey].top + claims[skey].count * step for skey in skeys],
+                [0] * len(skeys),
+                [claims[skey].count for skey in skeys],
+                [claims[skey].soonest for skey in skeys],
+            ):
+                marks[skey] = prev
+                fullness[skey] = Fullness(messages, soonest, claims[skey].depth)
+        for skey, save, step in zip(self._skeys, self._saves, self._steps, strict=True):
             prev = marks[skey]
-            mid = marks[skey] = message_id(save.proposed_id, prev)
+            mid = marks[skey] = message_id(save.proposed_id, prev, step)
             self._answers.append((mid, prev))
-        return {skey: Fullness(messages, soonest) for skey, _, messages, soonest in found}
+        return fullness
 
     def _write_messages(self, session: Session) -> None:
         if self._shared:
@@ -217,6 +233,9 @@ RAISE_MARKS = """
         messages = msg_key.messages + excluded.messages,
         soonest = LEAST(msg_key.soonest, excluded.soonest)
     RETURNING skey, prev, messages, soonest"""
+RAISE_QUEUES = RAISE_MARKS.replace(
+    "msg_key.mark + excluded.messages", f"msg_key.mark + {QUEUE_STEP} * excluded.messages"
+)
 ADD_BODIES = """
     INSERT INTO msg_body (id, ttl, msg) SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::bytea[])"""
 # what a stranger put where our message goes has to go: the mark says which ids are ours

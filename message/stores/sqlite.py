@@ -95,6 +95,7 @@ class SqliteStore:
         self._config, self._now = config, now
         self._write_on, self._read_on = write_on, read_on
         self._memory = memory
+        self._thinned: set[Key] = set()  # in this transaction: they have to be counted again
         self._file = _identity(config.sqlite.path)
         self.notices = Notices()
         self.trouble: str | None = None  # why the last transaction failed, until one succeeds
@@ -152,6 +153,7 @@ class SqliteStore:
             else:
                 gone = database.execute(DELETE_SOME, (now, key.stored, _listed(ids))).fetchall()
             release(database, ((push,) for push, _ in gone))
+            self._thinned.add(key)
             return sum(alive for _, alive in gone)
 
         return await self._change(change)
@@ -250,7 +252,7 @@ class SqliteStore:
     def _commit(self, jobs: Sequence[Job[Write]], now: float, *, last: bool = False) -> bool:
         """Do `jobs` in one transaction; False if it failed. If it is their `last`, they fail with it."""
         database = self._write_on
-        draft = Draft(database, self._memory, self.notices, depth=self._config.depth, now=now)
+        draft = Draft(database, self._memory, self.notices, self._config, now=now)
         before = database.total_changes
         committing = False
         try:
@@ -266,6 +268,8 @@ class SqliteStore:
                 jobs[0].fail(self._explain(error, committing))
             return False
         draft.apply()
+        while self._thinned:
+            self._memory.keys.forget(self._thinned.pop())
         if database.total_changes > before:
             self.trouble = None
         for job, answer in zip(jobs, answers, strict=True):

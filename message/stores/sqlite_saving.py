@@ -22,7 +22,8 @@ import msgspec
 
 from appmodel.core.message import Save, Saved
 from appmodel.core.names import Key
-from message.core.retention import kept_until, message_id, runs_away, tails_of
+from message.config import MessageConfig
+from message.core.retention import kept_until, message_id, runs_away, step_of, tails_of
 from message.stores.notices import Notices
 
 Pairs = dict[Key, tuple[int, int]]
@@ -34,7 +35,7 @@ class KeyState(NamedTuple):
 
     id: int  # of its row
     mark: int
-    rows: int  # it has at most so many messages: what sweeps and deletions take is not told
+    rows: int  # messages; those that sweeps have taken, which expired after `soonest`, are counted still
     soonest: float  # none of them expires before this; Unix seconds
 
 
@@ -49,6 +50,11 @@ class KnownKeys:
     def get(self, key: Key) -> KeyState | None:
         """What is known of `key`, if it is."""
         return self._young.get(key) or self._old.get(key)
+
+    def forget(self, key: Key) -> None:
+        """What is known of it does not hold any more."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
 
     def update(self, states: dict[Key, KeyState]) -> None:
         """Know these, which are now the youngest. The old half goes when the young one is full."""
@@ -115,11 +121,12 @@ ANSWERS_OF = "SELECT key_id, mid, prev FROM receipt WHERE id >= ? AND id < ?"
 DROP_EXPIRED = """
     DELETE FROM message WHERE key_id = ?
     AND (SELECT expires_at FROM push WHERE id = message.push) <= ? RETURNING push"""
-NEXT_EXPIRY = """
-    SELECT min(expires_at) FROM message JOIN push ON push.id = message.push WHERE key_id = ?"""
+COUNT_ALIVE = """
+    SELECT count(*), min(expires_at) FROM message JOIN push ON push.id = message.push
+    WHERE key_id = ?"""
 DROP_OLDEST = """
     DELETE FROM message WHERE key_id = ?1 AND mid <= (
-        SELECT mid FROM message WHERE key_id = ?1 ORDER BY mid DESC LIMIT 1 OFFSET ?2
+        SELECT mid FROM message WHERE key_id = ?1 ORDER BY mid LIMIT 1 OFFSET ?2
     ) RETURNING push"""
 RELEASE = """
     UPDATE push SET live = live - 1,
@@ -141,12 +148,12 @@ class Draft:
         database: sqlite3.Connection,
         memory: Memory,
         notices: Notices,
+        config: MessageConfig,
         *,
-        depth: int,
         now: float,
     ) -> None:
         self._database, self._memory, self._notices = database, memory, notices
-        self._depth, self._now = depth, now
+        self._config, self._now = config, now
         self._before: dict[Key, KeyState] = {}  # as it was when the transaction began
         self._after: dict[Key, KeyState] = {}  # keys that it has changed
         self._receipts_of: dict[bytes, dict[int, tuple[int, int]]] = {}  # from the file, by key id
@@ -207,9 +214,10 @@ class Draft:
                 raised += (state.id, state.mark)
         ADD_KEYS.run(self._database, born)
         RAISE_MARKS.run(self._database, raised)
+        least = min(self._config.depth, self._config.queue_depth)
         for key, state in self._after.items():
-            if state.rows > self._depth:
-                self._after[key] = self._trim(key, state)
+            if state.rows > least and state.rows > (depth := self._config.depth_of(key)):
+                self._after[key] = self._trim(key, state, depth)
 
     def apply(self) -> None:
         """It is committed: now the memory may know. Cannot fail."""
@@ -259,7 +267,7 @@ class Draft:
                 self._last_key += 1
                 state = KeyState(self._last_key, 0, 0, math.inf)
             key_id, prev, rows, soonest = state
-            mid = message_id(save.proposed_id, prev)
+            mid = message_id(save.proposed_id, prev, step_of(key))
             after[key] = KeyState(key_id, mid, rows + 1, min(soonest, expires_at))
             self._receipts += (receipt, key_id, mid, prev)
             if tails:
@@ -274,17 +282,20 @@ class Draft:
         self._pushes += (push, save.push_id, expires_at, kept, expires_at, many, 0, many, save.body)
         return Saved(tuple(ids), tuple(prevs))
 
-    def _trim(self, key: Key, state: KeyState) -> KeyState:
-        """Take out what is expired, then the oldest, until no more than `depth` are there."""
-        database, soonest = self._database, state.soonest
+    def _trim(self, key: Key, state: KeyState, depth: int) -> KeyState:
+        """Take out what is expired, then the oldest, until no more than `depth` are there.
+
+        While nothing expires no more of the key is read than what goes: a queue is long.
+        """
+        database, (_, _, rows, soonest) = self._database, state
         if soonest <= self._now:
             release(database, database.execute(DROP_EXPIRED, (state.id, self._now)).fetchall())
-            soonest = database.execute(NEXT_EXPIRY, (state.id,)).fetchone()[0] or math.inf
-        oldest = database.execute(DROP_OLDEST, (state.id, self._depth)).fetchall()
-        if oldest:
-            release(database, oldest)
-            self._trims.append((key, len(oldest)))
-        return state._replace(rows=self._depth, soonest=soonest)
+            rows, soonest = database.execute(COUNT_ALIVE, (state.id,)).fetchone()
+        if rows > depth:
+            excess = rows - depth
+            release(database, database.execute(DROP_OLDEST, (state.id, excess - 1)).fetchall())
+            self._trims.append((key, excess))
+        return state._replace(rows=min(rows, depth), soonest=soonest or math.inf)
 
 
 def _pairs(keys: Sequence[Key], saved: Saved) -> Pairs:

@@ -3,8 +3,10 @@
 class TestMyStore(OfflineStoreContract):
     def open_store(self, now, **limits): ...
 
-What tails are is a part of it: store_tails.py.
+What tails are is a part of it: store_tails.py; and what is special about queues: store_queues.py.
 """
+
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -17,11 +19,12 @@ from appmodel.core.message import DEDUPE_WINDOW, Page, Saved, personal
 from appmodel.core.names import Key
 from appmodel.errors import NotStored
 from message.core.retention import MAX_AHEAD_US
-from tests.contract.saves import NOW, START, A, B, C, Time, ids, push
+from tests.contract.saves import NOW, QUEUE, START, A, B, C, Time, ids, push
+from tests.contract.store_queues import QueuesContract
 from tests.contract.store_tails import TailsContract
 
 
-class OfflineStoreContract(TailsContract):
+class OfflineStoreContract(QueuesContract, TailsContract):
     """The suite."""
 
     async def test_an_id_is_what_was_proposed_or_follows_the_mark(
@@ -405,11 +408,13 @@ class OfflineStoreContract(TailsContract):
     async def live_through(self, data: st.DataObject) -> None:
         """One random history."""
         time = Time()
-        async with self.open_store(time, depth=4) as store:
-            await _replay(data, store, time, depth=4)
+        async with self.open_store(time, depth=4, queue_depth=6) as store:
+            await _replay(data, store, time, {A: 4, B: 4, C: 4, QUEUE: 6})
 
 
-async def _replay(data: st.DataObject, store: OfflineStore, time: Time, depth: int) -> None:
+async def _replay(
+    data: st.DataObject, store: OfflineStore, time: Time, depths: Mapping[Key, int]
+) -> None:
     """Do random steps on the store and on a model, and compare what each shows."""
     marks: dict[Key, int] = {}
     live: dict[Key, list[tuple[int, float, bytes]]] = {}  # id, expires_at, copy
@@ -418,8 +423,8 @@ async def _replay(data: st.DataObject, store: OfflineStore, time: Time, depth: i
         match data.draw(st.sampled_from(["save", "save", "save", "delete", "pass", "sweep"])):
             case "save":
                 number = data.draw(st.integers(1, 8))
-                keys = data.draw(st.lists(st.sampled_from([A, B, C]), unique=True))
-                at = NOW + data.draw(st.integers(-5, 20))
+                keys = data.draw(st.lists(st.sampled_from([A, B, C, QUEUE]), unique=True))
+                at = NOW + data.draw(st.integers(-5, 20) | st.integers(-5000, 20_000))
                 expires_at = time.now + data.draw(st.sampled_from([5, 50, 500]))
                 save = push(number, keys, at=at, body=b'{"n":%d}' % step, expires_at=expires_at)
                 if data.draw(st.booleans()):
@@ -429,27 +434,32 @@ async def _replay(data: st.DataObject, store: OfflineStore, time: Time, depth: i
                 for place, key in enumerate(keys):
                     if (number, key) not in answers:
                         prev = marks.get(key, 0)
-                        mid = marks[key] = max(at, prev + 1)
+                        mid = (
+                            max(-(-at // 1000) * 1000, prev + 1000)
+                            if key is QUEUE
+                            else max(at, prev + 1)
+                        )
+                        marks[key] = mid
                         answers[number, key] = (mid, prev)
                         alive = [m for m in live.get(key, []) if m[1] > time.now]
                         tail = save.tails[place] if save.tails else None
                         copy = save.body if tail is None else personal(save.body, tail, key)
-                        live[key] = [*alive, (mid, expires_at, copy)][-depth:]
+                        live[key] = [*alive, (mid, expires_at, copy)][-depths[key] :]
                 expected = [answers[number, key] for key in keys]
                 assert list(zip(saved.ids, saved.prevs, strict=True)) == expected
             case "delete":
-                key = data.draw(st.sampled_from([A, B, C]))
+                key = data.draw(st.sampled_from([A, B, C, QUEUE]))
                 gone = [m for m in live.pop(key, []) if m[1] > time.now]
                 assert await store.delete(key) == len(gone)
             case "pass":
                 time.now += data.draw(st.sampled_from([1, 10, 100]))
             case "sweep":
                 await store.sweep(limit=data.draw(st.integers(1, 5)))
-        for key in (A, B, C):
+        for key in depths:
             shown = [(mid, copy) for mid, until, copy in live.get(key, []) if until > time.now]
             page = await store.fetch(key, 0, limit=10)
             assert [(message.id, message.body) for message in page.messages] == shown
-        assert await store.marks([A, B, C]) == [marks.get(key, 0) for key in (A, B, C)]
+        assert await store.marks(list(depths)) == [marks.get(key, 0) for key in depths]
 
 
 async def _sweep_all(store: OfflineStore, limit: int = 100) -> list[int]:

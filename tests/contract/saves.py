@@ -11,6 +11,7 @@ from appmodel.core.message import Page, Save
 from appmodel.core.names import Key
 
 A, B, C = Key("", "a", "user"), Key("", "b", "user"), Key("tenant1", "a", "user")
+QUEUE = Key("", "a@mpush", "")
 START = 1_800_000_000.0  # Unix seconds at which each test begins
 NOW = int(START * 1e6)  # the same as an id
 
@@ -47,7 +48,12 @@ class StoreSuite:
     """Tests of a store; a subclass says how to open it."""
 
     def open_store(
-        self, now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
+        self,
+        now: Callable[[], float],
+        *,
+        depth: int = 1000,
+        queue_depth: int = 1000,
+        page_limit: int = 1 << 20,
     ) -> AbstractAsyncContextManager[OfflineStore]:
         """A new and empty store; `now` is its clock, `page_limit` the bytes of bodies on a page."""
         raise NotImplementedError

@@ -12,9 +12,15 @@ from tests.contract.offline_store import OfflineStoreContract
 
 @asynccontextmanager
 async def open_memory(
-    now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
+    now: Callable[[], float],
+    *,
+    depth: int = 1000,
+    queue_depth: int = 1000,
+    page_limit: int = 1 << 20,
 ) -> AsyncIterator[MemoryStore]:
-    yield MemoryStore(MessageConfig(depth=depth, page_limit=Size(page_limit)), now)
+    yield MemoryStore(
+        MessageConfig(depth=depth, queue_depth=queue_depth, page_limit=Size(page_limit)), now
+    )
 
 
 class TestMemoryStore(OfflineStoreContract):

@@ -25,9 +25,16 @@ class OnServer:
             yield
 
     def _open(
-        self, now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
+        self,
+        now: Callable[[], float],
+        *,
+        depth: int = 1000,
+        queue_depth: int = 1000,
+        page_limit: int = 1 << 20,
     ) -> AbstractAsyncContextManager[RedisStore]:
-        return open_on(self.server, now=now, depth=depth, page_limit=Size(page_limit))
+        return open_on(
+            self.server, now=now, depth=depth, queue_depth=queue_depth, page_limit=Size(page_limit)
+        )
 
 
 class OnCluster:
@@ -42,12 +49,18 @@ class OnCluster:
             yield
 
     def _open(
-        self, now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
+        self,
+        now: Callable[[], float],
+        *,
+        depth: int = 1000,
+        queue_depth: int = 1000,
+        page_limit: int = 1 << 20,
     ) -> AbstractAsyncContextManager[RedisStore]:
         return open_on(
             *self.servers,
             now=now,
             depth=depth,
+            queue_depth=queue_depth,
             page_limit=Size(page_limit),
             mode="cluster",
             buckets=5,

@@ -12,10 +12,14 @@ from tests.contract.test_memory_store import open_memory
 
 @asynccontextmanager
 async def open_remote_store(
-    now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
+    now: Callable[[], float],
+    *,
+    depth: int = 1000,
+    queue_depth: int = 1000,
+    page_limit: int = 1 << 20,
 ) -> AsyncIterator[RemoteStore]:
     async with (
-        open_memory(now, depth=depth, page_limit=page_limit) as store,
+        open_memory(now, depth=depth, queue_depth=queue_depth, page_limit=page_limit) as store,
         over_rpc(store_handlers(store)) as client,
     ):
         yield RemoteStore(client, PATIENCE)

@@ -14,11 +14,17 @@ from tests.contract.offline_store import OfflineStoreContract
 
 @asynccontextmanager
 async def open_file(
-    now: Callable[[], float], *, depth: int = 1000, page_limit: int = 1 << 20
+    now: Callable[[], float],
+    *,
+    depth: int = 1000,
+    queue_depth: int = 1000,
+    page_limit: int = 1 << 20,
 ) -> AsyncIterator[SqliteStore]:
     with tempfile.TemporaryDirectory() as folder:
         file = SqliteConfig(path=str(Path(folder) / "messages.db"), known_keys=1000)
-        config = MessageConfig(sqlite=file, depth=depth, page_limit=Size(page_limit))
+        config = MessageConfig(
+            sqlite=file, depth=depth, queue_depth=queue_depth, page_limit=Size(page_limit)
+        )
         async with open_sqlite(config, now) as store:
             yield store
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from appmodel.core.clock import MAX_ID
 from appmodel.core.message import DEDUPE_WINDOW, Stored
+from appmodel.core.names import QUEUE_STEP
 from message.core.retention import MAX_AHEAD_US, kept_until, message_id, runs_away, take_page
 
 IDS = st.integers(0, MAX_ID)
@@ -19,6 +20,20 @@ def test_an_id_is_above_the_mark_and_no_higher_than_it_must_be(proposed: int, ma
     assert mid > mark
     assert mid in (proposed, mark + 1)
     assert mid == proposed or proposed <= mark
+
+
+@given(st.lists(st.integers(0, 20_000), max_size=20), st.integers(0, 9))
+def test_ids_of_a_queue_are_of_different_milliseconds(proposals: list[int], mark: int) -> None:
+    """Each is whole, not below what was proposed, and no higher than that and the one before ask for."""
+    mark *= QUEUE_STEP
+    for proposed in proposals:
+        mid = message_id(proposed, mark, QUEUE_STEP)
+
+        assert mid % QUEUE_STEP == 0
+        assert mid >= proposed
+        assert mid >= mark + QUEUE_STEP
+        assert mid < proposed + QUEUE_STEP or mid == mark + QUEUE_STEP
+        mark = mid
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.contract.saves import Time
 from tools.servers.daemon import Missing
 from tools.servers.redis import Server
 
-LIMITS = ("depth", "page_limit", "round_limit", "queue_limit")
+LIMITS = ("depth", "queue_depth", "page_limit", "round_limit", "queue_limit")
 
 _numbers = itertools.count()
 
