@@ -106,7 +106,7 @@ class Credentials:
         """
         expires_at = now + _checked_ttl(ttl)
         name = id or _new_id()
-        return self._sign(_TicketClaims(jti=name, iat=now, exp=expires_at, sub=key.stored))
+        return self.sign(_TicketClaims(jti=name, iat=now, exp=expires_at, sub=key.stored))
 
     def issue_token(
         self, scopes: Iterable[str], *, realm: str = "", now: float, ttl: float, subject: str = ""
@@ -129,7 +129,7 @@ class Credentials:
             sub=subject,
             realm=realm,
         )
-        return self._sign(claims)
+        return self.sign(claims)
 
     def verify_ticket(self, text: str, *, now: float) -> Ticket:
         """What the ticket grants. Its revocation is the caller's question.
@@ -178,14 +178,26 @@ class Credentials:
         """A key of 32 bytes for another purpose than credentials; the same on all nodes."""
         return hmac.digest(self._secret, purpose, "sha256")
 
-    def _sign(self, claims: _Claims) -> str:
+    def sign(self, claims: msgspec.Struct) -> str:
+        """Claims as a text. Those of another kind have an `aud` of their own, and `iat`, `exp` and `jti`."""
         return self._jws.encode(msgspec.json.encode(claims), self._secret, ALGORITHM)
 
-    def _claims(self, text: str) -> _TicketClaims | _AccessClaims:
+    def payload(self, text: str) -> bytes:
+        """What was signed: the JSON of claims. Everything else is the caller's question, their audience first.
+
+        Raises:
+            Unauthorized: not signed by this cluster, or longer than MAX_LENGTH.
+        """
+        if len(text) > MAX_LENGTH:
+            raise Unauthorized(f"credential: longer than {MAX_LENGTH} characters")
         try:
-            payload = self._jws.decode(text, self._secret, algorithms=[ALGORITHM])
+            payload: bytes = self._jws.decode(text, self._secret, algorithms=[ALGORITHM])
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise Unauthorized("credential: not signed by this cluster") from None
+        return payload
+
+    def _claims(self, text: str) -> _TicketClaims | _AccessClaims:
+        payload = self.payload(text)
         try:
             claims: _TicketClaims | _AccessClaims = _CLAIMS.decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -9,8 +9,10 @@ from typing import Annotated
 import trio
 import typer
 
+from appmodel.core import mpush_tokens
 from appmodel.core.cluster import ClusterView, Node, RingKind, Role
 from appmodel.core.credentials import Credentials
+from appmodel.core.mpush_tokens import Right
 from appmodel.core.names import parse_key
 from appmodel.core.units import Duration
 from appmodel.errors import BadInput, ConfigError, NoNode
@@ -94,6 +96,18 @@ def issue(
         list[Scope], typer.Option("--scope", help="An access token may do this; repeatable.")
     ] = [],
     key: Annotated[str, typer.Option(help="A ticket: may subscribe to this key.")] = "",
+    mpush: Annotated[bool, typer.Option("--mpush", help="A token for devices of Mpush.")] = False,
+    devices: Annotated[
+        list[str],
+        typer.Option(
+            "--device",
+            metavar="NAME|PATTERN",
+            help="Mpush: this device, or those that match; NAME.group: a group; repeatable.",
+        ),
+    ] = [],
+    connect: Annotated[bool, typer.Option("--connect", help="Mpush: may log in as it.")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Mpush: may push to it.")] = False,
+    read: Annotated[bool, typer.Option("--read", help="Mpush: may read what came to it.")] = False,
     ttl: Annotated[
         str,
         typer.Option(
@@ -105,26 +119,41 @@ def issue(
     files: Files = [],
     overrides: Overrides = [],
 ) -> None:
-    """Print an access token for callers of the REST API, or a ticket for a subscriber.
+    """Print an access token for callers of the REST API, a ticket for a subscriber, or a token of Mpush.
 
-    Both are signed with auth.secret, which must be that of the nodes.
+    All are signed with auth.secret, which must be that of the nodes, and revoked by their id.
+    One of Mpush without --connect, --publish or --read may do what a device does for itself: log in, and read.
 
-    Examples: `appmsg token issue --scope push --ttl 90d` and `appmsg token issue --key u1@user`
+    Examples: `appmsg token issue --scope push --ttl 90d` and `appmsg token issue --key u1@user` and
+    `appmsg token issue --mpush --device 'sensor-*' --publish`
     """
-    if bool(scopes) == bool(key):
-        raise BadInput("token", "both" if key else "neither", "either --scope or --key")
+    kinds = [bool(scopes), bool(key), mpush]
+    if sum(kinds) != 1:
+        got = "both" if any(kinds) else "neither"
+        raise BadInput("token", got, "either --scope or --key or --mpush")
+    wanted = {Right.CONNECT: connect, Right.PUBLISH: publish, Right.READ: read}
+    rights = [right for right, is_wanted in wanted.items() if is_wanted]
+    if not mpush and (devices or rights):
+        got = "--device" if devices else f"--{rights[0]}"
+        raise BadInput("token", got, "it with --mpush only")
     settings = load(files, overrides)
     credentials = Credentials(_signing_secret(settings))
     now = time.time()
-    seconds = _ttl(ttl or (ACCESS_LIFE if scopes else settings.auth.ticket_ttl))
+    seconds = _ttl(ttl or (settings.auth.ticket_ttl if key else ACCESS_LIFE))
+    told = ""
     if key:
         text = credentials.issue_ticket(parse_key(key, realm), now=now, ttl=seconds)
+    elif mpush:
+        text, grant = mpush_tokens.issue(
+            credentials, rights, devices, now=now, ttl=seconds, subject=subject
+        )
+        told = f"id {grant.id}, may {' and '.join(sorted(grant.rights))}, "
     else:
         text = credentials.issue_token(scopes, realm=realm, subject=subject, now=now, ttl=seconds)
     print(text)
     if sys.stdout.isatty():
         until = datetime.fromtimestamp(now + seconds, UTC).isoformat(" ", "seconds")
-        print(f"good until {until}", file=sys.stderr)
+        print(f"{told}good until {until}", file=sys.stderr)
 
 
 def _ttl(value: object) -> float:

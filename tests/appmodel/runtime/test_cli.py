@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from appmodel.core.credentials import Credentials
+from appmodel.core.mpush_tokens import OWN, verify
 from appmodel.core.names import Key
 from appmodel.runtime import cli
 
@@ -174,6 +175,9 @@ def test_ring_reads_the_comets_of_the_settings(run: Run) -> None:
         (["listen", "u1@user", "--url", "nonsense"], "nonsense"),
         (["token", "issue"], "token: got 'neither', expected either --scope or --key"),
         (["token", "issue", "--key", "k", "--scope", "push"], "token: got 'both'"),
+        (["token", "issue", "--key", "k", "--mpush"], "token: got 'both'"),
+        (["token", "issue", "--key", "k", "--device", "d"], "token: got '--device', expected it with --mpush"),
+        (["token", "issue", "--mpush", "--set", f"auth.secret={SECRET}"], "device: got 0, expected 1 to"),
         (["token", "issue", "--key", "k", "--ttl", "soon", "--set", f"auth.secret={SECRET}"], "--ttl: got 'soon', expected a duration"),
         (["token", "issue", "--key", "k"], "auth.mode = 'off': to issue credentials set"),
     ],
@@ -210,6 +214,22 @@ def test_a_ticket_can_be_issued(run: Run) -> None:
     ticket = Credentials(SECRET.encode()).verify_ticket(done.out.strip(), now=time.time())
     assert ticket.key == Key("", "u1", "user")
     assert ticket.expires_at - ticket.issued_at == 3600
+
+
+@pytest.mark.parametrize("flags", [(), ("publish",), ("connect", "publish", "read")])
+def test_a_token_of_mpush_can_be_issued(run: Run, flags: tuple[str, ...]) -> None:
+    """For devices by name and by pattern; without a flag for what a device does for itself."""
+    given = [f"--{flag}" for flag in flags]
+
+    done = run(
+        "token", "issue", "--mpush", "--device", "phone", "--device", "pi-*", *given,
+        "--set", f"auth.secret={SECRET}",
+    )  # fmt: skip
+
+    grant = verify(Credentials(SECRET.encode()), done.out.strip(), now=time.time())
+    assert grant.names == ("phone", "pi-*")
+    assert grant.rights == set(flags or OWN)
+    assert grant.expires_at - grant.issued_at == 30 * 86400
 
 
 def test_a_home_node_and_the_command_share_the_secret(run: Run) -> None:
