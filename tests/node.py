@@ -62,6 +62,11 @@ class Node:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and neither killed nor stopped."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it and wait until it is ready. Fails with its log if that takes too long."""
         plain = {

@@ -39,10 +39,18 @@ needs_chromium = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    with running_node(tmp_path) as node:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with running_node(tmp_path_factory.mktemp("home")) as node:
         yield node
+
+
+@pytest.fixture
+def node(home: Node) -> Iterator[Node]:
+    """One for all tests: it comes back at the same addresses, with the same store."""
+    yield home
+    if not home.is_running:  # a test failed while it was down
+        home.start()
 
 
 async def push_to(node: Node, key: str, msg: Any) -> int:
@@ -61,7 +69,7 @@ async def restart(node: Node) -> None:
 
 async def test_the_python_client_misses_nothing(node: Node) -> None:
     """Live, through a crash, and after it; also for one who comes later and wants everything."""
-    key = "u1@user"
+    key = "u9@user"
     pushed, received = [], []
     async with subscribe(key, web=node.url("web.public"), mid=0, acknowledge=True) as messages:
         for turn in range(3):

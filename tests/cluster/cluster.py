@@ -67,6 +67,7 @@ socketio.port = {socketio}
 stat.port = {stat}
 rpc.port = {rpc}
 limits.per_key = 10_000
+sessions.grace = "1s"
 limits.sessions_per_user = 10_000
 limits.per_address = 100_000
 limits.handshakes_per_second = 100_000

@@ -10,7 +10,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,11 +91,21 @@ class Company:
 
 
 @pytest.fixture
-def company(tmp_path: Path) -> Iterator[Company]:
+def company(running_company: Company) -> Iterator[Company]:
+    """All nodes are up, and nobody is connected."""
+    running_company.cluster.mend()
+    running_company.until_held({})
+    yield running_company
+    running_company.ends.close()
+
+
+@pytest.fixture(scope="module")
+def running_company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    folder = tmp_path_factory.mktemp("company")
     with ExitStack() as running:
         try:
-            zookeepers = running.enter_context(ensemble(tmp_path, 1))
-            redis = running.enter_context(redis_server(tmp_path / "redis"))
+            zookeepers = running.enter_context(ensemble(folder, 1))
+            redis = running.enter_context(redis_server(folder / "redis"))
         except Missing as missing:
             pytest.skip(str(missing))
         database = running.enter_context(a_new_database("postgresql"))
@@ -104,13 +113,10 @@ def company(tmp_path: Path) -> Iterator[Company]:
         shared = zookeeper_settings(hosts(zookeepers)) + f'[database]\nurl = "{database}"\n'
         store = f'store = "redis"\nredis.addresses = ["{redis.address}"]\n'
         outside = Outside(shared, store)
-        cluster = running.enter_context(running_cluster(tmp_path, outside, messages=1))
+        cluster = running.enter_context(running_cluster(folder, outside, messages=1))
         shown = cluster.command("demo")
-        company = Company(
-            cluster, database, dict(re.findall(r"(?m)^(\w+) +acme-\S+ +(\S+)$", shown))
-        )
-        running.enter_context(company.ends)
-        yield company
+        passwords = dict(re.findall(r"(?m)^(\w+) +acme-\S+ +(\S+)$", shown))
+        yield Company(cluster, database, passwords)
 
 
 def test_a_group_on_three_comets(company: Company) -> None:
