@@ -85,7 +85,8 @@ public.port = {public}
 admin.port = {admin}
 app.port = {app}
 api.port = {api}
-lightpush.port = {lightpush}
+[web.lightpush]
+port = {lightpush}
 """,
 }
 PORTS = {

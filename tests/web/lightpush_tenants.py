@@ -23,7 +23,7 @@ from appmodel.core.lightpush_records import (
 from appmodel.io.lightpush_attendance import SqlAttendance
 from appmodel.io.lightpush_clients import SqlClients
 from tests.web.lightpush_door import basic
-from tests.web.world import Answer, World
+from tests.web.world import Answer, Door, World
 
 COMET = Process("c1", 1)
 START = 1_793_233_999_000  # ms
@@ -33,7 +33,7 @@ START = 1_793_233_999_000  # ms
 class Caller:
     """Who calls below one of the prefixes."""
 
-    world: World
+    door: Door
     prefix: str
     credential: dict[str, str]
 
@@ -41,7 +41,7 @@ class Caller:
         """One call."""
         body = b"" if fields is None else json.dumps(fields).encode()
         headers = self.credential | {"Content-Type": "application/json"}
-        return await self.world.lightpush.ask(method, self.prefix + path, body, headers=headers)
+        return await self.door.ask(method, self.prefix + path, body, headers=headers)
 
     async def post(self, path: str, /, **fields: Any) -> Any:
         """What a POST answers."""
@@ -67,13 +67,13 @@ def said(answer: Answer) -> Any:
 
 def admin(world: World) -> Caller:
     """The administrator."""
-    return Caller(world, "/api/admin/", basic("admin", "123456"))
+    return Caller(world.lightpush, "/api/admin/", basic("admin", "123456"))
 
 
 async def a_tenant(world: World, key: str, password: str = "s3:cret", **fields: Any) -> Caller:
     """A new namespace."""
     assert await admin(world).post("namespace/save", key=key, auth_passwd=password, **fields) == {}
-    return Caller(world, "/api/auth/", basic(key, password))
+    return Caller(world.lightpush, "/api/auth/", basic(key, password))
 
 
 async def connect(

@@ -19,7 +19,7 @@ async def test_it_asks_for_passwords_of_its_own() -> None:
     require_own_password(msgspec.structs.replace(config, host="0.0.0.0"))
     async with open_world(config=web_config(lightpush=config)) as world:
         assert await admin(world).post("login") == (401, "auth error")
-        own = Caller(world, "/api/admin/", basic("admin", "our:own"))
+        own = Caller(world.lightpush, "/api/admin/", basic("admin", "our:own"))
         assert await own.post("login") == {}
 
 
@@ -28,7 +28,7 @@ async def test_an_administrator_without_a_password_is_nobody() -> None:
     config = LightpushConfig(port=0, admin_password=Password())
     async with open_world(config=web_config(lightpush=config)) as world:
         for password in ("", "123456"):
-            stranger = Caller(world, "/api/admin/", basic("admin", password))
+            stranger = Caller(world.lightpush, "/api/admin/", basic("admin", password))
             assert await stranger.post("login") == (401, "auth error")
 
 
@@ -45,7 +45,7 @@ async def test_a_save_counts_on_all_nodes(change: dict[str, str]) -> None:
     with an_empty_database("sqlite") as url:
         async with open_world(database=url) as one, open_world(database=url) as other:
             here = await a_tenant(one, "/demo")
-            there = Caller(other, here.prefix, here.credential)
+            there = Caller(other.lightpush, here.prefix, here.credential)
             push = {"room": "r1", "pushData": {}}
             assert (await there.post("push", **push))["id"] > 0
 
