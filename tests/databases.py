@@ -26,6 +26,7 @@ from appmodel.core.units import Duration
 from appmodel.io.database import Database
 from appmodel.io.engines import DatabaseLimits, make_engine
 from migrations.lightpush import METADATA as LIGHTPUSH
+from migrations.mpush import METADATA as MPUSH
 from migrations.ours import METADATA as OURS
 from migrations.running import alone, migrate
 from tests.message.stores.databases import a_server
@@ -50,7 +51,7 @@ def an_empty_database(kind: str) -> Iterator[str]:
     if kind != "sqlite":
         url, engine = _on_server(kind)
         with engine.begin() as connection:
-            for table in (*OURS.sorted_tables, *LIGHTPUSH.sorted_tables):
+            for table in (*OURS.sorted_tables, *LIGHTPUSH.sorted_tables, *MPUSH.sorted_tables):
                 connection.execute(table.delete())
         yield url
         return

@@ -125,15 +125,18 @@ class Cache(Generic[K, V]):
         load: Callable[[Session, Sequence[K]], Mapping[K, V]],
         subject_of: Callable[[K], str],
         limit: int = 10_000,
+        keeps_nothing: bool = True,
     ) -> None:
         """
         Args:
             load: answers for many keys at once; a key that it leaves out is nothing (None).
             subject_of: what a change of K is noted under.
             limit: answers that are remembered; the oldest go.
+            keeps_nothing: that there is nothing is remembered too; else it is asked again each time.
         """
         self._database, self._changes = database, changes
         self._load, self._subject_of, self._limit = load, subject_of, limit
+        self._keeps_nothing = keeps_nothing
         self._known: dict[str, _Known[V]] = {}  # by subject
         self._batch: _Batch[K, V] | None = None  # the one that is being gathered
         self._turn = trio.Lock()
@@ -195,6 +198,8 @@ class Cache(Generic[K, V]):
         found = await self._database.read(lambda session: self._load(session, keys))
         batch.found.update(found)
         for subject in self._under_way:
+            if not (self._keeps_nothing or subjects[subject] in found):
+                continue
             self._known[subject] = _Known(found.get(subjects[subject]), began)
         self._shrink()
 

@@ -8,6 +8,7 @@
     [database]  where people, groups and applications are kept
     [tokens]    how long users stay logged in
     [lightpush] where light-push keeps what it knows, and what may be pushed
+    [mpush]     devices of Mpush: who there is, and how much is kept for them
 
 Each part adds its own root section ([comet] [message] [web]) in its own config.py. A section is a
 frozen msgspec Struct; the comment at a field is its line in docs/configuration.md. How values are
@@ -24,10 +25,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 import msgspec
 
+from appmodel.core import mpush
 from appmodel.core.cluster import Node, RingKind, Role
 from appmodel.core.units import Duration, Size
 from appmodel.core.znodes import MAX_WEIGHT
-from appmodel.errors import ConfigError
+from appmodel.errors import BadInput, ConfigError
 from appmodel.io.engines import DatabaseLimits
 from appmodel.io.listener import tls_context
 
@@ -260,6 +262,29 @@ class LightPushConfig(Section, frozen=True):
     def __post_init__(self) -> None:
         if not 1 <= self.expire <= self.max_expire:
             raise ValueError("expire: expected at least 1 s and at most max_expire")
+
+
+class MpushConfig(Section, frozen=True):
+    """[mpush]. Devices of Mpush: the same on all comet and web nodes."""
+
+    token: Password = Password(
+        "mpush"
+    )  # lets any device log in: TOKEN; this well-known one on loopback only
+    registers: tuple[str, ...] = ()  # devices that exist before their first login: REGISTERS
+    ttl: Duration = Duration(30 * 86400)  # how long a message waits for its device; there: for ever
+    devices: Count = 100_000  # that may be registered; first logins of more are refused
+    receivers: Count = 10  # webhooks, Web Push and FCM, of one device
+    delayed: Count = 100_000  # pushes that may wait for their time
+    delayed_per_target: Count = 1000  # the same for one device or group
+
+    def __post_init__(self) -> None:
+        try:
+            for name in self.registers:
+                mpush.check_name(name, field="registers")
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        if len(self.registers) > self.devices or self.ttl < 1:
+            raise ValueError("registers: expected at most `devices`; ttl: expected at least 1 s")
 
 
 def require_safe(listener: str, host: str, auth: AuthConfig) -> None:

@@ -27,6 +27,7 @@ from appmodel.runtime.config import (
     DatabaseConfig,
     LightPushConfig,
     LogConfig,
+    MpushConfig,
     NodeConfig,
     RegistryConfig,
     RpcConfig,
@@ -45,6 +46,7 @@ SHARED: Mapping[str, type[msgspec.Struct]] = {
     "database": DatabaseConfig,
     "tokens": TokensConfig,
     "lightpush": LightPushConfig,
+    "mpush": MpushConfig,
 }
 
 SectionT = TypeVar("SectionT", bound=msgspec.Struct)
@@ -112,6 +114,11 @@ class Settings:
     def lightpush(self) -> LightPushConfig:
         """[lightpush]"""
         return self.section(LightPushConfig)
+
+    @property
+    def mpush(self) -> MpushConfig:
+        """[mpush]"""
+        return self.section(MpushConfig)
 
 
 def load_settings(

@@ -125,6 +125,7 @@ qun_user: 3 members are no owners: the group is its creator's
 org: 4 departments have a new location
 session: 2 rows removed: comets tell anew who is connected
 up to 0003_lightpush
+up to 0004_mpush
 4 users have an old password: it is replaced when they log in
 1 users have no password and cannot log in
 2 users cannot log in: their id has "_" or "@" in it

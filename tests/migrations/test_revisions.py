@@ -17,6 +17,7 @@ from appmodel.io.engines import make_engine
 from appmodel.orm import Base
 from migrations import HEAD, REVISIONS
 from migrations.lightpush import METADATA as LIGHTPUSH
+from migrations.mpush import METADATA as MPUSH
 from migrations.original import METADATA as ORIGINAL
 from migrations.ours import METADATA as OURS
 from migrations.running import alone, migrate, step_down
@@ -128,7 +129,7 @@ def test_every_step_can_be_taken_back_and_again(url: str) -> None:
     original = shape(url)
     down(url)
 
-    assert newest.keys() == OURS.tables.keys() | LIGHTPUSH.tables.keys()
+    assert newest.keys() == OURS.tables.keys() | LIGHTPUSH.tables.keys() | MPUSH.tables.keys()
     assert ours.keys() == OURS.tables.keys()
     assert original.keys() == ORIGINAL.tables.keys()
     assert shape(url) == {}
@@ -203,7 +204,7 @@ LOST: list[tuple[str, dict[str, Any]]] = [
     ("shield_msg", {"id": "s1"}),
     ("nsp_mute", {"namespace": "/demo", "client": "/demo#u1#web-d1", "room": "r1"}),
 ]
-TABLES = OURS.tables | LIGHTPUSH.tables
+TABLES = OURS.tables | LIGHTPUSH.tables | MPUSH.tables
 
 
 def test_characters_that_the_original_cannot_hold_become_question_marks() -> None:

@@ -1,0 +1,23 @@
+"""The tables of Mpush. Downgrading drops them; what they hold is said, with numbers."""
+
+from alembic import op
+
+from migrations.fitting import Say, drop
+from migrations.mpush import METADATA
+
+revision = "0004_mpush"
+down_revision = "0003_lightpush"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make what is missing: MariaDB may have been interrupted."""
+    METADATA.create_all(op.get_bind())
+
+
+def downgrade() -> None:
+    """All of them go."""
+    say: Say = op.get_context().config.attributes["say"]  # type: ignore[union-attr]  # running.py gives one
+    for table in reversed(METADATA.sorted_tables):
+        drop(op.get_bind(), table, say)
