@@ -1,0 +1,57 @@
+"""What became of a message at a device, in the words of both versions.
+
+    state      seed and ours    version 2.2
+    OK         ok               ok         acknowledged
+    ONLINE     online           wait       offered to a connection, and not acknowledged (yet)
+    OFFLINE    offline          ready      kept
+    NO         no               no         there is no such device
+    FAILED     error            error      ours: others of the same call got it, and this one did not, or nobody knows
+
+Source: spec/mpush.md 7.2 and 11.6.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+import msgspec
+
+
+class State(Enum):
+    """See the module."""
+
+    OK = ("ok", "ok")
+    ONLINE = ("online", "wait")
+    OFFLINE = ("offline", "ready")
+    NO = ("no", "no")
+    FAILED = ("error", "error")
+
+    @property
+    def word(self) -> str:
+        """As the seed says it."""
+        return self.value[0]
+
+    @property
+    def word_2(self) -> str:
+        """As version 2.2 says it."""
+        return self.value[1]
+
+
+class Fate(NamedTuple):
+    """What became of a push at one device."""
+
+    state: State
+    mid: str = ""  # "" = nothing was pushed
+
+
+def reply_2(fates: Mapping[str, Fate]) -> bytes:
+    """MESSAGE_REPLY of version 2.2. Its one `mid` is the newest: members' may differ on a cluster."""
+    status = {name: fate.state.word_2 for name, fate in fates.items()}
+    mid = max((fate.mid for fate in fates.values()), default="")
+    data = {"mid": mid, "status": status} if mid else {"status": status}
+    return msgspec.json.encode({"cmd": "MESSAGE_REPLY", "data": data})
+
+
+def info(text: str) -> bytes:
+    """INFO of version 2.2: how it says what is wrong."""
+    return msgspec.json.encode({"cmd": "INFO", "data": text})
