@@ -26,6 +26,7 @@ import msgspec
 from appmodel.core.lightpush import MAX_USERID, Platform, is_name, is_namespace, is_room, user_room
 from appmodel.core.lightpush_push import push_event
 from appmodel.core.lightpush_records import Arrival, Namespace
+from appmodel.core.names import Key
 from appmodel.core.realms import client_key
 from appmodel.errors import PushError
 from comet.core.lightpush_calling import Verdict, Visit, question, verdict
@@ -60,14 +61,15 @@ class Entering:
             announces=identity.announces,
             asked=extra,
         )
-        if not await ports.claims.claim(client_key(client.namespace, identity.client), client):
+        own = client_key(client.namespace, identity.client)
+        if not await ports.claims.claim(own, client):
             raise Refused(CONFLICT)
         said = await self._ask(record, client)
         record = await self._find(client.namespace)  # it may have gone offline meanwhile
         guest.arrival = self._arrival(client.namespace, identity, said.userid)
         self._attend(client, record)
         missed = await self._missed(client)
-        return self._welcome(client, missed, said.rooms)
+        return self._welcome(client, own, missed, said.rooms)
 
     async def _find(self, namespace: str) -> Namespace:
         known = is_namespace(namespace)  # a stranger's long text is no question for a database
@@ -104,7 +106,9 @@ class Entering:
             return ()
         return [msgspec.json.decode(push_event(one.id, one.draft))[1] for one in found]
 
-    def _welcome(self, client: Client, missed: Sequence[Any], named: Sequence[str]) -> Effects:
+    def _welcome(
+        self, client: Client, own: Key, missed: Sequence[Any], named: Sequence[str]
+    ) -> Effects:
         guest: Guest = client.state
         arrival, limits = guest.arrival, self._ports.limits
         mine = user_room(arrival.userid)
@@ -112,7 +116,7 @@ class Entering:
         effects: list[Effect] = [Accept(arrival.client)]
         if missed:
             effects.append(Emit("offlineMessage", (missed,)))
-        effects.append(Join(client_key(client.namespace, arrival.client)))
+        effects.append(Join(own))
         effects += self._rooms.enter(client, rooms)
         place = self._ports.place()
         told = {"system": place.system, "port": place.port, "clientId": arrival.client}

@@ -358,7 +358,7 @@ class SocketClient:
     def _follow(self, join: Join, channel: Channel) -> None:
         talks = self.talk.talks
         follower = Follower(self, channel, join.ticket)
-        self._followers[join.key] = follower
+        self._followers[channel.key] = follower  # equal to join.key, and shared by all who follow
         if join.after is not None:
             follower.begin_replay()
         talks.hub.join(channel, follower)

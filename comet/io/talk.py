@@ -10,6 +10,7 @@ the reference does where the protocol is silent.
 
 import math
 import secrets
+import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -216,7 +217,8 @@ class Talk:
             said = NO_NAMESPACE if self._is_old else {"message": NO_NAMESPACE}
             self.send(Packet(PacketType.ERROR, packet.namespace, said))
             return
-        self._add(SocketClient(self, packet.namespace, rules), packet.data or {})
+        namespace = sys.intern(packet.namespace)  # one text for all of its clients
+        self._add(SocketClient(self, namespace, rules), packet.data or {})
 
     def _add(self, client: SocketClient, asked: Any) -> None:
         self._clients[client.namespace] = client

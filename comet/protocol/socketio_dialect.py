@@ -53,15 +53,15 @@ class KeyDialect:
         return framed(self._framing, f'{self._head}{message_id}{live},"msg":{body.decode()}}}]')
 
 
-@lru_cache(maxsize=KNOWN)
 def dialect_of(namespace: str, key: Key, framing: Framing) -> RoomDialect | KeyDialect:
     """The one that all who have joined `key` in this framing share."""
-    if key.is_of_namespace:
+    if key.is_of_namespace:  # nothing is kept for each of its rooms
         return _room_dialect(namespace, framing)
-    return KeyDialect(namespace, key, framing)
+    return _key_dialect(namespace, key, framing)
 
 
 _room_dialect = lru_cache(maxsize=KNOWN)(RoomDialect)
+_key_dialect = lru_cache(maxsize=KNOWN)(KeyDialect)
 
 
 def _head_of(namespace: str) -> str:
