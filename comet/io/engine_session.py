@@ -121,7 +121,7 @@ class Session:
         engine.sessions[self.sid] = self
         way = "polling" if polling else "websocket"
         engine.opened[f"{way} {handshake.revision}"] += 1
-        log.info("transport opened", way=way, revision=handshake.revision, peer=handshake.address)
+        log.debug("transport opened", way=way, revision=handshake.revision, peer=handshake.address)
         engine.live.wheel.watch(self)
         self._speaker = engine.open(self)
         opening = engine.open_packet(self.sid, polling=polling)
@@ -276,7 +276,7 @@ class Session:
         self._due = 0.0  # its carrier looks after its own end
         why = reason.partition(":")[0]
         self.engine.ended[why] += 1
-        log.info("transport closed", peer=self.handshake.address, reason=reason)
+        log.debug("transport closed", peer=self.handshake.address, reason=reason)
         self.note_life()
         with contain_bugs("speaker", self._count_bug):  # whoever ends a session goes on
             self._speaker.closed(reason)
