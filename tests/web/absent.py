@@ -33,7 +33,6 @@ from appmodel.core.lightpush_records import (
     StoredPush,
 )
 from appmodel.core.sealing import Sealing
-from appmodel.core.units import Duration
 from appmodel.io.database import Database
 from appmodel.io.lightpush_clients import SqlClients
 from appmodel.io.lightpush_namespaces import SqlNamespaces
@@ -98,16 +97,19 @@ class Absent:
         self.pushes = SqlPushBook(self.database)
         self.opened: list[Ways] = []  # to be closed
 
-    def ways(self, timeout: float = 10) -> Ways:
-        """To Apple, which is here for both environments."""
+    def notifications(self) -> NotificationsConfig:
+        """Apple is here, for both environments."""
         ca_file = self.folder / "ca.pem"
         ca_file.write_text(AUTHORITY.certificate)
         place = f"localhost:{self.apple.server.port}"
-        config = NotificationsConfig(
+        return NotificationsConfig(
             apns=ApnsConfig(production=place, sandbox=place),
-            outbound=OutboundLimits(ca_file=str(ca_file), timeout=Duration(timeout)),
+            outbound=OutboundLimits(ca_file=str(ca_file)),
         )
-        factory = Factory(config, self.island, None)
+
+    def ways(self) -> Ways:
+        """To Apple; closed in the end."""
+        factory = Factory(self.notifications(), self.island, None)
         self.opened.append(Ways(self.namespaces, partial(factory.open, "apns"), pause=60))
         return self.opened[-1]
 

@@ -36,7 +36,7 @@ class Turn:
 
     job: Job
     may_go_on: Callable[[], bool]  # whether another notification may be begun
-    has_asked_again: bool = False  # for those who are owed
+    asks_again: bool  # for those who were owed when it began; who is owed since then has a pause
     way: tuple[Way, Letter] | None = None  # once it is known
     is_noted: bool = False  # through which environment
     after: float = 0.0  # seconds that Apple wants to have before the next try
@@ -67,8 +67,8 @@ class Apple:
 
     async def step(self, turn: Turn, standing: Standing) -> Step:
         """What can be done now."""
-        if standing.owed and not turn.has_asked_again:
-            turn.has_asked_again = True
+        if turn.asks_again:
+            turn.asks_again = False
             return await self._settle(turn, standing)
         return await self._go_on(turn, standing)
 

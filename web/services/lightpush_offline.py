@@ -61,8 +61,8 @@ class Offline:
         Raises:
             PushError: a store is away.
         """
-        turn = Turn(job, may_go_on, is_noted=bool(job.push.result))
         standing = standing_of(job.cursor)
+        turn = Turn(job, may_go_on, bool(standing.owed), is_noted=bool(job.push.result))
         while job.push.draft.expires_at > self._now():
             step = await self._step(turn, standing)
             if step.standing is None:

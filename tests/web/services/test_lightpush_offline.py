@@ -136,6 +136,7 @@ async def test_a_room_of_any_size_is_done_a_page_at_a_time(
         assert absent.notified == dict.fromkeys(range(6), 1)
         report = await absent.report(push_id)
         assert (report.apns_count, report.apns_success_count) == (6, 6)
+        assert report.result == "apnsEnv:production"
         assert worker.offline.kept == 6
 
 
