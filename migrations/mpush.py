@@ -61,9 +61,9 @@ MPUSH_RECEIVER = _table(
 MPUSH_DELAYED = _table(
     "mpush_delayed",
     *_key(("id", 32), ("is_group", 0), ("target", 200)),
-    *_big("due_at", "ttl", "created_at"),
+    *_big("due_at", "next_at", "ttl", "created_at"),
     _empty("lease", 32),
     sa.Column("body", BLOB, nullable=False),
-    _index("due_at"),
+    _index("next_at"),
     _index("target", "is_group", "due_at"),
 )

@@ -104,7 +104,7 @@ class Delayed:
 
     id: str  # 32 hex digits: may serve as the push id of the push that it becomes
     target: str  # name of a device or a group
-    due_at: int  # ms
+    due_at: int  # ms: its time, whatever is tried when
     body: bytes  # as `mpush.write_body` makes it
     ttl: int  # seconds to live, from its time on
     is_group: bool = False
@@ -226,7 +226,7 @@ class Delays(Protocol):
         """Those whose time has come, the longest due first, each given to one caller for `lease` ms."""
 
     async def postpone(self, delayed: Delayed, *, until: int) -> bool:
-        """It could not be pushed: due again at `until` ms. False: it is not one's own any more."""
+        """It could not be pushed: tried again at `until` ms. False: it is not one's own any more."""
 
     async def done(self, delayed: Delayed) -> bool:
         """It is pushed, and forgotten. False: it is not one's own any more."""

@@ -68,17 +68,18 @@ class MpushReceiver(Base):
 
 
 class MpushDelayed(Base):
-    """A push whose time has not come."""
+    """A push whose time has not come. `next_at`: when it is to be claimed, from `due_at` on."""
 
     __tablename__ = "mpush_delayed"
     __table_args__ = options(
-        sa.Index(None, "due_at"), sa.Index(None, "target", "is_group", "due_at")
+        sa.Index(None, "next_at"), sa.Index(None, "target", "is_group", "due_at")
     )
 
     id: Mapped[str] = mapped_column(exact(32), primary_key=True)
     is_group: Mapped[NumberKey]  # 1 = `target` is a group
     target: Mapped[NameKey]
     due_at: Mapped[Big]
+    next_at: Mapped[Big]
     ttl: Mapped[Big]  # seconds
     created_at: Mapped[Big]
     lease: Mapped[Lease]

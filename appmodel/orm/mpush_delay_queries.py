@@ -55,15 +55,15 @@ def cancel(session: Session, delayed_id: str, target: str | None, is_group: bool
 
 def claim_delayed(session: Session, now: int, lease: int, limit: int) -> list[Delayed]:
     """See Delays.claim."""
-    due = sa.select(MpushDelayed).where(MpushDelayed.due_at <= now)
+    due = sa.select(MpushDelayed).where(MpushDelayed.next_at <= now)
     claimed: list[Delayed] = []
-    for row in session.scalars(due.order_by(MpushDelayed.due_at).limit(limit)).all():
+    for row in session.scalars(due.order_by(MpushDelayed.next_at).limit(limit)).all():
         token = new_token()
-        same = (MpushDelayed.due_at == row.due_at, MpushDelayed.lease == row.lease)
+        same = (MpushDelayed.next_at == row.next_at, MpushDelayed.lease == row.lease)
         mine = sa.update(MpushDelayed).where(
             MpushDelayed.id == row.id, *_of(row.target, bool(row.is_group)), *same
         )
-        if _changed(session, mine.values(due_at=now + lease, lease=token)):
+        if _changed(session, mine.values(next_at=now + lease, lease=token)):
             claimed.append(_delayed(row, token))
     return claimed
 
@@ -71,7 +71,7 @@ def claim_delayed(session: Session, now: int, lease: int, limit: int) -> list[De
 def postpone(session: Session, delayed: Delayed, until: int) -> bool:
     """See Delays.postpone."""
     mine = sa.update(MpushDelayed).where(*_own(delayed))
-    return _changed(session, mine.values(due_at=until, lease="")) > 0
+    return _changed(session, mine.values(next_at=until, lease="")) > 0
 
 
 def done(session: Session, delayed: Delayed) -> bool:
@@ -112,6 +112,7 @@ def _row(one: Delayed) -> dict[str, object]:
         "is_group": int(one.is_group),
         "target": one.target,
         "due_at": one.due_at,
+        "next_at": one.due_at,
         "ttl": one.ttl,
         "created_at": one.created_at,
         "body": one.body,

@@ -151,7 +151,7 @@ def test_tables_of_an_array_are_checked_too(tmp_path: Path) -> None:
     [
         ("[shop.door]\nprot = 1", r"shop\.door\.prot \(set by .*\): unknown key, did you mean 'port'\? Known here: host, origins, port"),
         ("[shop]\nzzz = 1", r"shop\.zzz .*: unknown key\. Known here: door, keys, mode, name"),
-        ("[shoop]\na = 1", r"shoop .*: unknown key, did you mean 'shop'\? Known here: auth, database, log, node"),
+        ("[shoop]\na = 1", r"shoop .*: unknown key, did you mean 'shop'\? Known here: auth, database, lightpush, log, mpush, node"),
         ("[shop.door]\nport = 70000", r"shop\.door\.port = 70000: expected an integer from 0 to 65535 \(set by .*settings\.toml\)"),
         ('[shop.door]\nport = "7"', r"shop\.door\.port = '7': expected an integer from 0 to 65535"),
         ("[shop.door]\nport = true", r"shop\.door\.port = True: expected an integer"),
