@@ -1,4 +1,4 @@
-"""Pages and scripts for people: the demo at /, the API's description at /v2/docs.
+"""Pages and scripts for people: the demo at /, the API's description at /v2/docs, the page of Mpush at /mpush/.
 
 Files of web/static are read once, at start. They load nothing from elsewhere, and the headers see to
 it that nothing else could be loaded, run or framed. A browser keeps them and asks whether they changed.
@@ -19,6 +19,9 @@ NAMES = {
     "appmsg.js": "/appmsg.js",
     "docs.html": "/v2/docs",
 }  # beside /static/...
+MPUSH = (
+    "mpush/"  # a folder that is served as it is: its service worker may serve what is below it only
+)
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -26,6 +29,8 @@ POLICY = "; ".join(
         "style-src 'self'",
         "img-src 'self' data:",
         "connect-src 'self' ws: wss:",  # comets are on other ports, and on other hosts
+        "manifest-src 'self'",
+        "worker-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
         "frame-ancestors 'none'",
@@ -54,9 +59,16 @@ def page_routes(folder: Path = STATIC) -> list[Route]:
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
         name = path.relative_to(folder).as_posix()
         handler = partial(_serve, _read(path))
-        paths = [f"/static/{name}"] + ([NAMES[name]] if name in NAMES else [])
-        routes += [Route(method="GET", path=at, handler=handler) for at in paths]
+        routes += [Route(method="GET", path=at, handler=handler) for at in _places(name)]
+    if (folder / MPUSH).is_dir():
+        routes.append(Route(method="GET", path=f"/{MPUSH.rstrip('/')}", handler=_to_mpush))
     return routes
+
+
+def _places(name: str) -> list[str]:
+    if name.startswith(MPUSH):
+        return [f"/{name.removesuffix('index.html')}"]
+    return [f"/static/{name}"] + ([NAMES[name]] if name in NAMES else [])
 
 
 def page_route(at: str, path: Path) -> Route:
@@ -70,6 +82,10 @@ def _read(path: Path) -> Page:
     if kind.startswith("text/") or kind.endswith(("javascript", "json", "svg+xml")):
         kind += "; charset=utf-8"
     return Page(body, kind, f'"{sha256(body).hexdigest()[:20]}"')
+
+
+async def _to_mpush(request: Request) -> Response:
+    return Response(status=308, headers=[*HEADERS, ("Location", MPUSH)])  # behind a prefix, too
 
 
 async def _serve(page: Page, request: Request) -> Response:

@@ -1,0 +1,204 @@
+// The page of Mpush: logs in as a device, keeps what comes, lists it, and acknowledges it.
+//
+// A message is kept by the browser before it is acknowledged: "ok" means that it is here. Text only ever becomes
+// text, never HTML. Name and token lie in localStorage, messages in IndexedDB (kept.js), both until the log-out.
+
+import { all, clear, fromFrame, keep, markDone, remove, safeLink } from "./kept.js";
+import { isSubscribed, mayAsk, subscribe, unsubscribe } from "./notify.js";
+import { Session } from "./session.js";
+import { language, say, sayAll } from "./words.js";
+
+const PORT = 2245; // comet.mpush.port, where nothing else is said
+const SHOWN = 500;
+const LOGIN = "mpush.login"; // { name, token, group, server }
+const at = (id) => document.getElementById(id);
+const when = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+
+let session = null;
+let publicKey = ""; // of the server, for Web Push; "" = it has none
+
+sayAll(document);
+showState({ state: "idle" });
+at("server").value = `${location.protocol === "https:" ? "wss" : "ws"}://${location.hostname}:${PORT}/`;
+at("auto").checked = localStorage.getItem("mpush.auto") !== "no";
+at("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  begin();
+});
+at("now").addEventListener("click", () => session?.tryNow());
+at("logout").addEventListener("click", logOut);
+at("notify").addEventListener("click", notify);
+at("clear").addEventListener("click", () => clear().then(refresh));
+at("auto").addEventListener("change", () => {
+  localStorage.setItem("mpush.auto", at("auto").checked ? "yes" : "no");
+  if (at("auto").checked) at("messages").querySelectorAll("button.ack").forEach((button) => button.click());
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  session?.tryNow();
+  refresh(); // the service worker may have kept some
+});
+navigator.serviceWorker?.register("worker.js", { type: "module" }).catch(() => {}); // not allowed here: nothing but Web Push is lost
+navigator.serviceWorker?.addEventListener("message", refresh);
+
+const remembered = JSON.parse(localStorage.getItem(LOGIN) ?? "null");
+if (remembered) {
+  for (const [field, value] of Object.entries(remembered)) at(field).value = value;
+  logIn(remembered);
+}
+
+/** From the form. Who comes under another name begins with an empty list. */
+async function begin() {
+  const login = Object.fromEntries(["name", "token", "group", "server"].map((field) => [field, at(field).value]));
+  const before = JSON.parse(localStorage.getItem(LOGIN) ?? "null");
+  if (before && before.name !== login.name) await clear();
+  localStorage.setItem(LOGIN, JSON.stringify(login));
+  logIn(login);
+  at("inbox-title").focus();
+}
+
+function logIn(login) {
+  session?.close();
+  show("inbox");
+  at("inbox-title").textContent = say("inbox", { name: login.name });
+  refresh();
+  session = new Session({ ...login, onState: showState, onMessage: receive, onLogin: loggedIn });
+}
+
+async function logOut() {
+  session?.close();
+  session = null;
+  localStorage.removeItem(LOGIN);
+  at("token").value = "";
+  showState({ state: "idle" });
+  show("login-part");
+  at("name").focus();
+  await Promise.allSettled([clear(), unsubscribe()]);
+  refresh();
+}
+
+function show(part) {
+  at("login-part").hidden = part !== "login-part";
+  at("inbox").hidden = part !== "inbox";
+  at("login-error").hidden = true;
+}
+
+function showState({ state, reason = "", seconds }) {
+  const known = ["unreachable", "taken", "silent", "bad_server"].includes(reason);
+  const text = say(state, { reason: known ? say(reason) : reason, seconds });
+  at("state").dataset.state = state;
+  at("state-text").textContent = text;
+  at("now").hidden = state !== "waiting";
+  if (state !== "refused") return;
+  show("login-part");
+  at("login-error").textContent = text;
+  at("login-error").hidden = false;
+  at("token").focus();
+}
+
+async function loggedIn({ webpushPublicKey = "" }) {
+  publicKey = webpushPublicKey;
+  at("notify").hidden = true;
+  if (!publicKey || !mayAsk()) return;
+  if (await isSubscribed()) await notify();
+  else at("notify").hidden = false;
+}
+
+/** Copies by Web Push from now on: what this browser's push service is given, the server is told. */
+async function notify() {
+  const subscription = await subscribe(publicKey).catch(() => null);
+  if (subscription) session?.registerWebPush(subscription);
+  at("notify").hidden = Boolean(subscription);
+  at("told").textContent = say(subscription ? "notified" : "not_notified");
+}
+
+async function receive(data) {
+  const message = fromFrame(data);
+  if (!message) return;
+  let kept;
+  try {
+    kept = await keep(message);
+  } catch { // a full disk, or a private window: it comes again, here or elsewhere
+    at("told").textContent = say("not_kept");
+    return;
+  }
+  if (kept.isNew) showMessage(kept.message);
+  if (kept.message.done || at("auto").checked) acknowledge(message.mid);
+}
+
+async function acknowledge(mid) {
+  if (!session?.acknowledge(mid)) return;
+  await markDone(mid);
+  const item = at(`m${mid}`);
+  item?.querySelector("button.ack")?.replaceWith(element("span", { className: "good", textContent: say("acknowledged") }));
+}
+
+async function refresh() {
+  const messages = await all().catch(() => []);
+  const kept = new Set(messages.map(({ mid }) => `m${mid}`));
+  for (const item of [...at("messages").children]) if (!kept.has(item.id)) item.remove();
+  messages.forEach(showMessage);
+  showWhetherAny();
+}
+
+/** The newest first: mids have one length. */
+function showMessage(message) {
+  const id = `m${message.mid}`;
+  if (at(id)) return;
+  const older = [...at("messages").children].find((item) => item.id < id);
+  at("messages").insertBefore(rendered(message), older ?? null);
+  while (at("messages").children.length > SHOWN) at("messages").lastElementChild.remove();
+  showWhetherAny();
+}
+
+function showWhetherAny() {
+  const isEmpty = !at("messages").hasChildNodes();
+  at("none").hidden = !isEmpty;
+  at("clear").hidden = isEmpty;
+}
+
+function rendered(message) {
+  const { mid, priority, tags, from } = message;
+  const title = message.title || say("untitled");
+  const time = new Date(Number(mid)); // a mid is the millisecond of its push
+  const notes = [from && say("from", { name: from }), priority && say("priority", { priority }), ...tags].filter(Boolean);
+  return element("li", { id: `m${mid}`, className: priority >= 4 ? "urgent" : "" }, [
+    element("h3", { textContent: title, className: message.title ? "" : "untitled" }),
+    element("div", { className: "meta" }, [
+      element("time", { dateTime: time.toISOString(), textContent: when.format(time) }),
+      ...notes.map((note) => element("span", { className: "tag", textContent: note })),
+    ]),
+    element("p", { className: "content", textContent: message.content }),
+    element("div", { className: "actions" }, actions(message, title)),
+  ]);
+}
+
+function actions({ mid, click, done }, title) {
+  const link = safeLink(click);
+  const open = link && element("a", { href: link, target: "_blank", rel: "noopener noreferrer", textContent: say("open"),
+    ariaLabel: say("open_it", { title }) });
+  const told = done
+    ? element("span", { className: "good", textContent: say("acknowledged") })
+    : button("ack", "acknowledge", title, () => acknowledge(mid));
+  return [open, told, button("link", "remove", title, () => take(mid))].filter(Boolean);
+}
+
+/** Off the list. What is not acknowledged comes again. */
+async function take(mid) {
+  await remove(mid);
+  at(`m${mid}`)?.remove();
+  showWhetherAny();
+  at("inbox-title").focus();
+}
+
+function button(className, word, title, action) {
+  const made = element("button", { type: "button", className, textContent: say(word), ariaLabel: say(`${word}_it`, { title }) });
+  made.addEventListener("click", action);
+  return made;
+}
+
+function element(name, properties = {}, children = []) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
