@@ -283,7 +283,7 @@ class MpushConfig(Section, frozen=True):
                 mpush.check_name(name, field="registers")
         except BadInput as error:
             raise ValueError(str(error)) from None
-        if len(self.registers) > self.devices or self.ttl < 1:
+        if len(set(self.registers)) > self.devices or self.ttl < 1:
             raise ValueError("registers: expected at most `devices`; ttl: expected at least 1 s")
 
 

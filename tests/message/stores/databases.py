@@ -60,7 +60,8 @@ def own_server(kind: str, settings: Sequence[str] = ()) -> Iterator[DatabaseServ
 
 def sql_config(server: DatabaseServer, database: str = DATABASE, **options: Any) -> MessageConfig:
     """Of a store in that database; `depth` and sizes are the store's, the rest of [message.sql]."""
-    common = {name: options.pop(name) for name in ("depth", "queue_depth") if name in options}
+    depths = ("depth", "queue_depth")
+    common: dict[str, Any] = {name: options.pop(name) for name in depths if name in options}
     for name in ("page_limit", "queue_limit", "round_limit"):
         if name in options:
             common[name] = Size(options.pop(name))

@@ -1,0 +1,58 @@
+"""The books of Mpush are opened as the configuration says."""
+
+import pytest
+
+from appmodel.core.lightpush_records import Hidden
+from appmodel.core.mpush_stores import Delayed, Receiver, ReceiverKind
+from appmodel.errors import LimitReached
+from appmodel.io.database import Database
+from appmodel.runtime.config import MpushConfig
+from appmodel.runtime.mpush import open_mpush_books, preregister
+from appmodel.runtime.settings import Settings
+
+NOW = 1_800_000_000_000  # ms
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_the_bounds_are_those_of_the_configuration(database: Database) -> None:
+    """And devices that it names are there, however often a node starts."""
+    config = MpushConfig(
+        registers=("a", "b", "a"), devices=2, receivers=1, delayed=2, delayed_per_target=1
+    )
+    books = open_mpush_books(Settings.of(mpush=config), database)
+    for _ in range(2):
+        await preregister(Settings.of(mpush=config), books)
+
+    assert list(await books.devices.find(["a", "b", "c"])) == ["a", "b"]
+    with pytest.raises(LimitReached, match=r"mpush\.devices"):
+        await books.devices.register("c", now=NOW)
+    await books.receivers.add(_hook("https://a/"), cursor=0, now=NOW)
+    with pytest.raises(LimitReached, match=r"mpush\.receivers"):
+        await books.receivers.add(_hook("https://b/"), cursor=0, now=NOW)
+    await books.delays.put([Delayed("1", "a", NOW, b"{}", 60)])
+    with pytest.raises(LimitReached, match=r"mpush\.delayed_per_target"):
+        await books.delays.put([Delayed("2", "a", NOW, b"{}", 60)])
+    await books.delays.put([Delayed("2", "b", NOW, b"{}", 60)])
+    with pytest.raises(LimitReached, match=r"mpush\.delayed:"):
+        await books.delays.put([Delayed("3", "c", NOW, b"{}", 60)])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"registers": ("a", "")}, "registers: got '', expected a name that is not empty"),
+        ({"registers": ("a\n",)}, "registers: .* printable"),
+        ({"registers": ("a", "b"), "devices": 1}, "registers: expected at most `devices`"),
+        ({"ttl": 0.5}, "ttl: expected at least 1 s"),
+    ],
+)
+def test_a_name_that_nobody_can_have_stops_the_start(
+    given: dict[str, object], message: str
+) -> None:
+    """As any wrong setting does."""
+    with pytest.raises(ValueError, match=message):
+        MpushConfig(**given)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def _hook(address: str) -> Receiver:
+    return Receiver("a", ReceiverKind.WEBHOOK, address, Hidden(""), NOW)
