@@ -11,7 +11,7 @@ from appmodel.errors import Unavailable
 from appmodel.protocol.http import Response
 from appmodel.runtime.config import Password
 from tests.web.lightpush_door import ADMIN as WELL_KNOWN
-from tests.web.lightpush_door import DEMO, basic, open_door
+from tests.web.lightpush_door import DEMO, RECORDS, a_namespace, basic, open_door
 from tests.web.world import Answer, Door
 from web.api.lightpush_frame import Call, LightpushFrame
 
@@ -251,6 +251,25 @@ async def test_wrong_tries_are_limited_and_lock_nobody_out() -> None:
         assert await status(DEMO, "203.0.113.8") == 200
         others = [await status(basic(f"/n{n}", "x")) for n in range(3)]
         assert others == [400, 400, 429]
+
+
+async def test_who_was_in_before_is_asked_again_when_the_record_has_changed() -> None:
+    """He is remembered beside the record that he proved himself for."""
+    records = dict(RECORDS)
+    async with open_door(records) as (door, frame):
+        add_routes(frame)
+
+        async def status(headers: dict[str, str]) -> int:
+            return (await door.ask("GET", "/api/auth/echo", headers=headers)).status
+
+        assert [await status(DEMO) for _ in range(2)] == [200, 200]
+
+        records["/demo"] = a_namespace("/demo", "new")
+
+        assert await status(DEMO) == 401
+        assert await status(basic("/demo", "new")) == 200
+        del records["/demo"]
+        assert await status(basic("/demo", "new")) == 400
 
 
 async def test_right_calls_are_no_tries() -> None:
