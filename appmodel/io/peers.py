@@ -2,6 +2,7 @@
 
     peers.pusher(node)    the comet `node`        provided here, or RemotePusher to its address
     peers.host(node)      the same, for orders    provided here, or RemoteHost
+    peers.waits(node)     the same, for acknowledgements of Mpush's devices
     peers.store()         the message nodes       provided here, or whichever of them answers first
     peers.ledger()                                (message_nodes.py)
 
@@ -21,6 +22,7 @@ from appmodel.core.realms import RealmHost
 from appmodel.errors import ConfigError, Unavailable
 from appmodel.io.calls import RemoteLedger, RemotePusher
 from appmodel.io.message_nodes import MessageNodes, SharedStore
+from appmodel.io.mpush_waits import RemoteWaits, WaitsHost
 from appmodel.io.realm_orders import RemoteHost
 from appmodel.io.rpc_client import RpcClient
 from appmodel.io.rpc_link import DEFAULT_LIMITS, RpcLimits
@@ -48,6 +50,7 @@ class Peers:
         self._limits = limits
         self._pushers: list[tuple[Node, Pusher]] = []
         self._hosts: list[tuple[Node, RealmHost]] = []
+        self._waits: list[tuple[Node, WaitsHost]] = []
         nodes = MessageNodes(registry, self.client, hedge=limits.hedge, me=me, counts=self._counts)
         self._store: OfflineStore = SharedStore(nodes, limits.call_timeout)
         self._ledger: Ledger = RemoteLedger(nodes, limits.call_timeout)
@@ -81,6 +84,10 @@ class Peers:
         """The comet `node` is in this process, and takes orders."""
         self._hosts.insert(0, (node, host))
 
+    def provide_waits(self, node: Node, waits: WaitsHost) -> None:
+        """The comet `node` is in this process, and hears what its devices acknowledge."""
+        self._waits.insert(0, (node, waits))
+
     def provide_store(self, store: OfflineStore, ledger: Ledger) -> None:
         """A message node is in this process. Whoever asked for the store before keeps calling the others."""
         self._store, self._ledger = store, ledger
@@ -106,6 +113,17 @@ class Peers:
             if here.is_same_process(node):
                 return host
         return RemoteHost(self.client(node))
+
+    def waits(self, node: Node) -> WaitsHost:
+        """The comet `node`, for those who wait for acknowledgements.
+
+        Raises:
+            Unavailable: it is not in this process and announces no address.
+        """
+        for here, waits in self._waits:
+            if here.is_same_process(node):
+                return waits
+        return RemoteWaits(self.client(node))
 
     def store(self) -> OfflineStore:
         """The messages of the cluster."""
