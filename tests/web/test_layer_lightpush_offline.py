@@ -36,22 +36,24 @@ async def push(absent: Absent) -> int:
     return await absent.pushes.create(draft, offline_after=0)
 
 
-async def test_a_node_that_stops_finishes_what_it_began(tmp_path: Path) -> None:
-    """And hands nothing on: Apple's answer is heard, and noted."""
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_node_that_stops_finishes_what_it_began(
+    tmp_path: Path, *, is_cancelled: bool
+) -> None:
+    """And hands nothing on: Apple's answer is heard, and noted. However it is ended."""
     with an_empty_database("sqlite") as url:
         database = Database(limits(url))
         async with opened(database, tmp_path) as absent:
             await absent.configure("/", "default")
             await absent.phone("i1", 1)
             absent.apple.server.hold = True
-            async with (
-                trio.open_nursery() as nursery,
-                open_world(config=to_apple(absent), database=url) as world,
-            ):
-                push_id = await push(absent)
-                await absent.apple.server.first.wait()
-                world.stop.set()
-                nursery.start_soon(answer_later, absent)
+            async with trio.open_nursery() as nursery:
+                with trio.CancelScope() as end:
+                    async with open_world(config=to_apple(absent), database=url) as world:
+                        push_id = await push(absent)
+                        await absent.apple.server.first.wait()
+                        nursery.start_soon(answer_later, absent)
+                        (end.cancel if is_cancelled else world.stop.set)()
 
             report = await absent.report(push_id)
             assert (report.apns_count, report.apns_success_count) == (1, 1)

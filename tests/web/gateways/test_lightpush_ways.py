@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+import trio
 import trio.testing
 
-from appmodel.core.lightpush_records import Draft, StoredPush
+from appmodel.core.lightpush_records import Draft, Hidden, StoredPush
 from appmodel.io.database import Database
-from tests.web.absent import START, Absent, opened
-from tests.web.gateways.apple import device_token
+from tests.web.absent import AUTHORITY, START, Absent, opened
+from tests.web.gateways.apple import TOPIC, device_token
 from web.core.lightpush_apns import Place, letter_of
 from web.gateways import lightpush_apns as module
 from web.gateways.interface import DELIVERED, Receipt
@@ -37,14 +38,20 @@ async def test_a_way_is_opened_once(database: Database, tmp_path: Path) -> None:
     """Also by two jobs at once; another place has its own."""
     async with opened(database, tmp_path) as absent:
         await absent.configure("/a", "main")
-        await absent.configure("/b", "main")
+        pair = Hidden(AUTHORITY.issue("Apple Push Services", uid=TOPIC))
+        fields = {"production_cert": pair, "production_key": pair, "token_key": None}
+        await absent.configure("/b", "main", **fields)  # takes longer to open
         ways, places = absent.ways(), [Place("/a", "main"), Place("/b", "main")]
-        async with trio.open_nursery() as nursery:
-            for place in places * 2:
-                nursery.start_soon(ways.find, place)
-        for place in places * 2:
-            assert await send(ways, place) == DELIVERED
+        said: list[Receipt] = []
 
+        async def say(place: Place) -> None:
+            said.append(await send(ways, place))
+
+        async with trio.open_nursery() as nursery:
+            for place in places * 3:
+                nursery.start_soon(say, place)
+
+        assert said == [DELIVERED] * 6
         assert absent.apple.server.connections == 2
         await ways.aclose()
         await closed(absent, 0)
