@@ -32,6 +32,7 @@ from appmodel.core.lightpush_records import (
     NamespaceChange,
     StoredPush,
 )
+from appmodel.core.lightpush_stores import PushBook
 from appmodel.core.sealing import Sealing
 from appmodel.io.database import Database
 from appmodel.io.lightpush_clients import SqlClients
@@ -94,7 +95,7 @@ class Absent:
     def __post_init__(self) -> None:
         self.namespaces = SqlNamespaces(self.database, Sealing(b""))
         self.clients = SqlClients(self.database)
-        self.pushes = SqlPushBook(self.database)
+        self.pushes: PushBook = SqlPushBook(self.database)
         self.opened: list[Ways] = []  # to be closed
 
     def notifications(self) -> NotificationsConfig:

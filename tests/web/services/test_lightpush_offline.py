@@ -9,9 +9,13 @@ import trio.testing
 from appmodel.core.lightpush import Platform
 from appmodel.core.lightpush_records import MuteEdit, Progress
 from appmodel.io.database import Database
+from appmodel.io.lightpush_pushes_redis import RedisPushBook
+from appmodel.io.lightpush_redis import RedisLink
+from tests.message.stores.redis_opening import new_prefix, or_skip
 from tests.web.absent import HOUR, LEASE, opened
-from tests.web.gateways.apple import device_token
+from tests.web.gateways.apple import apple_error, device_token
 from tests.web.gateways.h2_server import SILENCE
+from tools.servers.redis import redis_server
 from web.core.lightpush_offline import Stage, Standing
 
 ANDROID, IOS, WEB = Platform.ANDROID, Platform.IOS, Platform.WEB
@@ -257,3 +261,31 @@ async def test_a_node_that_stops_gives_the_job_back(database: Database, tmp_path
         assert absent.notified == {0: 1}
         assert await absent.work() == ["done"]
         assert absent.notified == {0: 1, 1: 1, 2: 1}
+
+
+@on_sqlite
+async def test_the_queue_may_lie_in_redis(database: Database, tmp_path: Path) -> None:
+    """Jobs, inboxes and reports; also how far a job has come when Apple is away."""
+    with or_skip(), redis_server(tmp_path / "redis") as server:
+        link = RedisLink(f"redis://{server.address}/0", prefix=new_prefix(), timeout=5)
+        async with opened(database, tmp_path) as absent:
+            absent.pushes = RedisPushBook(link)
+            await absent.configure("/", "default")
+            android = await absent.client("a1", ANDROID)
+            for number in range(5):
+                await absent.phone(f"i{number}", number)
+            absent.apple.always = apple_error(503, "ServiceUnavailable")
+            push_id = await absent.push()
+            worker = absent.worker(page=2, concurrency=3)
+
+            assert await absent.work(worker) == ["postponed"]
+            absent.apple.always = None
+            absent.clock.ms += 1000
+            assert await absent.work(worker) == ["done"]
+
+            assert absent.notified == {0: 2, 1: 2, 2: 2, 3: 1, 4: 1}
+            assert await absent.inbox(android) == [push_id]
+            report = await absent.report(push_id)
+            assert (report.apns_count, report.apns_success_count) == (5, 5)
+            assert await absent.work(worker) == []
+        link.close()
