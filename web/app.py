@@ -6,6 +6,7 @@
     8094   web.api         PushApi, lookups, pages, ops    front door
                            V2 and its parts                Quart on Hypercorn, behind the front door
     10002  web.lightpush   light-push                      front door
+    2246   web.mpush       Mpush                           front door
 
 Web keeps nothing: any number of these nodes serve the same cluster.
 """
@@ -47,6 +48,7 @@ from web.core.access import Access
 from web.core.problems import render_problem
 from web.layer import ApplicationLayer
 from web.layer_lightpush import open_lightpush
+from web.layer_mpush import open_mpush
 from web.services.addressing import Addressing
 from web.services.ordering import Ordering
 from web.services.pushing import Pushing
@@ -129,6 +131,7 @@ async def serve(
     layer = services.layer
     async with (
         open_lightpush(context, services.pushing, layer.changes) as lightpush,
+        open_mpush(context, services.pushing, services.reading, layer.changes, stop) as mpush,
         trio.open_nursery() as nursery,
     ):
         await nursery.start(poll_revocations, context.peers.ledger(), context.revocations)
@@ -144,6 +147,9 @@ async def serve(
             if lightpush is not None:
                 offer = Offer((), lightpush.refuse, lightpush.serve, asks=True)
                 listeners.append(_open(opened, context, "lightpush", config.lightpush, offer))
+            if mpush is not None:
+                offer = Offer((), mpush.refuse, mpush.serve, asks=True)
+                listeners.append(_open(opened, context, "mpush", config.mpush, offer))
             _observe(context, services, listeners)
             await context.registry.register(me)
             async with trio.open_nursery() as doors:

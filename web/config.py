@@ -6,11 +6,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from appmodel.core.mpush_waits import MAX_AWAITED, MAX_WAIT
 from appmodel.core.outward import Outward
 from appmodel.core.units import Duration, Size
 from appmodel.io.http_limits import HttpLimits
 from appmodel.runtime.config import Count, Password, Port, Section, Share, TlsConfig
 from web.core.lightpush_offline import MAX_OWED
+from web.core.mpush_drafts import Unknown
 from web.core.texts import Language
 from web.gateways.config import NotificationsConfig
 
@@ -114,6 +116,38 @@ class LightpushConfig(ListenerConfig, frozen=True, kw_only=True):
     report_online_list_max_limit: Count = 1000  # names in a list of the online report
     report_push_ack_detail_max_limit: Count = 1000  # clients in a list of a push's report
     offline: OfflineConfig = OfflineConfig()
+
+
+class MpushConfig(ListenerConfig, frozen=True, kw_only=True):
+    """[web.mpush]. Mpush for who pushes: words for answers, JSON, streams.
+
+    What comets must know too is in [mpush].
+    """
+
+    enabled: bool = True
+    port: Port = 2246  # HTTP_PORT of the original
+    open: Literal["auto", "yes", "no"] = (
+        "auto"  # whether who pushes needs no token; auto: while auth.mode is off
+    )
+    line_feed: bool = True  # behind words: "ok\n", as the first versions; false: "ok"
+    unknown: Unknown = (
+        "refuse"  # parameters that nobody knows; "ignore", as the original, which then loses them
+    )
+    wait: Duration = Duration(3)  # for an acknowledgement: then `online`
+    reply_wait: Duration = Duration(5)  # the same in version 2.2: http.waitTimeout
+    targets: Annotated[int, msgspec.Meta(ge=1, le=MAX_AWAITED)] = (
+        1_000  # devices that one call may push to
+    )
+    max_delay: Duration = Duration(30 * 86400)  # the farthest that a push may wait for its time
+    readers: Count = 1_000  # streams at once, on one node
+    beat: Duration = Duration(45)  # of silence, then an idle stream says that it lives
+    poll: Duration = Duration(0.5)  # between two looks for what other nodes have pushed
+
+    def __post_init__(self) -> None:
+        if not all((self.beat, self.poll)):
+            raise ValueError("beat, poll: expected more than 0 s")
+        if max(self.wait, self.reply_wait) > MAX_WAIT:
+            raise ValueError(f"wait, reply_wait: expected at most {MAX_WAIT:g} s")
 
 
 class PushConfig(Section, frozen=True, kw_only=True):
@@ -255,6 +289,7 @@ class WebConfig(Section, frozen=True, kw_only=True):
     app: AppConfig = AppConfig()
     api: ApiConfig = ApiConfig()
     lightpush: LightpushConfig = LightpushConfig()
+    mpush: MpushConfig = MpushConfig()
     hosts: tuple[
         str, ...
     ] = ()  # while auth.mode is "off": names beside loopback by which this node may be called

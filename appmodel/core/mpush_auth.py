@@ -19,6 +19,7 @@ from appmodel.errors import Unauthorized
 
 PURPOSE = b"mpush auth"  # see `Credentials.derive`
 AUDIENCE = "appmsg/mpush-auth"
+AUTH_TTL = 30 * 86400.0  # seconds that one is good for; each login gives a new one
 
 
 @dataclass(frozen=True, slots=True)

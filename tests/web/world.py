@@ -40,6 +40,7 @@ from web.config import (
     AppConfig,
     FilesConfig,
     LightpushConfig,
+    MpushConfig,
     PublicConfig,
     WebConfig,
 )
@@ -204,6 +205,11 @@ class World:
         """10002"""
         return self.doors["web.lightpush"]
 
+    @property
+    def mpush(self) -> Door:
+        """2246"""
+        return self.doors["web.mpush"]
+
     def token(self, *scopes: str, realm: str = "", ttl: float = 60.0, ago: float = 0.0) -> str:
         """An access token, issued `ago` seconds ago."""
         now = time.time() - ago
@@ -242,6 +248,7 @@ def web_config(**changes: Any) -> WebConfig:
         "app": AppConfig(port=0),
         "api": ApiConfig(port=0),
         "lightpush": LightpushConfig(port=0),
+        "mpush": MpushConfig(port=0),
     }
     return WebConfig(**(listeners | changes))
 

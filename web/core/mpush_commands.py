@@ -20,9 +20,10 @@ import msgspec
 
 from appmodel.core.mpush import Body
 from appmodel.errors import PushError
-from web.core.mpush_drafts import read_draft_2
+from web.core.mpush_drafts import read_draft
 from web.core.mpush_paths import Target
 
+SAID = ("text", "desp", "extra", "priority", "tags", "click")  # the last three are ours
 MAX_SHOWN = 40  # characters of a command that nobody knows
 
 
@@ -67,10 +68,11 @@ def read_message(data: Mapping[str, Any]) -> Message:
         raise Told("target property is required")
     if not isinstance(message, dict):
         raise Told("message property is required")
-    said = {name: message[name] for name in ("text", "desp") if message.get(name) is not None}
-    if isinstance(message.get("extra"), dict):
-        said["extra"] = message["extra"]
-    return Message(Target(target, send_type == "group"), read_draft_2(said))
+    said = {name: message[name] for name in SAID if message.get(name) is not None}
+    if not isinstance(said.get("extra", {}), dict):
+        del said["extra"]
+    body = read_draft(said, unknown="ignore", now=0.0).body
+    return Message(Target(target, send_type == "group"), body)
 
 
 def read_mid(data: Mapping[str, Any]) -> str:
@@ -87,9 +89,9 @@ def unknown(command: Any) -> Told:
     return Told(f"Unknow cmd: {shown[:MAX_SHOWN]}")
 
 
-def login_answer(auth: str, more: Mapping[str, str]) -> bytes:
-    """AUTH 200. `more`: keys of push services."""
-    data = {"code": 200, "auth": auth, "msg": "Successful authentication", **more}
+def login_answer(auth: str, keys: Mapping[str, str]) -> bytes:
+    """AUTH 200. `keys`: of push services."""
+    data = {"code": 200, "auth": auth, "msg": "Successful authentication", **keys}
     return msgspec.json.encode({"cmd": "AUTH", "data": data})
 
 

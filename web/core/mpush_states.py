@@ -45,11 +45,10 @@ class Fate(NamedTuple):
 
 
 def reply_2(fates: Mapping[str, Fate]) -> bytes:
-    """MESSAGE_REPLY of version 2.2. Its one `mid` is the newest: members' may differ on a cluster."""
+    """MESSAGE_REPLY of version 2.2. Its one `mid` is the newest: members' may differ on a cluster; "" = nothing was pushed."""
     status = {name: fate.state.word_2 for name, fate in fates.items()}
     mid = max((fate.mid for fate in fates.values()), default="")
-    data = {"mid": mid, "status": status} if mid else {"status": status}
-    return msgspec.json.encode({"cmd": "MESSAGE_REPLY", "data": data})
+    return msgspec.json.encode({"cmd": "MESSAGE_REPLY", "data": {"mid": mid, "status": status}})
 
 
 def info(text: str) -> bytes:

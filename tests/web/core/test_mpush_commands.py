@@ -25,8 +25,9 @@ def test_what_a_command_says_is_made_text() -> None:
     assert read_login({"token": 5, "name": "a", "group": None}) == Login("5", "a", "")
     data = {"sendType": "group", "target": 7, "message": {"text": 1, "extra": {"k": 2}, "x": 3}}
     assert read_message(data) == Message(Target("7", True), Body("", "1", extra={"k": 2}))
-    data = {"sendType": "personal", "target": "a", "message": {"desp": "d", "extra": "no"}}
-    assert read_message(data) == Message(Target("a"), Body("d"))
+    message = {"desp": "d", "extra": "no", "priority": 5}
+    data = {"sendType": "personal", "target": "a", "message": message}
+    assert read_message(data) == Message(Target("a"), Body("d", priority=5))
     assert read_mid({"mid": 155}) == "155"
 
 
@@ -64,9 +65,9 @@ def test_answers_byte_for_byte() -> None:
         b'{"cmd":"MESSAGE_REPLY","data":{"mid":"156","status":{"a":"ok","b":"ready","c":"wait"}}}'
     )
     assert reply_2({"a": Fate(State.NO)}) == (
-        b'{"cmd":"MESSAGE_REPLY","data":{"status":{"a":"no"}}}'
+        b'{"cmd":"MESSAGE_REPLY","data":{"mid":"","status":{"a":"no"}}}'
     )
-    assert reply_2({}) == b'{"cmd":"MESSAGE_REPLY","data":{"status":{}}}'
+    assert reply_2({}) == b'{"cmd":"MESSAGE_REPLY","data":{"mid":"","status":{}}}'
     assert info("ok") == b'{"cmd":"INFO","data":"ok"}'
     assert login_refused() == b'{"cmd":"AUTH","data":{"code":403,"msg":"Token invalid"}}'
     assert login_answer("J", {"fcmProjectId": ""}) == (

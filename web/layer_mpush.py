@@ -1,0 +1,201 @@
+"""Mpush on a web node, wired: who pushes by HTTP (2246), and who reads by it.
+
+senders, readers ─> 2246 ─> MpushFrame ─> parts ─> MpushPushing ─> Pushing ─> comets, store
+                                                               └> MpushWaits (acknowledgements)
+                                      └> MpushReading ─> store, AckBook
+"""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+import trio
+
+from appmodel.core.mpush_auth import AUTH_TTL, PURPOSE, MpushAuth
+from appmodel.core.mpush_tokens import WELL_KNOWN, MpushGate, Right
+from appmodel.core.origins import Origins
+from appmodel.errors import ConfigError, PushError
+from appmodel.io.caching import Changes
+from appmodel.io.mpush_known import KnownDevices
+from appmodel.io.mpush_waits import ClusterWaits
+from appmodel.runtime.config import is_loopback
+from appmodel.runtime.mpush import MpushBooks, open_mpush_books, preregister
+from appmodel.runtime.service import Context
+from web.api.mpush_commands import MpushCommands
+from web.api.mpush_frame import MpushFrame
+from web.api.mpush_pushes import MpushPushes
+from web.api.mpush_reads import MpushReads
+from web.config import MpushConfig, WebConfig
+from web.core.mpush_paths import Wanted
+from web.services.mpush_pushing import MpushPushing, MpushRules
+from web.services.mpush_reading import MpushReading, Tail
+from web.services.pushing import Pushing
+from web.services.reading import Reading
+
+PAUSE = 2.0  # seconds before devices of the configuration are tried to be made again
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_mpush(
+    context: Context, pushing: Pushing, reading: Reading, changes: Changes, stop: trio.Event
+) -> AsyncIterator[MpushFrame | None]:
+    """Everything that the listener answers; None: this node has none. Streams end when `stop` is set.
+
+    Raises:
+        ConfigError: the token of all is the well-known one, away from home.
+    """
+    config = context.settings.section(WebConfig).mpush
+    if not config.enabled:
+        yield None
+        return
+    require_own_token(config, context.settings.mpush.token)
+    tail = Tail(
+        context.peers.store,
+        every=config.poll,
+        timeout=context.settings.section(WebConfig).read_timeout,
+        limit=config.readers,
+    )
+    wiring = _Wiring(context, pushing, reading, changes, tail)
+    _observe(context, wiring.making, tail)
+    async with trio.open_nursery() as nursery:
+        if context.settings.mpush.registers:
+            await nursery.start(_preregister, context, wiring.books)
+        nursery.start_soon(tail.run)
+        nursery.start_soon(_let_go, tail, stop)
+        yield wiring.frame()
+        nursery.cancel_scope.cancel()
+
+
+def require_own_token(config: MpushConfig, token: str) -> None:
+    """Design law 10. Raises ConfigError."""
+    if token == WELL_KNOWN and not is_loopback(config.host):
+        expected = (
+            "the well-known token is for loopback only: set mpush.token, "
+            'keep web.mpush.host "127.0.0.1", or set web.mpush.enabled = false'
+        )
+        raise ConfigError("mpush.token", token, expected)
+
+
+def open_rights(config: MpushConfig, auth_mode: str) -> frozenset[Right]:
+    """What needs no token."""
+    at_home = auth_mode == "off" and is_loopback(config.host)
+    rights = {Right.READ} if at_home else set()
+    if config.open == "yes" or (config.open == "auto" and at_home):
+        rights.add(Right.PUBLISH)
+    return frozenset(rights)
+
+
+class _Wiring:
+    """What the parts share."""
+
+    def __init__(
+        self, context: Context, pushing: Pushing, reading: Reading, changes: Changes, tail: Tail
+    ) -> None:
+        self.context, self.tail, self.reading = context, tail, reading
+        self.whole = context.settings.section(WebConfig)
+        self.config, settings = self.whole.mpush, context.settings
+        self.books = books = open_mpush_books(settings, context.database)
+        self.rights = open_rights(self.config, settings.auth.mode)
+        self.gate = MpushGate(
+            settings.mpush.token,
+            None if settings.auth.mode == "off" else context.credentials,
+            context.revocations,
+            now=time.time,
+            open=self.rights,
+        )
+        self.known = KnownDevices(books.devices, books.receivers, context.database, changes)
+        self.waits = ClusterWaits(context.registry, context.peers.waits)
+        self.making = MpushPushing(
+            pushing,
+            self.known,
+            self.waits,
+            books.delays,
+            MpushRules(self.config.targets, settings.mpush.ttl),
+            pushed=self._pushed,
+            now=time.time,
+        )
+        self.pushes = MpushPushes(self.making, self.config, max_message=self.whole.max_message)
+
+    def frame(self) -> MpushFrame:
+        """All of it."""
+        reads = self._reads()
+        parts = {
+            Wanted.PUSH: self.pushes.push,
+            Wanted.JSON: reads.lines,
+            Wanted.SSE: reads.events,
+            Wanted.STATUS: reads.status,
+            Wanted.DELAYED: reads.waiting,
+            Wanted.CANCEL: reads.cancel,
+        }
+        config = self.config
+        home = Right.PUBLISH in self.rights and is_loopback(config.host)
+        origins = Origins(config.origins, self.whole.hosts, home=home)
+        commands = self._commands()
+        return MpushFrame(self.gate, origins, parts, commands.obey, line_feed=config.line_feed)
+
+    async def _pushed(self, ids: Mapping[str, int]) -> None:
+        self.tail.note_all(ids)
+
+    def _reads(self) -> MpushReads:
+        reading = MpushReading(
+            self.reading,
+            self.context.peers.store,
+            self.books.acks,
+            self.waits,
+            self.tail,
+            timeout=self.whole.read_timeout,
+            beat=self.config.beat,
+        )
+        return MpushReads(self.making, reading, self.books.delays, line_feed=self.config.line_feed)
+
+    def _commands(self) -> MpushCommands:
+        auth = MpushAuth(self.context.credentials.derive(PURPOSE), ttl=AUTH_TTL)
+        return MpushCommands(
+            self.pushes,
+            self.making,
+            self.gate,
+            auth,
+            self.books.devices,
+            self.books.acks,
+            self.books.receivers,
+            self.waits,
+            self.context.peers.store,
+            keys={},
+            kinds=frozenset(),
+        )
+
+
+def _observe(context: Context, making: MpushPushing, tail: Tail) -> None:
+    context.metrics.counter(
+        "web_mpush_pushes",
+        "Pushes to devices of Mpush, by what their callers heard.",
+        lambda: {(state.word,): count for state, count in making.answered.items()},
+        labels=("answer",),
+    )
+    context.metrics.gauge("web_mpush_readers", "Open streams.", lambda: tail.readers)
+
+
+async def _preregister(
+    context: Context, books: MpushBooks, *, task_status: trio.TaskStatus[None]
+) -> None:
+    """Started after the first try: a database that is away now does not keep the node from starting."""
+    is_first = True
+    while True:
+        try:
+            await preregister(context.settings, books)
+            return
+        except PushError as error:
+            log.warning("devices not registered", setting="mpush.registers", error=str(error))
+        finally:
+            if is_first:
+                task_status.started()
+                is_first = False
+        await trio.sleep(PAUSE)
+
+
+async def _let_go(tail: Tail, stop: trio.Event) -> None:
+    await stop.wait()
+    tail.close()
