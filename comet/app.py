@@ -2,6 +2,7 @@
 
     6968 comet.websocket    GET /sub                         front door, then the live path
     6969 comet.tcp          *3 sub ...                       the live path
+    2245 comet.mpush        any path                         front door, then the live path
     21314 comet.socketio    GET POST /socket.io/             front door, polls and the live path
     6970 comet.rpc          Pusher for web and other comets  not in an all-in-one node
     6972 comet.stat         /stat /metrics /healthz /readyz  front door
@@ -35,10 +36,12 @@ from comet.config import CometConfig, ListenerConfig
 from comet.io.comet import Comet
 from comet.io.engine_pages import not_here, page_routes
 from comet.io.logins import keep_logins
+from comet.io.mpush import Mpush
 from comet.io.proving import Application, Proving
 from comet.io.sessions import Sessions
 from comet.io.stat_http import Stat
 from comet.lightpush import opened_lightpush
+from comet.mpush import opened_mpush, serve_mpush
 from comet.workers import crew
 
 log = structlog.get_logger("comet")
@@ -79,6 +82,7 @@ async def serve(
     doors = _Doors(context, config, comet, stop)
     async with (
         opened_lightpush(context, comet, lambda: doors.socketio_port, now) as lightpush,
+        opened_mpush(context, comet, now) as mpush,
         trio.open_nursery() as nursery,
     ):
         await nursery.start(comet.run)
@@ -87,9 +91,10 @@ async def serve(
             nursery.start_soon(keep_logins, comet.live.hub, context.tokens)
         async with trio.open_nursery() as calls:
             async with trio.open_nursery() as listening:
-                doors.open(listening, calls)
+                doors.open(listening, calls, mpush)
                 context.peers.provide_pusher(comet.node, comet.pusher)
                 context.peers.provide_host(comet.node, comet.socketio.obeying)
+                context.peers.provide_waits(comet.node, comet.waits)
                 _observe(context, comet, steady)
                 await _join(context, comet)
                 task_status.started(doors.addresses)
@@ -103,6 +108,8 @@ async def serve(
             await comet.drain()
             await sessions.leave()
             await lightpush.leave()
+            if mpush is not None:
+                await mpush.leave()
         nursery.cancel_scope.cancel()
 
 
@@ -203,7 +210,7 @@ class _Doors:
         self.socketio_port = config.socketio.port  # that clients are told
         self.no_more_calls = trio.Event()
 
-    def open(self, nursery: trio.Nursery, calls: trio.Nursery) -> None:
+    def open(self, nursery: trio.Nursery, calls: trio.Nursery, mpush: Mpush | None) -> None:
         """Start every listener that is enabled; that of other nodes in `calls`: it is needed longer."""
         config = self._config
         announced: dict[str, object] = {}
@@ -213,6 +220,8 @@ class _Doors:
             announced["tcp"] = (self._open_tcp(nursery),)
         if config.socketio.enabled:
             self._open_socketio(nursery)
+        if mpush is not None:
+            self._open_mpush(nursery, mpush)
         if "web" not in self._context.parts or self._context.settings.registry.kind != "embedded":
             announced["rpc"] = self._open_rpc(calls)
         self._open_stat(nursery)
@@ -289,6 +298,13 @@ class _Doors:
         )
         bound = config.advertise or str(bound_to(sockets))
         self._announce("comet.socketio", f"{'https' if tls else 'http'}://{bound}{config.path}")
+
+    def _open_mpush(self, nursery: trio.Nursery, mpush: Mpush) -> None:
+        config = self._config.mpush
+        sockets = self._open_sockets("comet.mpush", config)
+        nursery.start_soon(serve_mpush, self._context, mpush, sockets, self._stop)
+        bound = config.advertise or str(bound_to(sockets))
+        self._announce("comet.mpush", f"{'wss' if config.tls.certificate else 'ws'}://{bound}/")
 
     def _open_rpc(self, nursery: trio.Nursery) -> str:
         config = self._config.rpc

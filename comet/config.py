@@ -79,6 +79,58 @@ class SocketioConfig(ListenerConfig, frozen=True):
             raise ValueError("transports, revisions: expected at least one")
 
 
+class AcksConfig(Section, frozen=True):
+    """[comet.mpush.acks]. What devices have acknowledged, written behind."""
+
+    gather: Duration = Duration(0.2)  # in which acknowledgements become one batch
+    batch: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 500  # devices of one batch
+    backlog: Count = (
+        200_000  # ids that are kept while the database is away; what is above is forgotten
+    )
+    max_pause: Duration = Duration(30)  # between two tries while it is away
+
+
+class MpushConfig(ListenerConfig, frozen=True):
+    """[comet.mpush]. Devices of Mpush, the seed version and 2.2, on one port; their token is in [mpush]."""
+
+    port: Port = 2245  # WS_PORT
+    origins: tuple[str, ...] = ("*",)  # pages that may connect beside loopback; "*" = any, as there
+    hosts: tuple[
+        str, ...
+    ] = ()  # while auth.mode is "off": names beside loopback that may be called
+    max_message: Size = Size(64 * 1024)  # that a device may say at once; the original's: 100 MiB
+    handshake_timeout: Duration = Duration(5)  # of the request
+    auth_timeout: Duration = Duration(30)  # for the token, and again for the device; authTimeout
+    ping_interval: Duration = Duration(
+        120
+    )  # of silence, then it is pinged; the original never does
+    silence: Duration = Duration(
+        330
+    )  # after which a device is gone; nginx lets it be silent for 300
+    window: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1000  # messages sent, not acknowledged
+    frame: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100  # messages of one frame
+    resend_after: Duration = Duration(2)  # the last transmission; doubles; retryTimeout
+    resend_longest: Duration = Duration(60)  # between two transmissions
+    backlog: Count = 100  # texts of a device that wait while it logs in
+    reply_timeout: Duration = Duration(5)  # for MESSAGE_REPLY: waitTimeout
+    pushes_at_once: Count = 16  # MESSAGEs of one device
+    ack_memory: Duration = Duration(10)  # in which an acknowledgement is known to who asks late
+    waiting: Count = 100_000  # messages whose acknowledgement somebody waits for
+    webpush_public_key: str = ""  # of [web.mpush]; what browsers subscribe with; empty: no Web Push
+    fcm_project_id: str = ""  # told to devices that register at FCM; empty: no FCM
+    fcm_application_id: str = ""
+    fcm_api_key: str = ""  # of the client's side: it is told to every device
+    acks: AcksConfig = AcksConfig()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.ping_interval < self.silence:
+            raise ValueError("ping_interval: expected > 0 and below `silence`")
+        if not 0 < self.resend_after <= self.resend_longest:
+            raise ValueError("resend_after: expected > 0 and at most `resend_longest`")
+        if not self.auth_timeout:
+            raise ValueError("auth_timeout: expected > 0")
+
+
 class LiveConfig(Section, frozen=True):
     """[comet.live]. What a subscribed connection may and must do."""
 
@@ -267,6 +319,7 @@ class CometConfig(Section, frozen=True):
     websocket: WebSocketConfig = WebSocketConfig()
     tcp: TcpConfig = TcpConfig()
     socketio: SocketioConfig = SocketioConfig()
+    mpush: MpushConfig = MpushConfig()
     live: LiveConfig = LiveConfig()
     limits: LimitsConfig = LimitsConfig()
     push: PushConfig = PushConfig()

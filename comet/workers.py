@@ -18,11 +18,15 @@ def crew(settings: Settings) -> Crew:
         url = "tls://{}" if tcp.tls.certificate else "tcp://{}"
         where = (tcp.host, tcp.port, tcp.advertise)
         listeners.append(Listener("comet.tcp", Use.CLIENTS, *where, url))
-    socketio = config.socketio
+    socketio, mpush = config.socketio, config.mpush
     if socketio.enabled:
         url = f"{'https' if socketio.tls.certificate else 'http'}://{{}}{socketio.path}"
         where = (socketio.host, socketio.port, socketio.advertise)
         listeners.append(Listener("comet.socketio", Use.CLIENTS, *where, url))
+    if mpush.enabled:
+        url = "wss://{}/" if mpush.tls.certificate else "ws://{}/"
+        where = (mpush.host, mpush.port, mpush.advertise)
+        listeners.append(Listener("comet.mpush", Use.CLIENTS, *where, url))
     return Crew(
         part="comet",
         node=node.name,

@@ -70,6 +70,23 @@ class ClaimBook:
                 return Rival(node, None)
         return None
 
+    def rivals(self, key: Key, asking: Node) -> list[Rival]:
+        """All other comets that may have `key`."""
+        grant, remote = self.granted.get(key), self._holders.get(key)
+        found = {} if grant is None else {process(grant.rival.node): grant.rival}
+        for seat in remote.seats if remote is not None else ():
+            node = seat.holder.node
+            found.setdefault(process(node), Rival(node, None))
+        found.pop(process(asking), None)
+        return list(found.values())
+
+    def has_granted_newer(self, key: Key, asking: Rival) -> bool:
+        """Whether a later claim of the same comet has been granted."""
+        grant = self.granted.get(key)
+        if grant is None or not grant.rival.node.is_same_process(asking.node):
+            return False
+        return (grant.rival.number or 0) > (asking.number or 0)
+
     def grant(self, key: Key, rival: Rival, now: float) -> None:
         """We tell that comet that its client may come in."""
         self.granted.pop(key, None)  # they stay in the order of their time

@@ -4,6 +4,8 @@
     comet.prove    the owner asks the comet that may have the id: does your client show life? One that does
                    not is ousted there, before the answer
     comet.oust     the owner tells a comet that its client is the younger of two
+    comet.take     a comet tells the owner that its client comes in, whoever has the id
+    comet.yield    the owner tells the comet that had it
 
 A claim takes its place here first, so of two on one comet the second finds the first. Then the owner is
 asked: it grants what nobody else has, and without waiting between look and grant, so of several comets
@@ -23,6 +25,9 @@ cluster changes:
 
 Each of these may leave two connections. The owner looks for keys that more than one comet has attached,
 a few times per lease: both must show life, and of those that do the eldest stays.
+
+Of a device of Mpush the newest wins (`take`): nobody is asked for life, and of two that slipped through the youngest
+stays. The owner decides who is newest: whose `take` came last. Of one comet's that is who has the higher number.
 """
 
 import itertools
@@ -76,6 +81,10 @@ class Proof(msgspec.Struct, frozen=True, array_like=True):
 CLAIM = Call[Asked, bool]("comet.claim")  # whether it is granted
 PROVE = Call[tuple[Key, Number | None], Proof | None]("comet.prove")  # see `Rival.number`
 OUST = Call[tuple[Key, Number], bool]("comet.oust")  # whether it was there
+TAKE = Call[Asked, bool]("comet.take")  # False: a newer one has come meanwhile
+YIELD = Call[tuple[Key, Number | None], bool](
+    "comet.yield"
+)  # see `Rival.number`; whether it was there
 
 
 class ClusterClaims:
@@ -119,7 +128,23 @@ class ClusterClaims:
             await trio.lowlevel.checkpoint()
             return self._oust(*asked)
 
-        return dict([CLAIM.answered_by(claim), PROVE.answered_by(prove), OUST.answered_by(oust)])
+        async def take(asked: Asked) -> bool:
+            check_keys([asked.key])
+            return await self._arbitrate_newest(asked.key, Rival(asked.holder, asked.number))
+
+        async def give_way(asked: tuple[Key, int | None]) -> bool:
+            await trio.lowlevel.checkpoint()
+            return self._yield(*asked)
+
+        return dict(
+            [
+                CLAIM.answered_by(claim),
+                PROVE.answered_by(prove),
+                OUST.answered_by(oust),
+                TAKE.answered_by(take),
+                YIELD.answered_by(give_way),
+            ]
+        )
 
     async def claim(self, key: Key, claimant: Claimant) -> bool:
         """See `Claims`. Waits for nobody if the id was free and its key is ours."""
@@ -132,6 +157,25 @@ class ClusterClaims:
             if not held.is_settled:
                 self.release(key, claimant)
         self.refused += not held.is_settled
+        return held.is_settled
+
+    async def take(self, key: Key, claimant: Claimant) -> bool:
+        """Whether `claimant` has `key` now, and nobody else; False: a newer one has it already.
+
+        Whoever had it here is ousted at once, on other comets before this returns, but for those that cannot be
+        reached. Cancelling is safe: then nothing is claimed. Waits for nobody if its key is ours.
+        """
+        held = Held(claimant, next(self._numbers), self._now())
+        rival = self._book.held.get(key)
+        if rival is not None:
+            self._oust(key, rival.number)
+        self._book.held[key] = held
+        try:
+            is_granted = await self._ask(key, held.number, newest=True)
+            held.is_settled = is_granted and self._book.held.get(key) is held
+        finally:
+            if not held.is_settled:
+                self.release(key, claimant)
         return held.is_settled
 
     def release(self, key: Key, claimant: Claimant) -> None:
@@ -159,8 +203,9 @@ class ClusterClaims:
         self._book.held[key] = held
         return True
 
-    async def _ask(self, key: Key, number: int) -> bool:
+    async def _ask(self, key: Key, number: int, *, newest: bool = False) -> bool:
         """What the owner says, whoever that is by now."""
+        arbitrate, call = (self._arbitrate_newest, TAKE) if newest else (self._arbitrate, CLAIM)
         pause, patience = (
             0.02,
             self._config.claim_proof + 2 * CALL,
@@ -169,10 +214,10 @@ class ClusterClaims:
             while True:
                 owner, me = self._standing().elsewhere(key), self._me()
                 if owner is None:
-                    return await self._arbitrate(key, Rival(me, number))
+                    return await arbitrate(key, Rival(me, number))
                 try:
                     asked = Asked(key, me, number)
-                    return await self._caller(owner).call(CLAIM, asked, timeout=patience)
+                    return await self._caller(owner).call(call, asked, timeout=patience)
                 except PushError as error:
                     log.debug("claim not heard", key=str(key), owner=owner.name, error=str(error))
                 await trio.sleep(random.uniform(pause / 2, pause))  # noqa: S311  jitter is no secret
@@ -202,6 +247,39 @@ class ClusterClaims:
         if is_remote:
             book.grant(key, asking, trio.current_time())
         return True
+
+    async def _arbitrate_newest(self, key: Key, asking: Rival) -> bool:
+        """That claim has the key from now on: whoever else may have it goes. Whether it is still the newest then."""
+        book, is_remote = self._book, not asking.node.is_same_process(self._me())
+        if book.has_granted_newer(key, asking):
+            return False  # that comet's calls overtook one another
+        rivals = book.rivals(key, asking.node)
+        mine = book.held.get(key)
+        book.grant(key, asking, trio.current_time())
+        if is_remote and mine is not None:
+            self._oust(key, mine.number)
+        if rivals:
+            async with trio.open_nursery() as nursery:
+                for rival in rivals:
+                    nursery.start_soon(self._give_way, key, rival)
+        newest = book.granted.get(key)
+        return newest is not None and newest.rival == asking
+
+    async def _give_way(self, key: Key, rival: Rival) -> None:
+        """That comet's client goes. One that cannot be reached is found by the next look for two."""
+        if rival.node.is_same_process(self._me()) or self._standing().view.find(rival.node) is None:
+            return
+        try:
+            await self._caller(rival.node).call(YIELD, (key, rival.number), timeout=CALL)
+        except PushError as error:
+            log.warning("cannot oust", holder=rival.node.name, error=str(error))
+
+    def _yield(self, key: Key, number: int | None) -> bool:
+        """End the connection of that claim, or whose is settled, for a newer one elsewhere; whether it was there."""
+        held = self._book.held.get(key)
+        if held is None or not (held.is_settled if number is None else held.number == number):
+            return False
+        return self._oust(key, held.number)
 
     async def _proof(self, rival: Rival, key: Key) -> Proof | None:
         """What that comet says; None also if nobody can tell."""
@@ -244,7 +322,7 @@ class ClusterClaims:
         """Client keys of ours that more than one comet has."""
         found: list[Key] = []
         for number, key in enumerate(self._holders.keys):
-            if is_client_key(key) and self._book.candidates(key):
+            if (is_client_key(key) or key.is_queue) and self._book.candidates(key):
                 found.append(key)
             if number % STEP == STEP - 1:
                 await trio.lowlevel.checkpoint()
@@ -255,17 +333,19 @@ class ClusterClaims:
         for start in range(0, len(keys), AT_ONCE):
             async with trio.open_nursery() as nursery:
                 for key in keys[start : start + AT_ONCE]:
-                    nursery.start_soon(self._leave_eldest, key)
+                    nursery.start_soon(self._leave_one, key)
 
-    async def _leave_eldest(self, key: Key) -> None:
+    async def _leave_one(self, key: Key) -> None:
+        """The eldest; of a device's connections the youngest."""
         alive: list[tuple[float, str, Rival]] = []
         for node in (*self._book.candidates(key), self._me()):
             proof = await self._proof(Rival(node, None), key)
             if proof is not None:
                 alive.append((proof.since, node.name, Rival(node, proof.number)))
-        for _, name, (node, number) in sorted(alive, key=lambda one: one[:2])[1:]:
+        alive.sort(key=lambda one: one[:2], reverse=key.is_queue)
+        for _, name, (node, number) in alive[1:]:
             assert number is not None
-            log.warning("two connections of one client", key=str(key), younger=name)
+            log.warning("two connections of one client", key=str(key), leaves=name)
             if node.is_same_process(self._me()):
                 self._oust(key, number)
                 continue

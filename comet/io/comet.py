@@ -38,6 +38,7 @@ from comet.io.forwarding import Forwarding
 from comet.io.live import Live
 from comet.io.membership import Membership
 from comet.io.moving import Mover
+from comet.io.mpush_waits import CometWaits
 from comet.io.passing import CometPusher
 from comet.io.poller import Poller
 from comet.io.proving import Proving
@@ -86,10 +87,10 @@ class Comet:
     ) -> None:
         """`proving`: None = auth is off. `now`: Unix seconds, steady. Needs a running trio loop."""
         self.node = node  # as the registry has it; set anew by whoever announces something else
-        self.config, self._now = config, now
+        self.config, self.store, self._now = config, store, now
         self._ledger = ledger
         self._proving = proving
-        self._revocations = Revocations()
+        self.revocations = Revocations()
         self._nursery: trio.Nursery | None = None
         self._standstill = Standstill(trio.current_time())
         # an operator's drain has come to its end: whoever runs this comet ends it
@@ -123,9 +124,9 @@ class Comet:
             attachments=self.attachments,
             refuses_strangers=config.cluster.wrong_node == "refuse",
             proving=proving,
-            revocations=self._revocations,
+            revocations=self.revocations,
             now=now,
-            spawn=self._spawn,
+            spawn=self.spawn,
         )
         self.websocket = WebSocketDoor(
             self.reception,
@@ -144,9 +145,11 @@ class Comet:
             reading=self.reading,
             reception=self.reception,
             pusher=self.pusher,
-            spawn=self._spawn,
+            spawn=self.spawn,
             home=proving is None,
         )
+        # of each part that has connections: what ends them, politely
+        self.goodbyes: list[Callable[[], list[Callable[[], None]]]] = [self.socketio.goodbyes]
 
     def _join_cluster(self, registry: Registry, others: Others, store: OfflineStore) -> None:
         """What this comet does for keys of its own, and with those of others."""
@@ -214,6 +217,13 @@ class Comet:
             config=config.cluster,
             now=now,
         )
+        self.waits = CometWaits(
+            standing=self.membership.standing,
+            holders=self.forwarding.holders,
+            caller=others.client,
+            spawn=self.spawn,
+            config=config.mpush,
+        )
 
     @property
     def handlers(self) -> Handlers:
@@ -225,7 +235,7 @@ class Comet:
 
         table = {**pusher_handlers(self.pusher), **self.forwarding.handlers}
         table |= {**self.claims.handlers, **host_handlers(self.socketio.obeying)}
-        return {**table, **dict([STATUS.answered_by(status)])}
+        return {**table, **self.waits.handlers, **dict([STATUS.answered_by(status)])}
 
     @property
     def status(self) -> Status:
@@ -295,7 +305,7 @@ class Comet:
         goodbyes: list[Callable[[], None]] = [
             partial(one.hang_up, GOING_AWAY) for one in self._subscribers()
         ]
-        goodbyes += self.socketio.goodbyes()
+        goodbyes += [say for part in self.goodbyes for say in part()]
         for number, say_goodbye in enumerate(goodbyes):
             say_goodbye()
             if number % GOODBYES == GOODBYES - 1:
@@ -338,9 +348,9 @@ class Comet:
     async def _hear_revocations(
         self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        revoked = Revoked(self.live.hub, self._revocations, self._spawn)
+        revoked = Revoked(self.live.hub, self.revocations, self.spawn)
         await poll_revocations(
-            self._ledger, self._revocations, on_revocation=revoked.hear, task_status=task_status
+            self._ledger, self.revocations, on_revocation=revoked.hear, task_status=task_status
         )
 
     def _mend(self, channel: Channel) -> None:
@@ -348,9 +358,9 @@ class Comet:
         if channel.aside is not None and len(channel.aside) > MAX_ASIDE:
             self.reading.give_up(channel, SLOW)
         else:
-            self._spawn(self.reading.fill, channel)
+            self.spawn(self.reading.fill, channel)
 
-    def _spawn(self, function: Callable[..., Awaitable[None]], /, *arguments: object) -> None:
+    def spawn(self, function: Callable[..., Awaitable[None]], /, *arguments: object) -> None:
         """Run a task for as long as the comet lives. A bug in it ends that task alone."""
 
         async def run() -> None:

@@ -21,7 +21,7 @@ import trio
 from appmodel.core.clock import MessageClock
 from appmodel.core.interfaces import OfflineStore
 from appmodel.core.message import Delivery, Presence, Push, Save, Saved, Sessions
-from appmodel.core.names import Key
+from appmodel.core.names import QUEUE_STEP, Key
 from appmodel.errors import LimitReached, NotStored, OutcomeUnknown, PushError
 from comet.config import PushConfig
 from comet.core.holders import Holder, Holders, Remote
@@ -191,7 +191,7 @@ class OwnerPusher:
         push, ids = job.push, job.call.ids
         proposed = ids.get(push.push_id)
         if proposed is None:
-            proposed = ids[push.push_id] = self._clock.next_id(now_us)
+            proposed = ids[push.push_id] = _fitting(self._clock.next_id(now_us), push.keys)
         return Save(push.push_id, proposed, push.keys, push.body, push.expires_at, push.tails)
 
     async def _save(self, saves: list[Save]) -> list[Saved] | PushError:
@@ -230,8 +230,9 @@ class OwnerPusher:
         push, known = job.push, job.call.ids
         message_id = known.get(push.push_id)
         if message_id is None:
-            message_id = self._clock.next_id(int(self._now() * 1e6), UNSAVED_STEP)
-            known[push.push_id] = message_id
+            fresh = self._clock.next_id(int(self._now() * 1e6), UNSAVED_STEP)
+            message_id = known[push.push_id] = _fitting(fresh, push.keys)
+            self._clock.observe(message_id)
         message = _message(message_id, push, stored=False)
         online = [self._send(key, message, None, push, at) for at, key in enumerate(push.keys)]
         ids = (message_id,) * len(online)
@@ -294,6 +295,13 @@ class OwnerPusher:
                 del self._waiting[line]
             else:
                 self._waiting[line] -= 1
+
+
+def _fitting(message_id: int, keys: Sequence[Key]) -> int:
+    """The next id that a message of all these keys can have: of queues ids are whole milliseconds."""
+    if any(key.is_queue for key in keys):
+        return -(-message_id // QUEUE_STEP) * QUEUE_STEP
+    return message_id
 
 
 def _line(key: Key) -> Key:

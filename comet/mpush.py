@@ -1,0 +1,138 @@
+"""Mpush of a comet node: opened as the configuration says, and shown to operators.
+
+2245 comet.mpush    any path    WebSocket: devices of the seed version and of 2.2
+"""
+
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+import trio
+
+from appmodel.core.mpush_auth import PURPOSE, MpushAuth
+from appmodel.core.mpush_tokens import WELL_KNOWN, MpushGate
+from appmodel.core.origins import Origins
+from appmodel.core.units import Duration
+from appmodel.errors import ConfigError, PushError
+from appmodel.io.http import FrontDoor, HttpLimits
+from appmodel.io.mpush_waits import ClusterWaits
+from appmodel.runtime.config import is_loopback, open_tls
+from appmodel.runtime.mpush import open_mpush_books, preregister
+from appmodel.runtime.service import Context
+from comet.config import CometConfig
+from comet.io.comet import Comet
+from comet.io.mpush import Books, Mpush
+from comet.io.mpush_door import MpushDoor
+
+log = structlog.get_logger("comet")
+
+HANDSHAKE_GRACE = Duration(1.0)  # for who is in the middle of a handshake when the node stops
+AUTH_TTL = (
+    30 * 86400.0
+)  # seconds that the `auth` of a login is good for; each login gives a new one
+AGAIN = 5.0  # seconds between two tries to make the devices of the configuration
+
+
+@asynccontextmanager
+async def opened_mpush(
+    context: Context, comet: Comet, now: Callable[[], float]
+) -> AsyncIterator[Mpush | None]:
+    """It serves until the block ends, if this comet is to have Mpush.
+
+    Args:
+        now: Unix seconds, steady.
+
+    Raises:
+        ConfigError: strangers would get in with the well-known token.
+    """
+    config, settings = comet.config.mpush, context.settings
+    if not config.enabled:
+        yield None
+        return
+    require_own_token(settings.mpush.token, config.host)
+    books = open_mpush_books(settings, context.database)
+    with_auth = settings.auth.mode == "on"
+    gate = MpushGate(
+        settings.mpush.token,
+        context.credentials if with_auth else None,
+        comet.revocations,
+        now=now,
+    )
+    mpush = Mpush(
+        comet=comet,
+        books=Books(books.devices, books.acks, books.receivers),
+        gate=gate,
+        auth=MpushAuth(context.credentials.derive(PURPOSE), ttl=AUTH_TTL),
+        waits=ClusterWaits(context.registry, context.peers.waits),
+        ttl=settings.mpush.ttl,
+        now=now,
+    )
+    _observe(context, mpush)
+
+    async def make_devices() -> None:
+        """Those of the configuration, once the database answers."""
+        while True:
+            try:
+                await preregister(settings, books)
+            except PushError as error:
+                log.warning("devices of [mpush] are not there yet", error=str(error))
+                await trio.sleep(AGAIN)
+            else:
+                return
+
+    async with trio.open_nursery() as nursery:
+        await nursery.start(mpush.run)
+        if settings.mpush.registers:
+            nursery.start_soon(make_devices)
+        yield mpush
+        nursery.cancel_scope.cancel()
+
+
+def require_own_token(token: str, host: str) -> None:
+    """Design law 10. Raises ConfigError."""
+    if token == WELL_KNOWN and not is_loopback(host):
+        expected = (
+            "the well-known token is for loopback only: set mpush.token, "
+            'keep comet.mpush.host "127.0.0.1", or set comet.mpush.enabled = false'
+        )
+        raise ConfigError("mpush.token", token, expected)
+
+
+async def serve_mpush(
+    context: Context, mpush: Mpush, sockets: Sequence[socket.socket], stop: trio.Event
+) -> None:
+    """Its listener, until `stop` is set."""
+    config = mpush.config
+    home = context.settings.mpush.token == WELL_KNOWN
+    door = MpushDoor(mpush, origins=Origins(config.origins, config.hosts, home=home))
+    limits = HttpLimits(
+        max_connections=context.settings.section(CometConfig).limits.handshakes_at_once,
+        head_timeout=config.handshake_timeout,
+        drain_timeout=HANDSHAKE_GRACE,
+    )
+    front = FrontDoor([], limits=limits, otherwise=door.handle, refuses=False)
+    context.metrics.counter(
+        "comet_mpush_refused",
+        "Connections that ended early, by reason.",
+        lambda: front.refused,
+        labels=("reason",),
+    )
+    await partial(front.serve, sockets, stop=stop, tls=open_tls("comet.mpush.tls", config.tls))()
+
+
+def _observe(context: Context, mpush: Mpush) -> None:
+    metrics, counts, acks = context.metrics, mpush.counts, mpush.acks
+    metrics.gauge("comet_mpush_devices", "Logged in here.", lambda: mpush.devices)
+    metrics.gauge("comet_mpush_connections", "Of Mpush.", lambda: len(mpush.sessions))
+    metrics.counter("comet_mpush_logins", "Of devices.", lambda: counts.logins)
+    metrics.counter("comet_mpush_sent", "Messages, as often as they were.", lambda: counts.sent)
+    metrics.counter("comet_mpush_acks", "Messages acknowledged.", lambda: counts.acknowledged)
+    metrics.counter(
+        "comet_mpush_ended", "Connections, by reason.", lambda: counts.ended, labels=("reason",)
+    )
+    metrics.gauge("comet_mpush_acks_pending", "Devices with acks to write.", lambda: acks.pending)
+    metrics.counter("comet_mpush_acks_written", "By device.", lambda: acks.written)
+    metrics.counter("comet_mpush_acks_failures", "Batches not written.", lambda: acks.failures)
+    metrics.counter("comet_mpush_acks_dropped", "Devices, acks lost.", lambda: acks.dropped)
