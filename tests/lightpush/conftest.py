@@ -10,7 +10,7 @@ import pytest
 from tests.lightpush.installation import Installation
 from tests.lightpush.world import World, open_world
 
-SUITES = ("connecting", "rooms", "pushing", "absent", "namespaces")
+SUITES = ("connecting", "rooms", "pushing", "absent", "namespaces", "neighbours")
 pytest.register_assert_rewrite(*(f"tests.lightpush.{name}" for name in SUITES))
 
 

@@ -28,6 +28,7 @@ from tests.web.gateways.authority import Authority
 from tools.servers.redis import redis_server
 
 AUTHORITY = Authority()  # of Apple
+LISTENERS = ("comet.socketio", "web.lightpush")
 CHUNK = 64 * 1024  # bytes
 INBOX = 5  # pushes that wait for an Android client; 100 unless an operator wants otherwise
 
@@ -45,14 +46,15 @@ class Installation:
 
 
 @contextmanager
-def one_node(folder: Path) -> Iterator[Installation]:
-    """A node of all parts."""
+def one_node(folder: Path, **books: str) -> Iterator[Installation]:
+    """A node of all parts. `books`: of [lightpush]."""
     apple = free_port()
-    settings = {**_settings(folder, apple), "node": {"drain_timeout": "1s"}}
-    with running_node(folder, _environment(settings)) as node:
-        ports = [urlsplit(node.url(name)).port for name in ("comet.socketio", "web.lightpush")]
-        comet, web = (port or 0 for port in ports)
-        yield Installation([comet], [web], apple)
+    settings = {**_settings(folder, apple, **books), "node": {"drain_timeout": "1s"}}
+    with an_empty_database("sqlite") as url:
+        environment = _environment({**settings, "database": {"url": url}})
+        with running_node(folder, environment) as node:
+            comet, web = (urlsplit(node.url(name)).port or 0 for name in LISTENERS)
+            yield Installation([comet], [web], apple)
 
 
 @contextmanager
@@ -112,8 +114,8 @@ def _settings(folder: Path, apple: int, **books: str) -> Settings:
     place = f"localhost:{apple}"
     return {
         "lightpush": {"offline_after": "600ms", "inbox": INBOX, **books},
-        "comet.lightpush.roll": {"gather": "50ms"},
-        "comet.lightpush.receipts": {"gather": "50ms"},
+        "comet.lightpush.roll": {"gather": "20ms"},
+        "comet.lightpush.receipts": {"gather": "20ms"},
         "comet.lightpush.callbacks.outbound": {"allowed": ["http://127.0.0.0/8"]},
         "web.lightpush.offline": {"poll": "100ms", "first_pause": "100ms"},
         "web.notifications.apns": {"production": place, "sandbox": place},
