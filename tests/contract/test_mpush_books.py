@@ -151,6 +151,26 @@ class TestDevices:
         assert len(there) == 5
         assert sorted(there + refused) == [f"d{number}" for number in range(7)]
 
+    @on_servers
+    async def test_nodes_that_register_at_once_keep_the_bound(self, database: Database) -> None:
+        """Each counts what the other one makes."""
+        nodes = [SqlDevices(database, BOUNDS), SqlDevices(database, BOUNDS)]
+        refused: list[int] = []
+
+        async def log_in(number: int) -> None:
+            try:
+                await nodes[number % 2].register(f"d{number}", now=NOW)
+            except LimitReached:
+                refused.append(number)
+
+        for start in range(0, 12, 2):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(log_in, start)
+                nursery.start_soon(log_in, start + 1)
+
+        assert len(await nodes[0].page(limit=99)) == 5
+        assert len(refused) == 7
+
     async def test_a_group_has_whoever_said_so_last(self, devices: SqlDevices) -> None:
         """Page by page; "" is no group."""
         for name in ("a", "b", "c"):
@@ -425,6 +445,7 @@ class TestDelays:
         first, second = later(1, after=1000), later(2, after=500)
         await delays.put([first, second])
         assert await delays.claim(now=NOW + 499, lease=100, limit=9) == []
+        assert not await delays.done(first)  # nobody's own
 
         [claimed] = await delays.claim(now=NOW + 500, lease=10_000, limit=9)
         assert claimed == second
