@@ -74,7 +74,7 @@ async def test_who_can_log_in(world: World) -> None:
     assert await demo.post("login") == {}
     assert await admin(world).post("login") == {}
     for password in ("", "null"):
-        stranger = Caller(world, "/api/auth/", basic("/open", password))
+        stranger = Caller(world.lightpush, "/api/auth/", basic("/open", password))
         assert await stranger.post("login") == (401, "passwd error")
     await demo.post("namespace/save", auth_passwd=None)
     assert await demo.post("login") == (401, "passwd error")
@@ -184,7 +184,7 @@ async def test_the_record_of_the_root_holds_configuration_only(world: World) -> 
     assert await admin(world).post("namespace/save", **root) == {}
 
     listed = (await admin(world).get("namespace/list"))["list"]
-    stranger = await Caller(world, "/api/auth/", basic("/", "x")).post("login")
+    stranger = await Caller(world.lightpush, "/api/auth/", basic("/", "x")).post("login")
 
     assert [each["apns_list"] for each in listed] == [[{"name": "default", "apns_topic": "t"}]]
     assert stranger == (400, "namespace not found")
