@@ -9,7 +9,8 @@ What a body is:
 
     Content-Type     begins with "{"       has "="                  else
     *json*           a JSON object, or 400
-    a form, none     JSON, if it is some   a form                   a text       curl -d says "form" whatever it sends
+    a form           JSON, if it is some   a form (but see below)   a text       curl -d says "form" whatever it sends
+    none             JSON, if it is some   as any other             a text
     multipart        415
     any other        a text                a form, if all its       a text       browsers' fetch says text/plain
                                            fields are known         of the seed's forms
@@ -93,9 +94,8 @@ def read_body(body: bytes, content_type: str, known: Container[str]) -> Fields:
             return _object(body)
         except BadInput:
             pass  # a text that begins with a brace
-    if "=" in text and (kind == FORM or _is_form(text, known)):
-        return read_query(text)
-    return {"content": text}
+    is_form = "=" in text and _is_form(text, known, says_so=kind == FORM)
+    return read_query(text) if is_form else {"content": text}
 
 
 def _object(body: bytes) -> Fields:
@@ -110,7 +110,10 @@ def _object(body: bytes) -> Fields:
     return value
 
 
-def _is_form(text: str, known: Container[str]) -> bool:
-    """Whether every field has a name that is known, and a value."""
+def _is_form(text: str, known: Container[str], *, says_so: bool) -> bool:
+    """Whether every field has a name that is known, and a value; or it says so and looks like one."""
     pairs = [pair.partition("=") for pair in text.split("&", MAX_FIELDS) if pair]
-    return all(equals and name in known for name, equals, _ in pairs)
+    if all(equals and name in known for name, equals, _ in pairs):
+        return True
+    is_prose = not any(name in known for name, _, _ in pairs) and len(text.split(None, 1)) > 1
+    return says_so and not is_prose
