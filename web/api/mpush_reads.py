@@ -7,11 +7,13 @@
     GET /test/delayed                   {"delayed":[{"id":...,"due":1557901952,"message":{...}}]}
     DELETE /test/delayed/<id>           ok; 404 if it is pushed already or never was
 
-A device that nobody knows answers 404 to who reads, and `no` to who asks for a status. A path names one device.
+A device that nobody knows answers 404 to who reads, and `no` to who asks for a status. A path names one device. A stream ends,
+at its next word, when the token that opened it is revoked or over.
 
 Source: ours; research/simple-peers.md 1.
 """
 
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
@@ -23,7 +25,7 @@ from appmodel.core.message import Stored
 from appmodel.core.mpush import read_body
 from appmodel.core.mpush_stores import Delays
 from appmodel.core.mpush_tokens import Right
-from appmodel.errors import NotFound
+from appmodel.errors import NotFound, PushError
 from appmodel.protocol.http import Response
 from web.api.mpush_frame import JSON, TEXT, Call, confirm
 from web.core.mpush_reading import (
@@ -41,6 +43,7 @@ from web.services.mpush_reading import MpushReading
 
 UNBUFFERED = ("X-Accel-Buffering", "no")  # nginx would keep a stream back
 MAX_LISTED = 1000  # of what waits for its time
+_DELAYED = re.compile(r"[0-9a-f]{32}")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -102,8 +105,10 @@ class MpushReads:
     async def cancel(self, call: Call) -> Response:
         """DELETE /name/delayed/<id>. Who may push to a device may take back what is to be pushed to it."""
         name = _there(await self._device(call, Right.PUBLISH), call)
-        if not await self._delays.cancel(call.aim.delayed_id, target=name):
-            raise NotFound(f"id: nothing waits for {name!r} under {call.aim.delayed_id[:40]!r}")
+        delayed_id = call.aim.delayed_id
+        is_one = _DELAYED.fullmatch(delayed_id)
+        if not is_one or not await self._delays.cancel(delayed_id, target=name):
+            raise NotFound(f"id: nothing waits for {name!r} under {delayed_id[:40]!r}")
         return self._word(State.OK.word)
 
     async def _device(self, call: Call, right: Right = Right.READ) -> str | None:
@@ -126,17 +131,26 @@ class MpushReads:
             pages = self._reading.kept(name, first)
         else:
             pages = self._reading.stream(name, cursor, first)
-        return Response(headers=[form.kind, UNBUFFERED], body=_written(pages, form))
+
+        def may() -> None:
+            confirm(call.grant(Right.READ), Right.READ, [name])
+
+        return Response(headers=[form.kind, UNBUFFERED], body=_written(pages, form, may))
 
     def _word(self, word: str) -> Response:
         return Response(headers=[TEXT], body=f"{word}{self._end}".encode())
 
 
 async def _written(
-    pages: AsyncGenerator[Sequence[Stored], None], form: Form
+    pages: AsyncGenerator[Sequence[Stored], None], form: Form, may: Callable[[], None]
 ) -> AsyncIterator[bytes]:
+    """Ends when the reader may not read any more: `may` raises PushError."""
     async with aclosing(pages):
         async for messages in pages:
+            try:
+                may()
+            except PushError:
+                return
             yield form.write_all(messages) or form.beat
 
 

@@ -202,9 +202,10 @@ def _due(fields: Fields, now: float) -> float | None:
         raise BadInput("at", at, "nothing, for there is 'delay' already")
     if delay:
         try:
-            return now + Duration.parse(delay)
+            seconds = Duration.parse(delay)
         except (ValueError, OverflowError) as error:
             raise BadInput("delay", delay, str(error).removeprefix("expected ")) from None
+        return now + seconds if seconds else None
     return _instant(at, now) if at else None
 
 

@@ -255,7 +255,7 @@ async def test_a_push_may_wait_for_its_time_and_be_taken_back() -> None:
         assert asked.json()["state"] == "delayed"
 
         assert word(await desk.ask("DELETE", f"/phone/delayed/{identifier}")) == (200, b"ok\n")
-        again = await desk.ask("DELETE", f"/phone/delayed/{identifier}")
-        assert again.status == 404
+        for gone in (identifier, "x", "%00", ""):
+            assert (await desk.ask("DELETE", f"/phone/delayed/{gone}")).status == 404
         assert (await desk.ask("GET", "/tablet/delayed")).json()["delayed"] != []
         assert len(await desk.books.delays.of("team", is_group=True, limit=10)) == 1

@@ -11,6 +11,7 @@ from appmodel.core.mpush import device_key, id_of
 from appmodel.core.mpush_stores import AckNews
 from appmodel.core.mpush_tokens import Right, issue
 from appmodel.core.mpush_waits import Awaited
+from appmodel.core.revocations import token_subject
 from appmodel.core.units import Duration
 from tests.web.mpush_desk import Desk, open_desk
 from tests.web.world import LIMIT, Door
@@ -202,6 +203,22 @@ def _id(mid: str) -> int:
     found = id_of(mid)
     assert found is not None
     return found
+
+
+async def test_a_stream_ends_with_its_token() -> None:
+    """At the next beat after it was revoked; a reader with another one goes on."""
+    async with open_desk("phone", auth="on", beat=Duration(SHORT)) as desk:
+        credentials, now = desk.world.context.credentials, time.time()
+        token, grant = issue(credentials, [Right.READ], ["phone"], now=now, ttl=60)
+        async with (
+            reading(desk.world.mpush, f"/phone/json?token={token}") as stream,
+            reading(desk.world.mpush, "/phone/json?token=mpush") as other,
+        ):
+            await stream.until(b"\r\n1\r\n\n")
+            await desk.world.revoke(token_subject(grant.id))
+            await stream.until(b"\r\n0\r\n\r\n")
+            other.seen = b""
+            await other.until(b"\r\n1\r\n\n")
 
 
 async def test_reading_needs_a_token_that_reads() -> None:

@@ -97,6 +97,7 @@ def test_more_than_a_text() -> None:
     ("fields", "due"),
     [
         ({}, None),
+        ({"delay": "0"}, None),
         ({"delay": "10m"}, NOW + 600),
         ({"delay": 90}, NOW + 90),
         ({"at": "1700000100"}, NOW + 100),
