@@ -53,7 +53,7 @@ def read_query(text: str) -> Fields:
         return fields
     pairs = text.split("&", MAX_FIELDS)
     if len(pairs) > MAX_FIELDS:
-        raise BadInput("query", text, f"at most {MAX_FIELDS} fields")
+        raise BadInput("query", f"more than {MAX_FIELDS} fields", f"at most {MAX_FIELDS}")
     for pair in pairs:
         if pair:
             name, _, value = map(_decoded, pair.partition("="))
@@ -87,7 +87,7 @@ def read_body(body: bytes, content_type: str, known: Container[str]) -> Fields:
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        raise BadInput("body", body[:80], "text in UTF-8") from None
+        raise BadInput("body", _shown(body), "text in UTF-8") from None
     says_little = kind in ("", FORM)
     if says_little and body.lstrip().startswith(b"{"):
         try:
@@ -102,11 +102,9 @@ def _object(body: bytes) -> Fields:
     try:
         value = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput(
-            "body", body[:80].decode(errors="replace"), f"a JSON object ({error})"
-        ) from None
+        raise BadInput("body", _shown(body), f"a JSON object ({error})") from None
     if not isinstance(value, dict):
-        raise BadInput("body", body[:80].decode(errors="replace"), "a JSON object")
+        raise BadInput("body", _shown(body), "a JSON object")
     return value
 
 
@@ -117,3 +115,8 @@ def _is_form(text: str, known: Container[str], *, says_so: bool) -> bool:
         return True
     is_prose = not any(name in known for name, _, _ in pairs) and len(text.split(None, 1)) > 1
     return says_so and not is_prose
+
+
+def _shown(body: bytes) -> str:
+    """The beginning of a body, for an error; not of one that may have a token in it."""
+    return "********" if b"token" in body.lower() else body[:80].decode(errors="replace")
