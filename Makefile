@@ -36,11 +36,11 @@ cluster-status: install
 	@$(BIN)/python -m tools.cluster status
 
 # Most tests wait for a server or a process, so more of them run than there are cores. The tests of a
-# file stay together: they share their servers.
+# file stay together: they share their servers. Files come in the order of tests/conftest.py.
 JOBS ?= 3
 
 test: install-dev system-packages
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 ROUNDS ?= 10
 SEED ?= $(shell date +%s)

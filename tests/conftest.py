@@ -1,5 +1,8 @@
 """What holds for every test."""
 
+from collections import Counter
+
+import pytest
 from hypothesis import settings
 
 from tests.databases import database as database  # a fixture for all
@@ -7,3 +10,9 @@ from tests.databases import database as database  # a fixture for all
 # An example may take as long as it takes: on a busy machine a time-out says nothing about the law.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: `make test` gives each worker file by file, and the last one should be short."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])

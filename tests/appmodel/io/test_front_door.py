@@ -583,11 +583,15 @@ async def test_head_may_not_trickle() -> None:
 
 async def test_idle_connections_end() -> None:
     """Between two requests, and before the first: closed without a word."""
-    async with open_house(ECHO, idle_timeout=SOON, head_timeout=SOON) as house:
-        client, silent = await house.connect(), await house.connect()
+    async with open_house(ECHO, idle_timeout=SOON) as house:
+        client = await house.connect()
         await client.ask("/echo", b"x")
 
         assert await client.to_end() == b""
+        assert not house.door.refused
+    async with open_house(ECHO, head_timeout=SOON) as house:
+        silent = await house.connect()
+
         assert await silent.to_end() == b""
         assert not house.door.refused
 

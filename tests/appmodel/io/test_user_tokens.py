@@ -60,10 +60,12 @@ class Store(SqlTokens):
         return await super().find(digests)
 
     async def extend(self, digests: Sequence[str], expires: float) -> None:
-        self.extended.set()
-        if self.trouble is not None:
-            await self.trouble()
-        await super().extend(digests, expires)
+        try:
+            if self.trouble is not None:
+                await self.trouble()
+            await super().extend(digests, expires)
+        finally:
+            self.extended.set()
 
     async def is_away(self) -> None:
         """A trouble."""
@@ -90,12 +92,10 @@ class Node:
     async def use(self, text: str) -> None:
         """Use a token, and wait until that is in the store."""
         await self.tokens.verify(text)
-        await self.store.extended.wait()
-        self.store.extended = trio.Event()
-        await trio.testing.wait_all_tasks_blocked(
-            0.01
-        )  # the write is a thread: its task waits for it
-        assert not self.tokens.unwritten
+        while self.tokens.unwritten:
+            await self.store.extended.wait()
+            self.store.extended = trio.Event()
+            await trio.testing.wait_all_tasks_blocked()  # who waited for it has heard of it
 
     async def hear(self) -> None:
         """What the poll of the ledger does each second."""
