@@ -1,4 +1,4 @@
-"""Servers that follow a script, and a clock that skips the waiting."""
+"""A node for all, servers that follow a script, and a clock that skips the waiting."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -7,6 +7,24 @@ import pytest
 import trio
 
 from tests.clients.scripted import Comet, Web, open_comet, open_web
+from tests.node import Node, running_node
+
+VAPID = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"  # a public key of RFC 8291
+
+
+@pytest.fixture(scope="package")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    settings = {"APPMSG_COMET__MPUSH__WEBPUSH_PUBLIC_KEY": VAPID}
+    with running_node(tmp_path_factory.mktemp("home"), settings) as node:
+        yield node
+
+
+@pytest.fixture
+def node(home: Node) -> Node:
+    """One for all tests: it comes back at the same addresses, with the same store."""
+    if not home.is_running:  # a test failed while it was down
+        home.start()
+    return home
 
 
 @pytest.fixture

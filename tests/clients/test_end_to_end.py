@@ -4,9 +4,6 @@ The all-in-one node is a process with SQLite in a temporary folder; it is killed
 answered before that was stored, so all of it arrives, once and in order.
 """
 
-import asyncio
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,42 +12,15 @@ from typing import Any
 import pytest
 import trio
 from appmsg_client import PushFailed, Refused, push, subscribe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from appmodel.core.credentials import Credentials
 from appmodel.core.names import parse_key
+from tests.clients.chromium import PATIENCE_MS, needs_chromium, open_browser
 from tests.clients.node_client import node_client, why_no_node
 from tests.node import Node, running_node
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",  # tests may run as root
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PATIENCE_MS = 15_000  # for the page; a pause before a try is a few seconds at most
 needs_node = pytest.mark.skipif(bool(why_no_node()), reason=why_no_node() or "node is here")
-needs_chromium = pytest.mark.skipif(
-    not os.access(CHROMIUM, os.X_OK), reason="chromium is not installed: the page is not tested"
-)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with running_node(tmp_path_factory.mktemp("home")) as node:
-        yield node
-
-
-@pytest.fixture
-def node(home: Node) -> Iterator[Node]:
-    """One for all tests: it comes back at the same addresses, with the same store."""
-    yield home
-    if not home.is_running:  # a test failed while it was down
-        home.start()
 
 
 async def push_to(node: Node, key: str, msg: Any) -> int:
@@ -167,13 +137,8 @@ async def test_a_cluster_that_asks_for_tickets(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    # Whoever imports web has trio-asyncio's loops outside of trio, too: Playwright cannot run on them.
-    asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+    with open_browser() as browser:
         yield browser
-        browser.close()
-    asyncio.set_event_loop_policy(None)
 
 
 @pytest.fixture

@@ -19,9 +19,7 @@ NAMES = {
     "appmsg.js": "/appmsg.js",
     "docs.html": "/v2/docs",
 }  # beside /static/...
-MPUSH = (
-    "mpush/"  # a folder that is served as it is: its service worker may serve what is below it only
-)
+MPUSH = "mpush/"  # a folder with a place of its own: its service worker reaches what is below it
 POLICY = "; ".join(
     [
         "default-src 'none'",

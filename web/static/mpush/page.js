@@ -8,7 +8,7 @@ import { isSubscribed, mayAsk, subscribe, unsubscribe } from "./notify.js";
 import { Session } from "./session.js";
 import { language, say, sayAll } from "./words.js";
 
-const PORT = 2245; // comet.mpush.port, where nothing else is said
+const PORT = 2245; // comet.mpush.port
 const SHOWN = 500;
 const LOGIN = "mpush.login"; // { name, token, group, server }
 const at = (id) => document.getElementById(id);
@@ -19,7 +19,7 @@ let publicKey = ""; // of the server, for Web Push; "" = it has none
 
 sayAll(document);
 showState({ state: "idle" });
-at("server").value = `${location.protocol === "https:" ? "wss" : "ws"}://${location.hostname}:${PORT}/`;
+at("server").value = usualServer();
 at("auto").checked = localStorage.getItem("mpush.auto") !== "no";
 at("login").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -45,6 +45,12 @@ const remembered = JSON.parse(localStorage.getItem(LOGIN) ?? "null");
 if (remembered) {
   for (const [field, value] of Object.entries(remembered)) at(field).value = value;
   logIn(remembered);
+}
+
+/** Behind a proxy with a certificate a place beside the page, else the comet's own port. */
+function usualServer() {
+  if (location.protocol !== "https:") return `ws://${location.hostname}:${PORT}/`;
+  return new URL("ws", location.href).href.replace("https:", "wss:");
 }
 
 /** From the form. Who comes under another name begins with an empty list. */
