@@ -125,10 +125,10 @@ class NewsBook:
         entry.has_gone, entry.presence = True, None
         entry.seats.clear()
 
-    def joined(self, arrival: Arrival, room: str, *, enrols: bool) -> None:
-        """It is in a room."""
+    def joined(self, arrival: Arrival, room: str) -> None:
+        """It is in a room, and a member for good."""
         entry = self._note_seat(arrival, room, is_in=True)
-        if enrols and room in entry.seats:
+        if room in entry.seats:
             entry.enrolled[room] = Enrolment(
                 arrival.namespace, room, arrival.client, arrival.platform
             )

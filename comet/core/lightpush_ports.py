@@ -54,8 +54,8 @@ class Roll(Protocol):
     def went(self, arrival: Arrival, seats: int, *, reason: str) -> None:
         """It is not; `arrival`: how it came, `seats`: rooms that it had joined and not left."""
 
-    def joined(self, arrival: Arrival, room: str, *, enrols: bool = True) -> None:
-        """It is in a room. `enrols`: it is a member for good, too, if nobody else has written that."""
+    def joined(self, arrival: Arrival, room: str) -> None:
+        """It is in a room, and a member for good."""
 
     def left(self, arrival: Arrival, room: str) -> None:
         """It is not in that room."""

@@ -75,13 +75,13 @@ class Rooms:
                 effects += self._exit(client, room)
         return [*effects, Answer((result,))]
 
-    def enter(self, client: Client, rooms: Sequence[str], *, enrols: bool = True) -> list[Effect]:
+    def enter(self, client: Client, rooms: Sequence[str]) -> list[Effect]:
         """Join rooms that it may join, and is not in."""
         guest: Guest = client.state
         effects: list[Effect] = []
         guest.seats += len(rooms)
         for room in rooms:
-            self._roll.joined(guest.arrival, room, enrols=enrols)
+            self._roll.joined(guest.arrival, room)
             effects.append(Join(room_key(client.namespace, room)))
         if self._is_announced(guest):
             effects += [_people_join(client, room) for room in rooms]
@@ -90,8 +90,7 @@ class Rooms:
     def transferred(self, client: Client, order: Transfer) -> Effects:
         """Somebody has moved it into the target, or out of it; its membership does change."""
         if order.direction is Direction.JOIN:
-            # web has enrolled all of them
-            effects = self.enter(client, [order.target], enrols=False)
+            effects = self.enter(client, [order.target])
         else:
             effects = self._exit(client, order.target)
         told = {

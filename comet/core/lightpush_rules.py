@@ -88,6 +88,12 @@ class LightPushRules:
         """An order has moved it from room to room."""
         return self._rooms.transferred(client, order)
 
+    async def settled(self, clients: Sequence[Client]) -> None:
+        """Return when their rooms are written: web may go on to the total layer. Raises Unavailable."""
+        for client in clients:
+            guest: Guest = client.state
+            await self._ports.roll.settled(guest.arrival)
+
     def gone(self, client: Client, reason: str) -> Effects:
         """See `Rules`."""
         record = self._ports.records.current(client.namespace)

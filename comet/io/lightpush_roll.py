@@ -108,10 +108,10 @@ class StoredRoll:
         self._book.went(arrival, round(self._now() * 1000), reason)
         self._wanted.set()
 
-    def joined(self, arrival: Arrival, room: str, *, enrols: bool = True) -> None:
+    def joined(self, arrival: Arrival, room: str) -> None:
         """See `Roll`."""
         self.seats_here += 1
-        self._book.joined(arrival, room, enrols=enrols)
+        self._book.joined(arrival, room)
         self._wanted.set()
 
     def left(self, arrival: Arrival, room: str) -> None:

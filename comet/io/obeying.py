@@ -2,21 +2,26 @@
 
 Orders reach each client behind what is under way for it, and only then it is decided what changes: so
 a client that is just joining a room, or was moved a moment ago, is moved as if one had waited for that.
+An order to move is answered when the books have what it changed: who gave it may read and change them then.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
+import structlog
 import trio
 
 from appmodel.core.realms import Direction, Transfer, room_key
+from appmodel.errors import PushError
 from comet.core.channel import Channel
 from comet.core.hub import Hub
 from comet.core.rules import Client, Dismiss, Effects, FindRules
 from comet.io.client import SocketClient
 from comet.io.follower import Follower
 from comet.io.sweeper import STEP
+
+log = structlog.get_logger("comet")
 
 
 @runtime_checkable
@@ -25,6 +30,9 @@ class Transferring(Protocol):
 
     def transferred(self, client: Client, order: Transfer) -> Effects:
         """What moving this client brings about; its membership of the target does change."""
+
+    async def settled(self, clients: Sequence[Client]) -> None:
+        """Return when the books have what is known of these clients. Raises PushError: not in time."""
 
 
 class Obeying:
@@ -50,6 +58,10 @@ class Obeying:
             client.then(partial(_decide, rules, client, order))
             if number % STEP == 0:
                 await trio.lowlevel.checkpoint()
+        try:
+            await rules.settled(members)
+        except PushError as error:  # they are moved; the books follow
+            log.warning("not settled", realm=order.realm, error=str(error))
         await trio.lowlevel.checkpoint()
         return len(members)
 

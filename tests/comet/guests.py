@@ -213,8 +213,8 @@ class _Ports:
     def went(self, arrival: Arrival, seats: int, *, reason: str) -> None:
         self._lobby.roll.append(("went", arrival.client, seats, reason))
 
-    def joined(self, arrival: Arrival, room: str, *, enrols: bool = True) -> None:
-        self._lobby.roll.append(("joined", arrival.client, room, enrols))
+    def joined(self, arrival: Arrival, room: str) -> None:
+        self._lobby.roll.append(("joined", arrival.client, room))
 
     def left(self, arrival: Arrival, room: str) -> None:
         self._lobby.roll.append(("left", arrival.client, room))

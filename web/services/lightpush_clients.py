@@ -2,11 +2,11 @@
 
     one client        read, and change its fields
     a room's          mutes, leaveMessage: of each client that was ever a member
-    rooms             members of some join another one, or leave it: on the total layer here, and on the
-                      present one by an order to all comets
+    rooms             members of some join another one, or leave it: on the present layer by an order to all
+                      comets, then on the total one here
 
-Comets write behind: a client is in the books a moment after it has connected. So a change of a client that
-is not there yet waits for it.
+Comets write behind: a client is in the books a moment after it has connected, and in its rooms. So a change of
+a client that is not there yet waits for it; and comets answer an order when the books have what they know.
 
 Source: spec/liutian-push.md 5.4, W4.
 """
@@ -82,5 +82,5 @@ class LightpushClients:
         if namespace.is_offline:
             raise Refusal("this namespace offline")
         is_join = order.direction is Direction.JOIN
-        await self._clients.transfer(key, order.target, order.sources, is_join=is_join)
         await self._orders.transfer(order)
+        await self._clients.transfer(key, order.target, order.sources, is_join=is_join)

@@ -32,7 +32,7 @@ async def test_who_comes_in_is_in_its_rooms_before_it_reads_ok() -> None:
     assert guest.keys == [Key("/demo", "u1#ios-d1", ""), Key("/demo", "u1", "user")]
     assert lobby.roll == [
         ("came", "/demo#u1#ios-d1"),
-        ("joined", "/demo#u1#ios-d1", "user_u1", True),
+        ("joined", "/demo#u1#ios-d1", "user_u1"),
     ]
 
 
@@ -271,7 +271,7 @@ async def test_a_dead_client_that_is_replaced_does_not_take_the_new_one_off_the_
     dead.leaves()
 
     came = ("came", "/demo#d1#web-d1")
-    joined = ("joined", "/demo#d1#web-d1", "user_d1", True)
+    joined = ("joined", "/demo#d1#web-d1", "user_d1")
     assert lobby.roll[-3:] == [("went", "/demo#d1#web-d1", 2, "network"), came, joined]
     assert len(lobby.rules.here("/demo")) == len(lobby.told) == 1
     await lobby.refusal("uuid=d1")  # the id is the new one's

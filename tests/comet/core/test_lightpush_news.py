@@ -41,7 +41,7 @@ def test_a_client_that_comes_joins_and_leaves_is_one_entry() -> None:
     one = arrival("a")
     book.came(one)
     for room in ("r1", "r2"):
-        book.joined(one, room, enrols=True)
+        book.joined(one, room)
     book.left(one, "r1")
 
     batch = book.take(10)
@@ -61,7 +61,7 @@ def test_who_came_and_went_in_between_was_here() -> None:
     book = NewsBook(10)
     one = arrival("a")
     book.came(one)
-    book.joined(one, "r1", enrols=True)
+    book.joined(one, "r1")
     book.went(one, NOW)
 
     batch = book.take(10)
@@ -75,10 +75,10 @@ def test_who_went_and_came_again_is_present_and_in_its_new_rooms_alone() -> None
     """What was written of the old connection goes first."""
     book = NewsBook(10)
     old, new = arrival("a", 1000), arrival("a", 2000)
-    book.joined(old, "r1", enrols=True)
+    book.joined(old, "r1")
     book.went(old, NOW)
     book.came(new)
-    book.joined(new, "r2", enrols=False)
+    book.joined(new, "r2")
 
     batch = book.take(10)
 
@@ -92,8 +92,8 @@ def test_what_is_put_back_lies_under_what_is_newer() -> None:
     book = NewsBook(10)
     one = arrival("a")
     book.came(one)
-    book.joined(one, "r1", enrols=True)
-    book.joined(one, "r2", enrols=True)
+    book.joined(one, "r1")
+    book.joined(one, "r2")
     batch = book.take(10)
     book.left(one, "r1")
 
@@ -138,7 +138,7 @@ def test_one_client_cannot_fill_the_book() -> None:
     book = NewsBook(10)
     one = arrival("a")
     for number in range(MAX_ROOMS + 10):
-        book.joined(one, f"r{number}", enrols=True)
+        book.joined(one, f"r{number}")
         book.left(one, f"r{number}")
 
     (entry,) = book.take(10).entries.values()
@@ -169,7 +169,7 @@ def test_stores_come_to_know_what_is(steps: list[tuple[str, str, str]]) -> None:
             book.went(here.pop(client), time)
             seats = {seat for seat in seats if seat[0] != client}
         elif what == "joined" and client in here:
-            book.joined(here[client], room, enrols=True)
+            book.joined(here[client], room)
             seats.add((client, room))
         elif what == "left" and client in here:
             book.left(here[client], room)

@@ -76,7 +76,7 @@ async def test_a_room_is_joined_and_written_once() -> None:
     await guest.says("joinRoom", ["r1"])
     assert await guest.says("joinRoom", ["r1"]) == OK
 
-    assert lobby.roll.count(("joined", "/demo#d1#web-d1", "r1", True)) == 1
+    assert lobby.roll.count(("joined", "/demo#d1#web-d1", "r1")) == 1
 
 
 @pytest.mark.parametrize("room", ["user_victim", "USER_victim", "user_", "User_d1"])
@@ -169,7 +169,7 @@ async def test_silent_clients_are_not_heard_of() -> None:
 
 @pytest.mark.parametrize("direction", list(Direction))
 async def test_who_is_moved_is_told(direction: Direction) -> None:
-    """And so are others; web has written the members for good."""
+    """And so are others."""
     lobby = Lobby()
     guest = await lobby.comes("uuid=d1&activityBroadcast=true")
     await guest.says("joinRoom", "source")
@@ -183,7 +183,7 @@ async def test_who_is_moved_is_told(direction: Direction) -> None:
     assert guest.heard(f"{direction}Room") == [{**expected, "type": direction.value}]
     assert ("target" in rooms_of(guest)) is (direction is Direction.JOIN)
     if direction is Direction.JOIN:
-        assert lobby.roll[-1] == ("joined", "/demo#d1#web-d1", "target", False)
+        assert lobby.roll[-1] == ("joined", "/demo#d1#web-d1", "target")
     else:
         assert lobby.roll[-1] == ("left", "/demo#d1#web-d1", "target")
     assert guest.announced[-1][0] == f"people{direction.capitalize()}"

@@ -11,7 +11,7 @@ import trio
 
 from appmodel.core.cluster import Node, Role
 from appmodel.core.realms import Direction, Obeyed, RealmHost, Transfer, room_key
-from appmodel.errors import BadInput, Unavailable
+from appmodel.errors import BadInput, PushError, Unavailable
 from appmodel.io.peers import Peers
 from appmodel.io.realm_orders import DISMISS, TRANSFER, ClusterOrders
 from comet.core.rules import Accept, Client, Effect, Effects, Emit, Event, Join, Leave
@@ -27,6 +27,8 @@ class Halls(Script):
     """Rules with rooms: a client names those that it wants to be in when it connects."""
 
     moved: list[tuple[str, str]] = field(default_factory=list)  # client, target
+    settlements: list[list[str]] = field(default_factory=list)  # clients of each order
+    trouble: PushError | None = None  # of the books
 
     async def connect(self, client: Client, asked: dict[str, object]) -> Effects:
         """Let everybody in."""
@@ -44,6 +46,13 @@ class Halls(Script):
         key = room_key(order.realm, order.target)
         move: Effect = Join(key) if order.direction is JOIN else Leave(key)
         return [move, Emit(f"{order.direction}Room", ({"targetRoom": order.target},))]
+
+    async def settled(self, clients: Sequence[Client]) -> None:
+        """Its books: who was moved, when the order is answered."""
+        await trio.lowlevel.checkpoint()
+        self.settlements.append([client.sid for client in clients])
+        if self.trouble is not None:
+            raise self.trouble
 
 
 @dataclass
@@ -156,6 +165,19 @@ async def test_an_order_waits_for_what_its_client_is_doing() -> None:
         client = place.rules["a"].clients[0]
         await place.cluster.worlds["a"].until(lambda: len(client.keys) == 2)
         assert place.rules["a"].moved == []
+
+
+async def test_books_that_are_away_keep_no_order_from_its_clients() -> None:
+    """They are asked for all that were moved, and the order is carried out whatever they say."""
+    async with open_place("a") as place:
+        rules = place.rules["a"]
+        rules.trouble = Unavailable("no books")
+        phone = await place.enter("a", "u1", "r1")
+
+        assert await place.transfer(JOIN, "hall", "r1") == Obeyed(1)
+
+        assert await phone.hears() == told(JOIN, "hall")
+        assert rules.settlements == [["u1"]]
 
 
 async def test_rooms_of_another_realm_are_not_touched() -> None:
