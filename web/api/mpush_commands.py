@@ -4,7 +4,7 @@
     MESSAGE                     a push, answered as `name.send` is; `auth` says from whom it is
     MESSAGE_CALLBACK            acknowledged: the caller that waits hears it, the socket gets it no more
     MESSAGE_WEBPUSH_CALLBACK    nothing is left to do: a copy was brought when its push service took it
-    REGISTER_FCM                copies for this phone from now on
+    REGISTER_FCM                refused: nobody brings copies to phones yet
     TEST_HTTP                   nothing
 
 Source: spec/mpush.md 11.5. Differences: an acknowledgement counts for the socket, too (11.7); `auth` is a signed text that
@@ -12,36 +12,29 @@ ends; it says who calls, and does not allow to push: a token does.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
 
-from appmodel.core.interfaces import OfflineStore
-from appmodel.core.mpush import Sender, check_name, device_key, id_of
+from appmodel.core.mpush import Sender, check_name, device_key
 from appmodel.core.mpush_auth import Bearer, MpushAuth
-from appmodel.core.mpush_stores import AckBook, AckNews, Devices, Receiver, ReceiverKind, Receivers
-from appmodel.core.mpush_tokens import Grant, MpushGate, Right, as_group
+from appmodel.core.mpush_stores import AckBook, AckNews, Devices
+from appmodel.core.mpush_tokens import MpushGate, Right, as_group
 from appmodel.core.mpush_waits import Awaited, MpushWaits
-from appmodel.errors import BadInput, Forbidden, Unauthorized
+from appmodel.errors import Forbidden, Unauthorized
 from appmodel.protocol.http import Response
+from appmodel.protocol.mpush_commands import (
+    Acknowledge,
+    Auth,
+    Complaint,
+    RegisterFcm,
+    Send,
+    read,
+)
 from web.api.mpush_frame import JSON, Call, confirm
 from web.api.mpush_pushes import ANONYMOUS, MpushPushes, token_name
-from web.core.mpush_commands import (
-    Login,
-    Told,
-    login_answer,
-    login_refused,
-    read_login,
-    read_message,
-    read_mid,
-    unknown,
-)
-from web.core.mpush_paths import Aim, Wanted
-from web.core.mpush_states import info
+from web.core.mpush_frames import REFUSED, admitted, info
+from web.core.mpush_paths import Aim, Target, Wanted
 from web.services.mpush_pushing import MpushPushing
 
-NO_KEYS = {"fcmProjectId": "", "fcmApplicationId": "", "fcmApiKey": ""}
-
-Data = Mapping[str, Any]
+TEST = "TEST_HTTP"
 
 
 class MpushCommands:
@@ -55,89 +48,57 @@ class MpushCommands:
         auth: MpushAuth,
         devices: Devices,
         acks: AckBook,
-        receivers: Receivers,
         waits: MpushWaits,
-        store: Callable[[], OfflineStore],
-        *,
-        keys: Mapping[str, str],
-        kinds: frozenset[ReceiverKind],
     ) -> None:
-        """
-        Args:
-            keys: of push services, which a device needs to subscribe there.
-            kinds: receivers that this node can bring copies to.
-        """
         self._pushes, self._pushing = pushes, pushing
         self._gate, self._auth = gate, auth
-        self._devices, self._acks, self._receivers = devices, acks, receivers
-        self._waits, self._store = waits, store
-        self._keys, self._kinds = {**NO_KEYS, **keys}, kinds
+        self._devices, self._acks, self._waits = devices, acks, waits
 
     async def obey(self, call: Call) -> Response:
         """Whatever it is. Raises PushError."""
-        command, data = call.fields.get("cmd"), call.fields.get("data")
-        told: Data = data if isinstance(data, dict) else {}
+        if call.fields.get("cmd") == TEST:
+            return Response(headers=[JSON])
+        command = read(call.fields)
         match command:
-            case "AUTH":
-                return await self._log_in(told)
-            case "MESSAGE":
-                return await self._push(call, told)
-            case "MESSAGE_CALLBACK":
-                return await self._acknowledge(self._bearer(call), told)
-            case "MESSAGE_WEBPUSH_CALLBACK":
+            case Auth():
+                return await self._log_in(command)
+            case Send():
+                return await self._push(call, command)
+            case Acknowledge():
+                return await self._acknowledge(self._bearer(call), command)
+            case RegisterFcm():
                 self._bearer(call)
-                read_mid(told)
-                return _info("ok")
-            case "REGISTER_FCM":
-                return await self._register(self._bearer(call), told)
-            case "TEST_HTTP":
-                return Response(headers=[JSON])
-        raise unknown(command)
+                raise Complaint("fcm: not configured on this server")
+        raise Complaint(f"Unknow cmd: {call.fields['cmd']}: over a WebSocket only")
 
-    async def _log_in(self, data: Data) -> Response:
-        login = read_login(data)
-        name, group = check_name(login.name), login.group
-        if group:
-            check_name(group, field="group")
+    async def _log_in(self, asked: Auth) -> Response:
+        name, group = check_name(asked.name), asked.group
+        names = [name, *([as_group(check_name(group, field="group"))] if group else [])]
         try:
-            _check_login(self._gate.grant(login.token), login)
+            confirm(self._gate.grant(asked.token), Right.CONNECT, names)
         except (Unauthorized, Forbidden):
-            return Response(headers=[JSON], body=login_refused())
+            return Response(headers=[JSON], body=REFUSED)
         now = time.time()
         await self._devices.register(name, group=group, now=round(now * 1000))
         auth = self._auth.issue(name, group, now=now)
-        return Response(headers=[JSON], body=login_answer(auth, self._keys))
+        return Response(headers=[JSON], body=admitted(auth))
 
-    async def _push(self, call: Call, data: Data) -> Response:
+    async def _push(self, call: Call, send: Send) -> Response:
         grant = call.grant(Right.PUBLISH)
         sender = grant.subject or ANONYMOUS
         if call.fields.get("auth"):
             sender = self._bearer(call).name
-        message = read_message(data)
-        target = message.target
-        targets = await self._pushing.meant(Aim(Wanted.PUSH, target.name, (target,)))
+        target = Target(send.target, send.is_group)
+        targets = await self._pushing.meant(Aim(Wanted.PUSH, send.target, (target,)))
         confirm(grant, Right.PUBLISH, map(token_name, targets))
-        return await self._pushes.push_2(targets, message.body, Sender("http", sender))
+        return await self._pushes.push_2(targets, send.body(Sender("http", sender)))
 
-    async def _acknowledge(self, device: Bearer, data: Data) -> Response:
-        mid = read_mid(data)
-        message_id = id_of(mid)
-        if not message_id:
-            raise BadInput("mid", mid, "13 digits, as MESSAGE has them")
-        await self._acks.acknowledge([AckNews(device.name, done=(message_id,))])
-        await self._waits.note([Awaited(device_key(device.name), message_id)])
-        return _info("ok")
-
-    async def _register(self, device: Bearer, data: Data) -> Response:
-        address = data.get("token")
-        if not isinstance(address, str) or not address:
-            raise Told("token property is required")
-        if ReceiverKind.FCM not in self._kinds:
-            raise Told("fcm: not configured on this server")
-        now = round(time.time() * 1000)
-        [newest] = await self._store().marks([device_key(device.name)])
-        receiver = Receiver(device.name, ReceiverKind.FCM, address, created_at=now)
-        await self._receivers.add(receiver, cursor=newest, now=now)
+    async def _acknowledge(self, device: Bearer, done: Acknowledge) -> Response:
+        if not done.id:
+            raise Complaint("mid property must be 13 digits, as MESSAGE has them")
+        if not done.by_webpush:
+            await self._acks.acknowledge([AckNews(device.name, done=(done.id,))])
+            await self._waits.note([Awaited(device_key(device.name), done.id)])
         return _info("ok")
 
     def _bearer(self, call: Call) -> Bearer:
@@ -145,11 +106,6 @@ class MpushCommands:
         if not isinstance(auth, str) or not auth:
             raise Unauthorized("must need auth: the text that AUTH gave")
         return self._auth.check(auth, now=time.time())
-
-
-def _check_login(grant: Grant, login: Login) -> None:
-    """Raises Forbidden."""
-    confirm(grant, Right.CONNECT, [login.name, *([as_group(login.group)] if login.group else [])])
 
 
 def _info(text: str) -> Response:

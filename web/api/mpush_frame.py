@@ -23,8 +23,8 @@ from appmodel.protocol.http import Headers, Request, Response
 from web.api.replies import NOSNIFF
 from web.core.mpush_drafts import KNOWN, TOKEN
 from web.core.mpush_fields import Fields, read_body, read_query
+from web.core.mpush_frames import info
 from web.core.mpush_paths import Aim, Wanted, read_path
-from web.core.mpush_states import info
 from web.core.problems import RETRY_AFTER, render_problem
 
 METHODS = frozenset({"GET", "POST", "PUT"})

@@ -23,7 +23,8 @@ from appmodel.protocol.http import Response
 from web.api.mpush_frame import JSON, TEXT, Call, confirm
 from web.config import MpushConfig
 from web.core.mpush_drafts import encode_body, read_draft, read_draft_2
-from web.core.mpush_states import Fate, State, reply_2
+from web.core.mpush_frames import reply
+from web.core.mpush_states import Fate, State
 from web.services.mpush_pushing import Meant, MpushPushing, Patience
 
 ANONYMOUS = "anonymous"  # in version 2.2, who pushes without a name
@@ -48,7 +49,7 @@ class MpushPushes:
         confirm(grant, Right.PUBLISH, map(token_name, targets))
         if call.aim.is_version_2:
             sender = Sender("http", grant.subject or ANONYMOUS)
-            return await self.push_2(targets, read_draft_2(call.fields), sender)
+            return await self.push_2(targets, _told(targets, read_draft_2(call.fields), sender))
         draft = read_draft(call.fields, unknown=self._config.unknown, now=self._pushing.now())
         body = encode_body(draft.body, self._max_message)
         if draft.due is not None:
@@ -59,18 +60,11 @@ class MpushPushes:
         [fate] = fates.values()
         return self._word(call, fate)
 
-    async def push_2(self, targets: Sequence[Meant], body: Body, sender: Sender) -> Response:
-        """The same as a command of version 2.2 has it. Raises PushError."""
-        is_group = any(each.is_group for each in targets)
-        told = msgspec.structs.replace(
-            body,
-            sender=sender,
-            send_type="group" if is_group else "personal",
-            target=",".join(each.name for each in targets),
-        )
-        written = encode_body(told, self._max_message)
+    async def push_2(self, targets: Sequence[Meant], body: Body) -> Response:
+        """The answer of version 2.2. Raises PushError."""
+        written = encode_body(body, self._max_message)
         fates = await self._pushing.push(targets, written, self._patience_2)
-        return Response(headers=[JSON], body=reply_2(fates))
+        return Response(headers=[JSON], body=reply(fates))
 
     async def _delay(
         self, call: Call, targets: Sequence[Meant], body: bytes, due: float
@@ -100,6 +94,17 @@ class MpushPushes:
         else:
             body = _encode({name: fate.state.word for name, fate in fates.items()})
         return Response(headers=[JSON], body=body + self._end.encode())
+
+
+def _told(targets: Sequence[Meant], body: Body, sender: Sender) -> Body:
+    """With whom it is from, and for, as version 2.2 shows it."""
+    is_group = any(each.is_group for each in targets)
+    return msgspec.structs.replace(
+        body,
+        sender=sender,
+        send_type="group" if is_group else "personal",
+        target=",".join(each.name for each in targets),
+    )
 
 
 def token_name(target: Meant) -> str:

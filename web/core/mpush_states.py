@@ -10,11 +10,8 @@
 Source: spec/mpush.md 7.2 and 11.6.
 """
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple
-
-import msgspec
 
 
 class State(Enum):
@@ -42,15 +39,3 @@ class Fate(NamedTuple):
 
     state: State
     mid: str = ""  # "" = nothing was pushed
-
-
-def reply_2(fates: Mapping[str, Fate]) -> bytes:
-    """MESSAGE_REPLY of version 2.2. Its one `mid` is the newest: members' may differ on a cluster; "" = nothing was pushed."""
-    status = {name: fate.state.word_2 for name, fate in fates.items()}
-    mid = max((fate.mid for fate in fates.values()), default="")
-    return msgspec.json.encode({"cmd": "MESSAGE_REPLY", "data": {"mid": mid, "status": status}})
-
-
-def info(text: str) -> bytes:
-    """INFO of version 2.2: how it says what is wrong."""
-    return msgspec.json.encode({"cmd": "INFO", "data": text})
