@@ -2,6 +2,7 @@
 
     client -> this comet -> tunnel -> the session's comet       its id says which (core/relaying.py)
     a poll, a post    one request and its answer; the tunnel then serves another one
+    too long a post   its beginning, a byte over the limit: the session's comet ends it, as with any other
     an upgrade        101, then both sockets are one (splice.py)
 
 A balancer that knows nothing spreads the requests of one session over all comets, and over the workers
@@ -91,7 +92,7 @@ class Relay:
         """The answer of the comet that has this session; None if there is none, or it is away.
 
         Raises:
-            TooLarge: a post over the limit; it was not read to its end.
+            TooLarge: a post over the limit, which is not read to its end. Its session is closed.
         """
         node = home_of(sid, self._view(), self._me())
         if node is None or request.method not in {"GET", "POST"}:
@@ -99,16 +100,20 @@ class Relay:
         if len(self.exchanges) + self.spliced >= self._limit:
             self.failed += 1
             return plain(503, "too many requests for other comets")
-        data = encode_request(request, await self._body(request))
+        body = await self._body(request)
+        data = encode_request(request, body)
         self.relayed += 1
         try:
             if "upgrade" in request.headers:
                 return await self._upgrade(node, data)
-            return await self._exchange(node, data)
+            response: Response | None = await self._exchange(node, data)
         except (*GONE, PushError, trio.TooSlowError) as error:
             self.failed += 1
             log.warning("not relayed", home=node.name, error=str(error))
-            return None
+            response = None
+        if len(body) > self._max_payload:
+            raise TooLarge(f"post: over {self._max_payload} bytes")
+        return response
 
     async def run(self) -> None:
         """Close tunnels that nobody needs, until cancelled; then all of them."""
@@ -132,8 +137,12 @@ class Relay:
         """Held until the answer is here. The tunnel is watched at once: nobody may come to wait for it."""
         wire = await self._send(node, data)
         exchange = Exchange(self, node, wire)
+        try:
+            self.live.poller.add(wire, exchange)
+        except OSError:  # the system watches no more
+            wire.close()
+            raise
         self.exchanges.add(exchange)
-        self.live.poller.add(wire, exchange)
         self.live.wheel.watch(exchange)
         return Response(hold=exchange.keep)
 
@@ -151,13 +160,14 @@ class Relay:
         return wire
 
     async def _body(self, request: Request) -> bytes:
+        """All of it; of one over the limit so much that it shows."""
         body = bytearray(request.body)
         if request.chunks is not None:
             async for chunk in request.chunks:
                 body += chunk
                 if len(body) > self._max_payload:
-                    raise TooLarge(f"post: over {self._max_payload} bytes")
-        return bytes(body)
+                    break
+        return bytes(body[: self._max_payload + 1])
 
     # Tunnels that are kept
 

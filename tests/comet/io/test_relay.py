@@ -4,6 +4,7 @@ import socket
 import ssl
 from contextlib import closing, suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import trio
@@ -352,6 +353,36 @@ async def test_a_comet_that_stops_ends_what_it_relays() -> None:
         with suppress(trio.BrokenResourceError):
             assert await carried.hear() == "end"
         assert (len(relay.exchanges), relay.spliced) == (0, 0)
+
+
+async def test_too_long_a_post_ends_its_session_wherever_it_lands() -> None:
+    """As at home; with one byte less it is a post like any other."""
+    config = changed(ON, "socketio", max_payload=Size(5000))
+    async with open_site("a", "b", config=config) as site:
+        target = await site.begin("a")
+        good = await (await site.connect("b")).post(target, b"4" + b"x" * 4999)
+        bad = await (await site.connect("b")).post(target, b"4" + b"x" * 5000)
+
+        assert (good.status, bad.status) == (200, 413)
+        await site.world("a").until(lambda: not site.world("a").comet.socketio.engine.sessions)
+        assert site.heard[0].ends == ["protocol: post: over 5000 bytes"]
+        relay = site.world("b").comet.socketio.relay
+        await site.world("b").until(lambda: not relay.exchanges)
+
+
+async def test_what_cannot_be_watched_is_not_relayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing stays of it: its tunnel is closed, and its place at the limit free."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        relay = site.world("b").comet.socketio.relay
+        client = await site.connect("b")
+        with monkeypatch.context() as patch:
+            patch.setattr(relay.live.poller, "add", Mock(side_effect=OSError("no space left")))
+            refused = await client.get(target)
+
+        assert refused.status == 400
+        assert not relay.exchanges
+        await site.world("a").until(lambda: site.heard[0].ends == ["connection lost"])
 
 
 async def test_there_is_a_limit() -> None:
