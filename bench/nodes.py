@@ -31,9 +31,9 @@ from tools.servers.redis import redis_server
 from tools.servers.zookeeper import zookeeper
 
 LISTENERS = {  # the first one has /metrics
-    Role.COMET: ("stat", "websocket", "tcp", "socketio", "rpc"),
+    Role.COMET: ("stat", "websocket", "tcp", "socketio", "mpush", "rpc"),
     Role.MESSAGE: ("ops", "rpc"),
-    Role.WEB: ("api", "public", "admin", "lightpush"),
+    Role.WEB: ("api", "public", "admin", "lightpush", "mpush"),
 }
 EVERYWHERE = {"APPMSG_LOG__FORMAT": "json", "APPMSG_NODE__HOME": "false"}
 NO_FLOODS = {  # these protect from floods, and we are one

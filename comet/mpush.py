@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 import trio
 
-from appmodel.core.mpush_auth import PURPOSE, MpushAuth
+from appmodel.core.mpush_auth import AUTH_TTL, PURPOSE, MpushAuth
 from appmodel.core.mpush_tokens import WELL_KNOWN, MpushGate
 from appmodel.core.origins import Origins
 from appmodel.core.units import Duration
@@ -29,9 +29,6 @@ from comet.io.mpush_door import MpushDoor
 log = structlog.get_logger("comet")
 
 HANDSHAKE_GRACE = Duration(1.0)  # for who is in the middle of a handshake when the node stops
-AUTH_TTL = (
-    30 * 86400.0
-)  # seconds that the `auth` of a login is good for; each login gives a new one
 AGAIN = 5.0  # seconds between two tries to make the devices of the configuration
 
 

@@ -27,6 +27,7 @@ LISTENERS = {  # how the ready line names them, and where their port is set
     "comet.websocket": "APPMSG_COMET__WEBSOCKET__PORT",
     "comet.tcp": "APPMSG_COMET__TCP__PORT",
     "comet.socketio": "APPMSG_COMET__SOCKETIO__PORT",
+    "comet.mpush": "APPMSG_COMET__MPUSH__PORT",
     "comet.rpc": "APPMSG_COMET__RPC__PORT",
     "comet.stat": "APPMSG_COMET__STAT__PORT",
     "message.rpc": "APPMSG_MESSAGE__RPC__PORT",
@@ -36,6 +37,7 @@ LISTENERS = {  # how the ready line names them, and where their port is set
     "web.app": "APPMSG_WEB__APP__PORT",
     "web.api": "APPMSG_WEB__API__PORT",
     "web.lightpush": "APPMSG_WEB__LIGHTPUSH__PORT",
+    "web.mpush": "APPMSG_WEB__MPUSH__PORT",
 }
 
 

@@ -32,7 +32,8 @@ stays. The owner decides who is newest: whose `take` came last. Of one comet's t
 
 import itertools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Annotated
 
 import msgspec
@@ -105,6 +106,7 @@ class ClusterClaims:
         self._caller, self._config, self._now = caller, config, now
         self._book = ClaimBook(holders)
         self._numbers = itertools.count()
+        self._turns: dict[Key, trio.Lock] = {}  # of keys that are being taken
         self.refused = 0  # claims of an id that somebody has
         self.ousted = 0  # connections that ended for another one with their id
         self.unasked = 0  # claims that counted as granted, because no owner could be asked
@@ -171,12 +173,29 @@ class ClusterClaims:
             self._oust(key, rival.number)
         self._book.held[key] = held
         try:
-            is_granted = await self._ask(key, held.number, newest=True)
-            held.is_settled = is_granted and self._book.held.get(key) is held
+            async with self._turn(key):
+                if self._book.held.get(key) is held:
+                    is_granted = await self._ask(key, held.number, newest=True)
+                    held.is_settled = is_granted and self._book.held.get(key) is held
         finally:
             if not held.is_settled:
                 self.release(key, claimant)
         return held.is_settled
+
+    @asynccontextmanager
+    async def _turn(self, key: Key) -> AsyncIterator[None]:
+        """One `take` of a key asks at a time: one that overtook another would oust whoever came in between."""
+        lock = self._turns.setdefault(key, trio.Lock())
+        try:
+            lock.acquire_nowait()
+        except trio.WouldBlock:
+            await lock.acquire()
+        try:
+            yield
+        finally:
+            if not lock.statistics().tasks_waiting:
+                del self._turns[key]
+            lock.release()
 
     def release(self, key: Key, claimant: Claimant) -> None:
         """See `Claims`."""

@@ -101,6 +101,7 @@ class Membership:
         """Follow the view, until cancelled. `on_drain` is awaited while an operator wants us to drain."""
         async with trio.open_nursery() as nursery:
             standing, rings = self.standing(), self._rings
+            self.settled = standing.view.version  # nobody has come in yet
             draining: trio.CancelScope | None = None
             while True:
                 await self._registry.wait_newer(standing.view.version)

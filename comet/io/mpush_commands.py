@@ -23,6 +23,16 @@ from appmodel.core.mpush_auth import MpushAuth
 from appmodel.core.mpush_stores import Devices, Receiver, ReceiverKind, Receivers
 from appmodel.core.mpush_tokens import Grant, MpushGate, Right, as_group
 from appmodel.errors import PushError, Unauthorized
+from appmodel.protocol.mpush_commands import (
+    Acknowledge,
+    Auth,
+    Complaint,
+    Ping,
+    RegisterFcm,
+    RegisterWebPush,
+    Send,
+    parse,
+)
 from comet.io.mpush_delivery import Delivery
 from comet.io.mpush_login import Login
 from comet.io.mpush_pushing import Pushing
@@ -31,18 +41,10 @@ from comet.protocol.mpush import TOKEN_INVALID
 from comet.protocol.mpush_v2 import (
     PONG,
     UNAUTHENTICATED,
-    Acknowledge,
-    Auth,
-    Complaint,
-    Ping,
     PublicKeys,
-    RegisterFcm,
-    RegisterWebPush,
-    Send,
     V2Dialect,
     auth_frame,
     info_frame,
-    parse,
     reply_frame,
 )
 

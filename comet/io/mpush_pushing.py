@@ -16,12 +16,13 @@ import trio
 
 from appmodel.core.interfaces import Pusher
 from appmodel.core.message import PUSH_ID, Delivery, Push
-from appmodel.core.mpush import check_name, device_key, mid_of, write_body
+from appmodel.core.mpush import Sender, check_name, device_key, mid_of, write_body
 from appmodel.core.mpush_stores import Devices, Receivers
 from appmodel.core.mpush_tokens import Grant, Right, as_group
 from appmodel.core.mpush_waits import Awaited, MpushWaits
 from appmodel.errors import Forbidden, LimitReached, PushError
-from comet.protocol.mpush_v2 import Send, State
+from appmodel.protocol.mpush_commands import Send
+from comet.protocol.mpush_v2 import State
 
 MEMBERS: Final = 10_000  # of a group that is pushed to
 
@@ -64,7 +65,7 @@ class Pushing:
         if not names:
             return "", {} if send.is_group else {target: "no"}
         until = trio.current_time() + self._patience
-        delivery = await self._store(names, write_body(send.body(sender)))
+        delivery = await self._store(names, write_body(send.body(Sender("websocket", sender))))
         sent = dict(zip(names, delivery.ids, strict=True))
         await self._receivers.want(sent, now=round(self._now() * 1000))
         awaited = [Awaited(device_key(name), id) for name, id in sent.items()]

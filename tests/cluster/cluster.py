@@ -64,6 +64,7 @@ PARTS = {
 websocket.port = {ws}
 tcp.port = {tcp}
 socketio.port = {socketio}
+mpush.port = {mpush}
 stat.port = {stat}
 rpc.port = {rpc}
 limits.per_key = 10_000
@@ -87,12 +88,14 @@ app.port = {app}
 api.port = {api}
 [web.lightpush]
 port = {lightpush}
+[web.mpush]
+port = {mpush}
 """,
 }
 PORTS = {
-    Role.COMET: ("ws", "tcp", "socketio", "stat", "rpc"),
+    Role.COMET: ("ws", "tcp", "socketio", "mpush", "stat", "rpc"),
     Role.MESSAGE: ("rpc", "ops"),
-    Role.WEB: ("public", "admin", "app", "api", "lightpush"),
+    Role.WEB: ("public", "admin", "app", "api", "lightpush", "mpush"),
 }
 
 

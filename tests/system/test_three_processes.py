@@ -35,6 +35,7 @@ ops.port = 0
 websocket.port = {websocket}
 tcp.port = 0
 socketio.port = 0
+mpush.port = 0
 stat.port = 0
 rpc.port = {comet_rpc}
 [web]
@@ -43,6 +44,7 @@ admin.port = 0
 app.port = 0
 api.port = 0
 lightpush.port = 0
+mpush.port = 0
 """
 
 

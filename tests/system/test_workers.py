@@ -47,6 +47,7 @@ workers = 2
 websocket.port = 0
 tcp.port = 0
 socketio.port = 0
+mpush.port = 0
 stat.port = 0
 rpc.port = 0
 limits.per_key = 100_000
@@ -56,6 +57,7 @@ admin.port = 0
 app.port = 0
 api.port = 0
 lightpush.port = 0
+mpush.port = 0
 """
 
 

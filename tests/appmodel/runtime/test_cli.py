@@ -27,6 +27,7 @@ FREE_PORTS = [
         "comet.websocket.port",
         "comet.tcp.port",
         "comet.socketio.port",
+        "comet.mpush.port",
         "comet.stat.port",
         "message.ops.port",
         "web.public.port",
@@ -34,6 +35,7 @@ FREE_PORTS = [
         "web.app.port",
         "web.api.port",
         "web.lightpush.port",
+        "web.mpush.port",
     )
 ]
 

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from appmodel.core.cluster import Node, State
+from appmodel.core.names import Key
 from appmodel.core.realms import client_key
 from appmodel.core.units import Duration
 from appmodel.errors import Unavailable
@@ -298,3 +299,34 @@ def test_a_proof_fits_into_the_time_of_a_claim() -> None:
     """Else every claim of an id that somebody has would end as granted."""
     with pytest.raises(ValueError, match="claim_timeout"):
         ClusterConfig(claim_proof=Duration(4))
+
+
+async def test_the_newest_of_a_device_wins_whoever_calls_last() -> None:
+    """On every comet, in any order; nobody is asked for life, and the loser hears it."""
+    device = Key("", "test@mpush", "")
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+        worlds = list(cluster.worlds.values())
+        visitors = [Visitor(world) for world in (*worlds, *reversed(worlds), worlds[1])]
+
+        for before, visitor in zip([None, *visitors], visitors, strict=False):
+            assert await visitor.world.comet.claims.take(device, visitor)
+            assert before is None or before.was_ousted
+            assert not visitor.was_ousted
+
+
+async def test_of_devices_that_come_at_once_one_is_left() -> None:
+    """Whoever was told that it has the key, and is not, has been ousted."""
+    device = Key("", "test@mpush", "")
+    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+        visitors = [Visitor(world) for world in cluster.worlds.values() for _ in range(4)]
+        heard: dict[int, bool] = {}
+
+        async def take(number: int, visitor: Visitor) -> None:
+            heard[number] = await visitor.world.comet.claims.take(device, visitor)
+
+        async with trio.open_nursery() as nursery:
+            for number, visitor in enumerate(visitors):
+                nursery.start_soon(take, number, visitor)
+
+        assert sum(heard[n] and not v.was_ousted for n, v in enumerate(visitors)) == 1
+        assert sum(len(world.comet.claims) for world in cluster.worlds.values()) == 1

@@ -30,8 +30,9 @@ async def test_the_dialogue_of_the_seed_is_the_same_byte_for_byte(place: Place) 
 
     assert len(mid) == 13
     assert await phone.hears() == (
-        '{"cmd":"MESSAGE","data":{"msgList":[{"title":"hello","content":"world","mid":"%s"}]}}'
-        % mid
+        '{"cmd":"MESSAGE","data":{"msgList":[{"title":"hello","content":"world","mid":"'
+        + mid
+        + '"}]}}'
     )
 
 
@@ -107,7 +108,7 @@ async def test_what_was_not_given_is_not_there(place: Place) -> None:
     assert await phone.messages() == [{"content": "", "mid": first}]
     assert await phone.messages() == [{"title": ["a", "b"], "content": "c", "mid": second}]
     assert (await phone.hears()).endswith(
-        '{"content":"c","mid":"%s","priority":5,"tags":["x"],"click":"http://x/"}]}}' % third
+        f'"content":"c","mid":"{third}","priority":5,"tags":["x"],"click":"http://x/"}}]}}}}'
     )
 
 

@@ -244,3 +244,14 @@ async def test_an_id_in_the_feed_is_never_given_again(mock_clock: trio.testing.M
 def ahead(now: float) -> Save:
     """As another owner saved it whose clock is two minutes before ours."""
     return Save(b"p" * 16, int((now + 120) * 1e6), (parse_key("k"),), b"{}", 4e9)
+
+
+async def test_ids_of_queues_are_whole_milliseconds() -> None:
+    """Stored or not, alone or with other keys: what a device sees as mid is the whole id, and rises."""
+    async with open_comet() as world:
+        ids: list[int] = []
+        for ttl in (60, 0, 0, 60, 60, 0):
+            ids += (await world.push("test@mpush", "k", ttl=ttl)).ids[:1]
+
+        assert ids == sorted(set(ids))
+        assert [message_id % 1000 for message_id in ids] == [0] * 6

@@ -1,0 +1,110 @@
+"""Commands of version 2.2: whatever the text, a command or a complaint."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appmodel.core.mpush import Body, Sender
+from appmodel.protocol.mpush_commands import (
+    Acknowledge,
+    Auth,
+    Complaint,
+    Ping,
+    RegisterFcm,
+    RegisterWebPush,
+    Send,
+    Unregister,
+    parse,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=9,
+)
+WORDS = st.sampled_from(
+    [
+        "AUTH",
+        "MESSAGE",
+        "MESSAGE_CALLBACK",
+        "REGISTER_WEBPUSH",
+        "REGISTER_FCM",
+        "PING",
+        "UNREGISTER",
+    ]
+)
+FIELDS = st.sampled_from(
+    ["token", "name", "group", "sendType", "target", "message", "mid", "endpoint", "keys"]
+)
+
+
+@pytest.mark.parametrize(
+    ("packet", "command"),
+    [
+        ({"cmd": "PING"}, Ping()),
+        ({"cmd": "UNREGISTER", "data": 5}, Unregister()),
+        ({"cmd": "AUTH", "data": {"token": 1, "name": True}}, Auth("1", "true", "")),
+        ({"cmd": "MESSAGE_CALLBACK", "data": {"mid": 155}}, Acknowledge(155_000)),
+        ({"cmd": "MESSAGE_CALLBACK", "data": {"mid": "x"}}, Acknowledge(None)),
+        (
+            {"cmd": "MESSAGE_WEBPUSH_CALLBACK", "data": {"mid": "1"}},
+            Acknowledge(1000, by_webpush=True),
+        ),
+        ({"cmd": "REGISTER_FCM", "data": {"token": "t"}}, RegisterFcm("t")),
+        (
+            {
+                "cmd": "REGISTER_WEBPUSH",
+                "data": {"endpoint": "https://x/", "keys": {"p256dh": "p", "auth": "a", "z": 1}},
+            },
+            RegisterWebPush("https://x/", {"p256dh": "p", "auth": "a"}),
+        ),
+    ],
+)
+def test_what_is_said_is_understood(packet: object, command: object) -> None:
+    """Texts are String() of what was sent."""
+    assert parse(json.dumps(packet)) == command
+
+
+def test_a_push_is_stored_as_it_was_meant() -> None:
+    """Text is the title, desp the content; what cannot be is left out."""
+    message = {
+        "text": "t",
+        "desp": None,
+        "extra": [],
+        "priority": True,
+        "tags": ["a", 1],
+        "click": 5,
+    }
+    data = {"sendType": "group", "target": 7, "message": message}
+
+    command = parse(json.dumps({"cmd": "MESSAGE", "data": data}))
+
+    assert isinstance(command, Send)
+    sender = Sender("http", "n")
+    assert command.body(sender) == Body(
+        "", title="t", tags=("a",), sender=sender, send_type="group", target="7"
+    )
+
+
+@given(
+    st.text()
+    | st.binary()
+    | JSON.map(json.dumps)
+    | st.builds(
+        lambda cmd, data: json.dumps({"cmd": cmd, "data": data}),
+        WORDS | JSON,
+        st.dictionaries(FIELDS, JSON, max_size=5) | JSON,
+    )
+)
+def test_no_text_ends_anything(text: str | bytes) -> None:
+    """A command, or a complaint."""
+    try:
+        said = str(parse(text))
+    except Complaint as complaint:
+        said = str(complaint)[:200]
+
+    assert said
