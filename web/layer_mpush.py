@@ -28,6 +28,7 @@ from web.api.mpush_pushes import MpushPushes
 from web.api.mpush_reads import MpushReads
 from web.config import MpushConfig, WebConfig
 from web.core.mpush_paths import Wanted
+from web.services.mpush_delays import DelayedPushes
 from web.services.mpush_pushing import MpushPushing, MpushRules
 from web.services.mpush_reading import MpushReading, Tail
 from web.services.pushing import Pushing
@@ -59,11 +60,12 @@ async def open_mpush(
         limit=config.readers,
     )
     wiring = _Wiring(context, pushing, reading, changes, tail)
-    _observe(context, wiring.making, tail)
+    _observe(context, wiring, tail)
     async with trio.open_nursery() as nursery:
         if context.settings.mpush.registers:
             await nursery.start(_preregister, context, wiring.books)
         nursery.start_soon(tail.run)
+        nursery.start_soon(wiring.delayed.run)
         nursery.start_soon(_let_go, tail, stop)
         yield wiring.frame()
         nursery.cancel_scope.cancel()
@@ -117,6 +119,7 @@ class _Wiring:
             pushed=self._pushed,
             now=time.time,
         )
+        self.delayed = DelayedPushes(books.delays, self.making, now=time.time)
         self.pushes = MpushPushes(self.making, self.config, max_message=self.whole.max_message)
 
     def frame(self) -> MpushFrame:
@@ -160,20 +163,23 @@ class _Wiring:
             auth,
             self.books.devices,
             self.books.acks,
-            self.books.receivers,
             self.waits,
-            self.context.peers.store,
-            keys={},
-            kinds=frozenset(),
         )
 
 
-def _observe(context: Context, making: MpushPushing, tail: Tail) -> None:
+def _observe(context: Context, wiring: _Wiring, tail: Tail) -> None:
+    making, delayed = wiring.making, wiring.delayed
     context.metrics.counter(
         "web_mpush_pushes",
         "Pushes to devices of Mpush, by what their callers heard.",
         lambda: {(state.word,): count for state, count in making.answered.items()},
         labels=("answer",),
+    )
+    context.metrics.counter(
+        "web_mpush_delayed",
+        "Pushes whose time had come, by what became of them.",
+        lambda: {(outcome,): count for outcome, count in delayed.outcomes.items()},
+        labels=("outcome",),
     )
     context.metrics.gauge("web_mpush_readers", "Open streams.", lambda: tail.readers)
 

@@ -20,7 +20,7 @@ from appmodel.core.message import Push
 from appmodel.core.mpush import check_name, device_key, mid_of
 from appmodel.core.mpush_stores import Delayed, Delays
 from appmodel.core.mpush_waits import Awaited, MpushWaits
-from appmodel.errors import TooManyNames
+from appmodel.errors import OutcomeUnknown, TooManyNames
 from web.core.mpush_paths import Aim, Target, spellings
 from web.core.mpush_states import Fate, State
 from web.core.orders import Outcome, Sent
@@ -120,7 +120,8 @@ class MpushPushing:
         """
         until = trio.current_time() + patience.seconds
         names = await self._names(targets)
-        outcome = await self._send([name for name, is_there in names.items() if is_there], body)
+        there = [name for name, is_there in names.items() if is_there]
+        outcome = await self._send(there, body, fresh_push_id(), self._rules.ttl)
         sent = {name: outcome.sent.get(device_key(name)) for name in names}
         await self._pushed({name: one.id for name, one in sent.items() if one})
         acked = await self._acked(sent, patience, until)
@@ -142,6 +143,21 @@ class MpushPushing:
             [self._delayed(delayed_id, each, body, due) for each in targets if each.exists]
         )
         return delayed_id
+
+    async def push_delayed(self, delayed: Delayed) -> None:
+        """Its time has come. Nobody waits for acknowledgements; of a device that is gone nothing is left.
+
+        Raises:
+            PushError: not everybody has it, or nobody knows. Repeating it is safe: its id is its push id.
+        """
+        target = Target(delayed.target, is_group=delayed.is_group)
+        names = await self._names([await self._meant(target)])
+        there = [name for name, is_there in names.items() if is_there]
+        push_id = bytes.fromhex(delayed.id)
+        outcome = await self._send(there, delayed.body, push_id, delayed.ttl)
+        if missing := [name for name in there if device_key(name) not in outcome.sent]:
+            raise OutcomeUnknown(f"{len(missing)} of {len(there)} devices did not get it")
+        await self._pushed({name: outcome.sent[device_key(name)].id for name in there})
 
     def _delayed(self, delayed_id: str, target: Meant, body: bytes, due: float) -> Delayed:
         return Delayed(
@@ -166,10 +182,9 @@ class MpushPushing:
             raise TooManyNames(f"targets: {len(names)} devices, at most {self._rules.targets}")
         return names
 
-    async def _send(self, names: Sequence[str], body: bytes) -> Outcome:
+    async def _send(self, names: Sequence[str], body: bytes, push_id: bytes, ttl: float) -> Outcome:
         """Raises PushError if none of them got it."""
-        expires_at = self.now() + self._rules.ttl
-        push = Push(fresh_push_id(), tuple(map(device_key, names)), body, expires_at)
+        push = Push(push_id, tuple(map(device_key, names)), body, self.now() + ttl)
         if not names:
             return Outcome(push)
         [outcome] = await self._pushing.push([push])
