@@ -190,16 +190,18 @@ class SocketClient:
             self.transport.close("too many events at once")
 
     async def _work(self) -> None:
-        """Work off what waits, in order. A bug in the rules ends the transport."""
+        """Work off what waits, in order. A bug in the rules ends the transport; they still hear that it has gone."""
         assert self._jobs is not None
         try:
             while self._jobs:
                 await self._jobs.popleft()()
             self._jobs = None
         finally:
-            if self._jobs is not None:
-                self._jobs = None
+            left, self._jobs = self._jobs, None
+            if left is not None:
                 self.transport.close("internal error")
+                if self._tell_end_behind in left:
+                    self._rules.gone(self, self._reason)
 
     async def _admit(self, asked: Any) -> None:
         try:

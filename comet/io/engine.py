@@ -26,7 +26,7 @@ class Engine:
     config: SocketioConfig
     live: Live
     open: Open  # who speaks over a new session
-    home: str  # this comet's name, the end of its sids: others find it by that
+    home: str  # this comet's tag, the end of its sids: others find it by that (core/relaying.py)
     is_draining: Callable[[], bool] = lambda: False
     sessions: dict[str, "Session"] = field(default_factory=dict)  # until their goodbye was said
     opened: Counter[str] = field(default_factory=Counter)  # by transport and revision
@@ -36,7 +36,7 @@ class Engine:
     polls: int = 0  # that wait now
 
     def new_sid(self) -> str:
-        """Nobody can guess it. It ends in the name of this comet."""
+        """Nobody can guess it. It ends in the tag of this comet."""
         return f"{secrets.token_urlsafe(SECRET)}.{self.home}"
 
     def open_packet(self, sid: str, *, polling: bool) -> Packet:

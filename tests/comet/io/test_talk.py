@@ -193,7 +193,9 @@ async def test_who_connects_nowhere_is_let_go(mock_clock: MockClock) -> None:
     """Revision 4 alone: an older client is in the root."""
     async with open_comet() as world:
         world.comet.socketio.rules.serve(CHAT, Script())
-        new, old, busy = (Phone(world.comet.socketio.talks, revision=revision) for revision in (4, 3, 4))
+        new, old, busy = (
+            Phone(world.comet.socketio.talks, revision=revision) for revision in (4, 3, 4)
+        )
         busy.say("0/chat,")
 
         await pass_time(mock_clock, world.comet.config.namespaces.connect_timeout + 1)
@@ -547,3 +549,23 @@ async def test_a_bug_in_rules_ends_one_transport() -> None:
         assert phone.closed_for == "internal error"
         assert other.heard == ['2/chat,["ok"]']
         assert rules.gone_for == ["internal error"]
+
+
+async def test_rules_hear_of_who_has_gone_though_a_bug_was_under_way() -> None:
+    """Else its id would be taken for good."""
+    thinks = trio.Event()
+
+    async def fail() -> Effects:
+        await thinks.wait()
+        raise RuntimeError("a bug")
+
+    rules = Script(on_event=lambda client, event: fail())
+    async with open_comet() as world:
+        phone = await enter(world, rules)
+        phone.say('2/chat,["fail"]')
+
+        phone.lose("transport error")
+        assert rules.gone_for == []
+        thinks.set()
+
+        await world.until(lambda: rules.gone_for == ["transport error"])
