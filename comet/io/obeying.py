@@ -2,7 +2,7 @@
 
 Orders reach each client behind what is under way for it, and only then it is decided what changes: so
 a client that is just joining a room, or was moved a moment ago, is moved as if one had waited for that.
-An order to move is answered when the books have what it changed: who gave it may read and change them then.
+An order is answered when the books have what it changed: who gave it may read, change or empty them then.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -58,11 +58,7 @@ class Obeying:
             client.then(partial(_decide, rules, client, order))
             if number % STEP == 0:
                 await trio.lowlevel.checkpoint()
-        try:
-            await rules.settled(members)
-        except PushError as error:  # they are moved; the books follow
-            log.warning("not settled", realm=order.realm, error=str(error))
-        await trio.lowlevel.checkpoint()
+        await self._settle(order.realm, members)
         return len(members)
 
     async def dismiss(self, realm: str, reason: str) -> int:
@@ -72,8 +68,17 @@ class Obeying:
             client.do((Dismiss(reason),))
             if number % STEP == 0:
                 await trio.lowlevel.checkpoint()
-        await trio.lowlevel.checkpoint()
+        await self._settle(realm, clients)
         return len(clients)
+
+    async def _settle(self, realm: str, clients: Sequence[SocketClient]) -> None:
+        rules: object = self._find_rules(realm)
+        try:
+            if isinstance(rules, Transferring):
+                await rules.settled(clients)
+        except PushError as error:  # it is done; the books follow
+            log.warning("not settled", realm=realm, error=str(error))
+        await trio.lowlevel.checkpoint()
 
     def _members(self, order: Transfer) -> list[SocketClient]:
         """Clients of any of the sources, each once; the target itself may be one of those."""

@@ -7,6 +7,7 @@ import pytest
 
 from appmodel.core.lightpush_records import Lists, RoomOverview
 from appmodel.core.names import Key
+from appmodel.core.realms import Obeyed
 from appmodel.core.units import Duration
 from appmodel.io.database import Database
 from appmodel.io.peers import Peers
@@ -302,6 +303,31 @@ async def test_who_was_moved_before_anything_was_written_is_a_member_for_good(
             await rest.transfer("/demo", record, {**order, "type": "leave"})
 
         assert await members() == [2, 2, 1]
+
+
+async def test_who_is_sent_away_by_an_order_is_written_before_it_is_answered(
+    database: Database,
+) -> None:
+    """Who then empties the books is not written to afterwards: a namespace that is cleared stays so."""
+    late = msgspec.structs.replace(QUICK.roll, gather=Duration(3600))  # unless somebody waits
+    config = msgspec.structs.replace(QUICK, roll=late)
+    async with open_tenants(database, ("a", "b"), config) as tenants:
+        await tenants.save()
+        for number, comet in enumerate("ab"):
+            device = await tenants.comes(f"uuid=d{number}", comet=comet)
+            await device.asks("joinRoom", "r1")
+
+        registry = tenants.cluster.registry
+        async with Peers(registry) as peers:
+            answer = await ClusterOrders(registry, peers.host).dismiss("/demo", "clear")
+
+        assert answer == Obeyed(2)
+        assert [served.roll.pending for served in tenants.served] == [0, 0]
+        for number in range(2):
+            record = await tenants.books.clients.find("/demo", f"/demo#d{number}#web-d{number}")
+            assert record is not None
+            assert record.disconnect_reason == "clear"
+        assert (await tenants.books.clients.room_totals("/demo", ["r1"]))["r1"].clients == 2
 
 
 async def test_namespaces_share_nothing(database: Database) -> None:
