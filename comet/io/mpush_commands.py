@@ -20,10 +20,7 @@ from appmodel.core.interfaces import OfflineStore
 from appmodel.core.lightpush_records import Hidden
 from appmodel.core.mpush import check_name, device_key
 from appmodel.core.mpush_auth import MpushAuth
-from appmodel.core.mpush_stores import Devices, Receiver, ReceiverKind, Receivers
-from appmodel.core.mpush_tokens import Grant, MpushGate, Right, as_group
-from appmodel.errors import PushError, Unauthorized
-from appmodel.protocol.mpush_commands import (
+from appmodel.core.mpush_commands import (
     Acknowledge,
     Auth,
     Complaint,
@@ -33,6 +30,9 @@ from appmodel.protocol.mpush_commands import (
     Send,
     parse,
 )
+from appmodel.core.mpush_stores import Devices, Receiver, ReceiverKind, Receivers
+from appmodel.core.mpush_tokens import Grant, MpushGate, Right, as_group
+from appmodel.errors import PushError, Unauthorized
 from comet.io.mpush_delivery import Delivery
 from comet.io.mpush_login import Login
 from comet.io.mpush_pushing import Pushing

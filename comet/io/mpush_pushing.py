@@ -17,11 +17,11 @@ import trio
 from appmodel.core.interfaces import Pusher
 from appmodel.core.message import PUSH_ID, Delivery, Push
 from appmodel.core.mpush import Sender, check_name, device_key, mid_of, write_body
+from appmodel.core.mpush_commands import Send
 from appmodel.core.mpush_stores import Devices, Receivers
 from appmodel.core.mpush_tokens import Grant, Right, as_group
 from appmodel.core.mpush_waits import Awaited, MpushWaits
 from appmodel.errors import Forbidden, LimitReached, PushError
-from appmodel.protocol.mpush_commands import Send
 from comet.protocol.mpush_v2 import State
 
 MEMBERS: Final = 10_000  # of a group that is pushed to

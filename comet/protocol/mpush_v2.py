@@ -6,7 +6,7 @@
     whatever is wrong           -> INFO
     a message for the device    -> MESSAGE {sendType, target, from, message, mid}
 
-What clients say is read by appmodel/protocol/mpush_commands.py: web hears it, too.
+What clients say is read by appmodel/core/mpush_commands.py: web hears it, too.
 
 Source: spec/mpush.md 11.3. Ours: `priority`, `tags` and `click` beside text, desp and extra.
 """

@@ -15,12 +15,7 @@ import time
 
 from appmodel.core.mpush import Sender, check_name, device_key
 from appmodel.core.mpush_auth import Bearer, MpushAuth
-from appmodel.core.mpush_stores import AckBook, AckNews, Devices
-from appmodel.core.mpush_tokens import MpushGate, Right, as_group
-from appmodel.core.mpush_waits import Awaited, MpushWaits
-from appmodel.errors import Forbidden, Unauthorized
-from appmodel.protocol.http import Response
-from appmodel.protocol.mpush_commands import (
+from appmodel.core.mpush_commands import (
     Acknowledge,
     Auth,
     Complaint,
@@ -28,6 +23,11 @@ from appmodel.protocol.mpush_commands import (
     Send,
     read,
 )
+from appmodel.core.mpush_stores import AckBook, AckNews, Devices
+from appmodel.core.mpush_tokens import MpushGate, Right, as_group
+from appmodel.core.mpush_waits import Awaited, MpushWaits
+from appmodel.errors import Forbidden, Unauthorized
+from appmodel.protocol.http import Response
 from web.api.mpush_frame import JSON, Call, confirm
 from web.api.mpush_pushes import ANONYMOUS, MpushPushes, token_name
 from web.core.mpush_frames import REFUSED, admitted, info

@@ -5,7 +5,7 @@ r"""What version 2.2 is answered over HTTP.
     {"cmd":"AUTH","data":{"code":403,"msg":"Token invalid"}}
     {"cmd":"INFO","data":"mid property is required"}
 
-What it says is read by appmodel/protocol/mpush_commands.py. Source: spec/mpush.md 11.3 and 11.5.
+What it says is read by appmodel/core/mpush_commands.py. Source: spec/mpush.md 11.3 and 11.5.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appmodel.core.mpush import Body, Sender
-from appmodel.protocol.mpush_commands import (
+from appmodel.core.mpush_commands import (
     Acknowledge,
     Auth,
     Complaint,
