@@ -268,7 +268,14 @@ class Exchange:
         if self._due is None:
             self._answer(self._reader.response if self._reader.is_whole else None)
         elif not held.says_more:
+            self._watch(held)
+
+    def _watch(self, held: Held) -> None:
+        try:
             self._relay.live.poller.add(held, _Waiter(self, held))
+        except OSError as error:  # its end is noticed when it is answered
+            log.warning("not watched", error=str(error))
+        else:
             self._is_watched = True
 
     def on_readable(self) -> bool:

@@ -385,6 +385,29 @@ async def test_what_cannot_be_watched_is_not_relayed(monkeypatch: pytest.MonkeyP
         await site.world("a").until(lambda: site.heard[0].ends == ["connection lost"])
 
 
+async def test_a_client_that_cannot_be_watched_has_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That it hangs up is noticed late; nothing else is lost."""
+    async with open_site("a", "b") as site:
+        target = await site.begin("a")
+        relay = site.world("b").comet.socketio.relay
+        client = await site.connect("b")
+        add = relay.live.poller.add
+        with monkeypatch.context() as patch:
+            patch.setattr(relay.live.poller, "add", Mock(side_effect=[None, OSError("no space")]))
+            patch.setattr(relay.live.poller, "remove", Mock())
+            await client.ask("GET", target)
+            await site.world("b").until(lambda: relay.live.poller.add.call_count == 2)  # type: ignore[attr-defined]  # the mock
+        [exchange] = relay.exchanges
+        add(exchange._wire, exchange)
+
+        site.heard[0].transport.offer(b"4news\x1e")
+
+        assert (await client.reply()).body == b"4news"
+        assert not relay.exchanges
+
+
 async def test_there_is_a_limit() -> None:
     """Of what other comets' sessions may cost this one."""
     few = changed(ON, "cluster", relayed=1)
