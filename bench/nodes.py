@@ -33,7 +33,7 @@ from tools.servers.zookeeper import zookeeper
 LISTENERS = {  # the first one has /metrics
     Role.COMET: ("stat", "websocket", "tcp", "socketio", "mpush", "rpc"),
     Role.MESSAGE: ("ops", "rpc"),
-    Role.WEB: ("api", "public", "admin", "lightpush", "mpush"),
+    Role.WEB: ("api", "public", "admin", "app", "lightpush", "mpush"),
 }
 EVERYWHERE = {"APPMSG_LOG__FORMAT": "json", "APPMSG_NODE__HOME": "false"}
 NO_FLOODS = {  # these protect from floods, and we are one

@@ -17,7 +17,7 @@ class Scale:
     bursts: int = 5  # of `at_once` pushes, in each round
     warm_pushes: int = 50  # of a server of Socket.IO before anything counts
     socketio_clients: int = 5_000  # at rest, and that connect
-    socketio_rounds: int = 3  # of them, for each server in turn
+    socketio_rounds: int = 3  # of each server of Socket.IO, in turn
     latency_pushes: int = 400  # over light-push's REST, at a steady rate
     idle_clients: int = 15_000
     idle_peer_clients: int = 15_000

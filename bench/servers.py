@@ -31,10 +31,12 @@ LONG = 3600  # seconds between heartbeats of clients that are not here to send a
 PORTS = {
     "websocket": "APPMSG_COMET__WEBSOCKET__PORT",
     "socketio": "APPMSG_COMET__SOCKETIO__PORT",
+    "comet_mpush": "APPMSG_COMET__MPUSH__PORT",
     "admin": "APPMSG_WEB__ADMIN__PORT",
     "api": "APPMSG_WEB__API__PORT",
     "app": "APPMSG_WEB__APP__PORT",
     "lightpush": "APPMSG_WEB__LIGHTPUSH__PORT",
+    "mpush": "APPMSG_WEB__MPUSH__PORT",
 }
 OUR_SETTINGS = {
     "APPMSG_COMET__TCP__PORT": "0",
@@ -59,7 +61,7 @@ class Server:
     """
 
     name: str
-    process: subprocess.Popen[bytes]
+    pid: int
     port: int  # of subscribers
     dialogue: Callable[[str, int], Dialogue]
     entry: Callable[[int, int], Entry]
@@ -70,16 +72,16 @@ class Server:
     @property
     def cpu(self) -> float:
         """CPU seconds used so far."""
-        return cpu_seconds(self.process.pid)
+        return cpu_seconds(self.pid)
 
     def resident(self) -> int:
         """Bytes in RAM once it stands still, and after the garbage collection that a peer offers."""
         if self.collects:
-            self.process.send_signal(signal.SIGUSR2)
+            os.kill(self.pid, signal.SIGUSR2)
         before = 0
         for _ in range(SETTLE):
             time.sleep(0.5)
-            now = resident_bytes(self.process.pid)
+            now = resident_bytes(self.pid)
             if abs(now - before) < 1 << 16:
                 break
             before = now
@@ -105,7 +107,7 @@ def appmsg(cores: Cores, settings: Mapping[str, str] | None = None) -> Iterator[
             port = ports["websocket"]
             yield Server(
                 "appmsg",
-                process,
+                process.pid,
                 port,
                 subscription(port),
                 lambda _, at_once: HttpEntry(ports["admin"], at_once),
@@ -118,7 +120,7 @@ def floor(cores: Cores) -> Iterator[Server]:
     """A bare loop of send(2): what the kernel and Python's call into it cost, with nothing else."""
     command = [sys.executable, "-m", "bench.peers.floor"]
     with running(command, PRINTED_PORT, cores.server) as (process, port):
-        yield Server("send() loop", process, port, subscription(port), _control(port))
+        yield Server("send() loop", process.pid, port, subscription(port), _control(port))
 
 
 @contextmanager
@@ -129,7 +131,7 @@ def node_ws(cores: Cores) -> Iterator[Server]:
     with running(command, PRINTED_PORT, cores.server) as (process, port):
         yield Server(
             "Node ws",
-            process,
+            process.pid,
             port,
             subscription(port),
             lambda _, at_once: HttpEntry(port, at_once),
@@ -143,7 +145,12 @@ def python_websockets(cores: Cores) -> Iterator[Server]:
     command = [sys.executable, "-m", "bench.peers.websockets_server"]
     with running(command, PRINTED_PORT, cores.server) as (process, port):
         yield Server(
-            "Python websockets", process, port, subscription(port), _control(port), collects=True
+            "Python websockets",
+            process.pid,
+            port,
+            subscription(port),
+            _control(port),
+            collects=True,
         )
 
 
@@ -155,7 +162,7 @@ def nats(cores: Cores) -> Iterator[Server]:
     with running(command, listening, cores.server) as (process, port):
         yield Server(
             "nats-server",
-            process,
+            process.pid,
             port,
             _nats_subscription,
             lambda size, _: ControlEntry.nats(port, size),

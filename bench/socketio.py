@@ -5,7 +5,7 @@ rounds alternate (A B C A B C). A push is 100 bytes of JSON, and goes in as in f
 next 64) when the last client has what came before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from bench.load import Subscribers
 from bench.messages import SIZE, body
 from bench.scale import Bench
 from bench.servers import LONG, Start
-from bench.tables import Report, Table
+from bench.tables import Report, Table, Verdict
 from tools.servers.daemon import Missing
 
 PEER = "socket.io"
@@ -36,7 +36,7 @@ def fan_out(bench: Bench) -> Report:
     scale = bench.scale
     rounds: dict[str, list[Played]] = {}
     missing: dict[str, None] = {}
-    for _ in range(scale.rounds):
+    for _ in range(scale.socketio_rounds):
         for start in starts(bench):
             try:
                 played = _play(bench, start)
@@ -48,18 +48,25 @@ def fan_out(bench: Bench) -> Report:
     many = (
         f"{scale.at_once} pushes at once to a room of {scale.subscribers:,}, {scale.bursts} times"
     )
-    ours = next(iter(rounds))
-    tables, verdicts = [], []
+    tables: list[Table] = []
+    verdicts: list[Verdict] = []
     for title, name, bar in ((one, "one", ONE_BAR), (many, "many", MANY_BAR)):
-        found = {
+        found: dict[str, list[Round]] = {
             server: [getattr(each, name) for each in played] for server, played in rounds.items()
         }
         rows = [row(server, of_one) for server, of_one in found.items()]
-        heading = f"Socket.IO: {title}, {scale.rounds} rounds in turn"
+        heading = f"Socket.IO: {title}, {scale.socketio_rounds} rounds in turn"
         tables.append(Table(heading, COLUMNS, rows, [NOTE, *missing]))
-        title = f"{ours}: {title}"
-        verdicts.append(verdict(title, found[ours], found.get(PEER), peer=PEER, bar=bar))
+        verdicts += [
+            verdict(f"{ours}: {title}", found[ours], found.get(PEER), peer=PEER, bar=bar)
+            for ours in ours_of(found)
+        ]
     return Report(tables, verdicts)
+
+
+def ours_of(servers: Iterable[str]) -> list[str]:
+    """Those that are judged."""
+    return [name for name in servers if name in socketio_servers.OUR_NAMES]
 
 
 def starts(bench: Bench) -> Sequence[Start]:

@@ -15,7 +15,7 @@ from bench.fanout import named
 from bench.load import Dialogue, Subscribers
 from bench.scale import Bench
 from bench.servers import Server, Start
-from bench.socketio import PEER, starts
+from bench.socketio import PEER, ours_of, starts
 from bench.socketio_client import ROOM, arrival, member
 from bench.tables import Report, Table, Verdict, spread
 from tools.servers.daemon import Missing
@@ -63,8 +63,12 @@ def clients(bench: Bench) -> Report:
         ],
         list(missing),
     )
-    ours = next(iter(rounds))
-    return Report([table], list(_verdicts(ours, rounds[ours], rounds.get(PEER), count)))
+    verdicts = [
+        verdict
+        for ours in ours_of(rounds)
+        for verdict in _verdicts(ours, rounds[ours], rounds.get(PEER), count)
+    ]
+    return Report([table], verdicts)
 
 
 def _stay(bench: Bench, start: Start) -> tuple[str, Stay]:

@@ -1,6 +1,7 @@
 """Servers of Socket.IO under test: light-push, our transport under rules of ten lines, and two of others.
 
-    light-push         the all-in-one node on SQLite, as `appmsg up` starts it; pushes come by its REST
+    light-push comet   the comet process of a cluster with one comet; pushes come by the REST of its web node
+    light-push         the all-in-one node on SQLite, as `appmsg up` starts it: REST and books are in its process
     comet              bench/socketio_comet.py: a comet and ten lines of rules; pushes come by POST
     socket.io          its own server in Node, as its manual shows it; pushes come by POST
     python-socketio    its AsyncServer on aiohttp; pushes come by POST
@@ -11,8 +12,8 @@ an hour apart everywhere, so nothing but the load happens while it is measured.
 
 import base64
 import json
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -21,6 +22,7 @@ from importlib.util import find_spec
 from bench.entry import HttpEntry
 from bench.machine import Cores
 from bench.messages import body
+from bench.nodes import cluster
 from bench.servers import (
     PEER_FILES,
     PRINTED_PORT,
@@ -34,7 +36,7 @@ from bench.socketio_client import NAMESPACE, ROOM, member
 from tools.servers.daemon import Missing
 
 PASSWORD = "bench-123456"
-QUIET = "3600"  # seconds between pings
+PINGS, QUIET = "APPMSG_COMET__SOCKETIO__PING_INTERVAL", "3600"  # seconds between them
 FOUR_DIGITS = 1_000  # the first push id of four digits: messages of a run have one size
 AT_ONCE = 20  # pushes on their way there
 
@@ -42,19 +44,24 @@ AT_ONCE = 20  # pushes on their way there
 @contextmanager
 def light_push(cores: Cores) -> Iterator[Server]:
     """Ours as it is used: REST, books and all in one process."""
-    with appmsg(cores, {"APPMSG_COMET__SOCKETIO__PING_INTERVAL": QUIET}) as node:
-        _make_namespace(node.ports["lightpush"])
-        port = node.ports["socketio"]
-        server = Server(
-            "light-push",
-            node.process,
-            port,
-            lambda client, _: member(port, client, [ROOM]),
-            lambda _, at_once: room_entry(node.ports["lightpush"], at_once),
-            ports=node.ports,
-        )
-        _spend_short_ids(node.ports["lightpush"])
-        yield server
+    with appmsg(cores, {PINGS: QUIET}) as node:
+        ports = node.ports
+        yield _light_push("light-push", node.pid, ports["socketio"], ports["lightpush"])
+
+
+@contextmanager
+def light_push_comet(cores: Cores) -> Iterator[Server]:
+    """The comet of a small cluster: its process alone is measured, REST and message node are others.
+
+    Raises:
+        Missing: ZooKeeper is not installed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {PINGS: QUIET, "APPMSG_DATABASE__URL": f"sqlite:///{folder}/app.db"}
+        with cluster(cores, comets=1, settings=settings) as nodes:
+            node, rest = nodes["c1"], nodes["w1"].port("lightpush")
+            pid = node.daemon.pid
+            yield _light_push("light-push comet", pid, node.port("socketio"), rest)
 
 
 def room_entry(port: int, at_once: int, room: str = ROOM) -> HttpEntry:
@@ -74,7 +81,7 @@ def comet(cores: Cores) -> Iterator[Server]:
     """Ours, with no application to speak of."""
     command = [sys.executable, "-m", "bench.socketio_comet"]
     with running(command, PRINTED_PORT, cores.server) as (process, port):
-        yield _server("comet", process, port)
+        yield _server("comet", process.pid, port)
 
 
 @contextmanager
@@ -83,7 +90,7 @@ def socket_io(cores: Cores) -> Iterator[Server]:
     install_node_peer("socket.io")
     command = ["node", "--expose-gc", str(PEER_FILES / "socketio_server.js")]
     with running(command, PRINTED_PORT, cores.server) as (process, port):
-        yield _server("socket.io", process, port, collects=True)
+        yield _server("socket.io", process.pid, port, collects=True)
 
 
 @contextmanager
@@ -93,23 +100,35 @@ def python_socketio(cores: Cores) -> Iterator[Server]:
         raise Missing("python-socketio: not in this environment, see pyproject.toml")
     command = [sys.executable, "-m", "bench.peers.socketio_server"]
     with running(command, PRINTED_PORT, cores.server) as (process, port):
-        yield _server("python-socketio", process, port, collects=True)
+        yield _server("python-socketio", process.pid, port, collects=True)
 
 
-OURS: Sequence[Start] = (light_push, comet)
+OURS: Sequence[Start] = (light_push_comet, light_push, comet)
+OUR_NAMES = ("light-push comet", "light-push", "comet")
 PEERS: Sequence[Start] = (socket_io, python_socketio)
 
 
-def _server(
-    name: str, process: subprocess.Popen[bytes], port: int, *, collects: bool = False
-) -> Server:
+def _server(name: str, pid: int, port: int, *, collects: bool = False) -> Server:
     return Server(
         name,
-        process,
+        pid,
         port,
         lambda client, _: member(port, client, [ROOM]),
         lambda _, at_once: HttpEntry(port, at_once),
         collects=collects,
+    )
+
+
+def _light_push(name: str, pid: int, port: int, rest: int) -> Server:
+    """Ready to be played with: it has its namespace."""
+    _make_namespace(rest)
+    _spend_short_ids(rest)
+    return Server(
+        name,
+        pid,
+        port,
+        lambda client, _: member(port, client, [ROOM]),
+        lambda _, at_once: room_entry(rest, at_once),
     )
 
 

@@ -18,6 +18,7 @@ from bench import (
     servers,
     socketio,
     socketio_clients,
+    socketio_latency,
     socketio_servers,
     stream,
 )
@@ -48,6 +49,7 @@ TINY = Scale(
     warm_pushes=1,
     socketio_clients=50,
     socketio_rounds=1,
+    latency_pushes=5,
 )
 OURS_ALONE = Bench(Cores.split(), TINY, peers=False)
 
@@ -117,9 +119,9 @@ def test_peers_play_the_same_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_room_is_pushed_to_in_turn_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every server delivers what it was offered, one by one and at once, and ours is judged by a peer's rounds."""
-    monkeypatch.setattr(
-        socketio_servers, "PEERS", (socketio_servers.python_socketio,)
-    )  # no npm here
+    monkeypatch.setattr(socketio_servers, "OURS", (socketio_servers.comet,))
+    others = (socketio_servers.python_socketio,)  # no npm here
+    monkeypatch.setattr(socketio_servers, "PEERS", others)
     monkeypatch.setattr(socketio, "PEER", "python-socketio")
 
     report = socketio.fan_out(Bench(Cores.split(), TINY))
@@ -127,21 +129,33 @@ def test_a_room_is_pushed_to_in_turn_beside_others(monkeypatch: pytest.MonkeyPat
     one, many = report.tables
     assert isinstance(one, Table)
     assert isinstance(many, Table)
-    assert {row[3] for row in one.rows} == {"120"}
-    assert {row[3] for row in many.rows} == {"320"}
-    assert [row[0] for row in one.rows][1:] == ["python-socketio"]
+    assert [(row[0], row[3]) for row in one.rows] == [("comet", "60"), ("python-socketio", "60")]
+    assert {row[3] for row in many.rows} == {"160"}
+    assert len(report.verdicts) == 2
     assert all(verdict.reached is not None for verdict in report.verdicts)
 
 
-def test_clients_of_socketio_rest_and_come_again() -> None:
+def test_clients_of_socketio_rest_and_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they cost is told; without a peer only our own bar is."""
+    monkeypatch.setattr(socketio_servers, "OURS", (socketio_servers.comet,))
     report = socketio_clients.clients(OURS_ALONE)
 
     [table] = report.tables
     assert isinstance(table, Table)
-    assert [row[1] for row in table.rows] == ["50"] * len(socketio_servers.OURS)
+    assert [row[:2] for row in table.rows] == [["comet", "50"]]
     judged = [verdict.reached is not None for verdict in report.verdicts]
     assert judged == [True, False, False, False]
+
+
+def test_a_push_over_rest_is_timed_to_its_last_client() -> None:
+    """Each of them reached every client, and nothing else did."""
+    report = socketio_latency.latency(OURS_ALONE)
+
+    [table] = report.tables
+    assert isinstance(table, Table)
+    assert [row[:3] for row in table.rows] == [["light-push", "5", "100"]]
+    [verdict] = report.verdicts
+    assert verdict.reached is not None
 
 
 def test_a_delivery_that_is_missing_ends_the_run(sink: Server) -> None:
