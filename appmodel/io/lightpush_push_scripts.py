@@ -5,8 +5,9 @@ local P = ARGV[1]
 local function key(kind, ...) return table.concat({P, kind, ...}, ':') end
 local function push_key(ns, id) return key('push', ns, id) end
 
--- Redis may forget it at `at` ms, or later
+-- Redis may forget it a minute after `at` ms, or later: what has expired is told by callers, whose clocks may differ
 local function keep_until(name, at)
+  at = at + 60000
   local time = redis.call('TIME')
   local left = at - (time[1] * 1000 + time[2] / 1000)
   if redis.call('PTTL', name) < left then

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+import trio
 
 from appmodel.core.lightpush_records import AttendanceNews, Overview, Seat
 from appmodel.core.lightpush_stores import Attendance, PushBook
@@ -99,6 +100,25 @@ class TestRedisPushBook(PushBookContract):
         endless = [key for key in keys(server, link) if server.cli("PTTL", key) < 0]
 
         assert sorted(key.rpartition(b":")[2] for key in endless) == [b"jobs", b"push_id"]
+
+    async def test_callers_say_what_has_expired(self, store: PushBook, server: Server) -> None:
+        """Whose clock is behind that of Redis finds it still, and what is older behind it."""
+        now = redis_ms(server)
+        old, new = a_push(at=now), a_push(at=now, lives=20)
+        ids = [await store.create(old), await store.create(new)]
+        while redis_ms(server) <= new.expires_at:
+            await trio.lowlevel.checkpoint()
+
+        before = await store.history("/a", offset=0, limit=1, now=now)
+        after = await store.history("/a", offset=0, limit=1, now=new.expires_at)
+
+        assert [push.id for push in (*before, *after)] == [ids[1], ids[0]]
+
+
+def redis_ms(server: Server) -> int:
+    """What its clock says."""
+    seconds, micros = server.cli("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def keys(server: Server, link: RedisLink) -> list[bytes]:
