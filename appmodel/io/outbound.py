@@ -6,7 +6,8 @@
 Whoever may name a URL must not reach what only this machine can reach. So a name is looked up once, all
 its addresses are judged by `Outward`, and the connection goes to one of exactly these: a name that points
 elsewhere a moment later (DNS rebinding) changes nothing. Redirects are answers like any other, proxies and
-cookies do not exist, and an answer has a limit in bytes and in seconds.
+cookies do not exist, and an answer has a limit in bytes, in pieces and in seconds: one that comes in chunks of a
+byte, or behind ten thousand `100 Continue`, must cost this process no more than its own call.
 
 Built on httpcore, the pool inside of httpx: there the place where a connection is opened is public, and
 everything that httpx would have to be told not to do is not there.
@@ -31,6 +32,9 @@ from appmodel.io.outbound_limits import OutboundLimits
 __all__ = ["Answer", "Outbound", "OutboundLimits", "Resolve", "SystemResolver", "trusting"]
 
 LOOKUPS = 8  # names looked up at once
+PIECES = 1000  # of one answer; more only if they have PIECE bytes in the middle: smaller ones are so on purpose
+PIECE = 100
+READ = 2048  # bytes that are parsed without a pause: all that can stand in them is milliseconds of work
 SILENCE = 0.8  # of the time of a call: a connection that says nothing for so long is closed
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
@@ -187,14 +191,20 @@ class Outbound:
 
 
 async def _read(response: httpcore.Response, limit: int, destination: Destination) -> Answer:
-    body = bytearray()
+    body, pieces, is_tedious = bytearray(), 0, False
     with trio.CancelScope() as scope:
         async for piece in response.aiter_stream():
             body += piece
-            if len(body) > limit:
+            pieces += 1
+            is_tedious = pieces > PIECES and len(body) < pieces * PIECE
+            if len(body) > limit or is_tedious:
                 scope.cancel()  # not `break`: that would leave httpcore's generators to the collector
+            # of what has been read, pieces come without a pause; to be cancelled here would leave them, too
+            await trio.lowlevel.cancel_shielded_checkpoint()
     if len(body) > limit:
         raise TooLarge(f"the answer of {destination.origin} has more than {limit} bytes")
+    if is_tedious:
+        raise TooLarge(f"the answer of {destination.origin} comes in more than {PIECES} small pieces")
     headers = tuple(
         (name.decode("latin-1").lower(), value.decode("latin-1"))
         for name, value in response.headers
@@ -253,14 +263,14 @@ class _Guard(httpcore.AsyncNetworkBackend):
         failure: Exception = httpcore.ConnectError("its name has no address")
         for address in addresses:
             try:
-                return _Plain(await self._tcp.connect_tcp(address, port, self._timeout))
+                return _Connection(await self._tcp.connect_tcp(address, port, self._timeout))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 
 
-class _Plain(httpcore.AsyncNetworkStream):
-    """A connection before TLS. httpcore forgets to close it if the handshake is cancelled."""
+class _Connection(httpcore.AsyncNetworkStream):
+    """Plain or TLS, read in small pieces. httpcore forgets to close it if the TLS handshake is cancelled."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -273,7 +283,7 @@ class _Plain(httpcore.AsyncNetworkStream):
     ) -> httpcore.AsyncNetworkStream:
         """What goes on with TLS."""
         try:
-            return await self._stream.start_tls(ssl_context, server_hostname, timeout)
+            return type(self)(await self._stream.start_tls(ssl_context, server_hostname, timeout))
         except BaseException:
             with trio.CancelScope(shield=True):
                 await self._stream.aclose()
@@ -284,7 +294,7 @@ class _Plain(httpcore.AsyncNetworkStream):
         max_bytes: int,
         timeout: float | None = None,  # noqa: ASYNC109  # the pool's interface
     ) -> bytes:
-        return await self._stream.read(max_bytes, timeout)
+        return await self._stream.read(min(max_bytes, READ), timeout)
 
     async def write(
         self,

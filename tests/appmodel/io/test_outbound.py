@@ -236,6 +236,52 @@ async def test_an_answer_without_end_is_cut() -> None:
             await outbound.call("GET", f"http://127.0.0.1:{server.port}/")
 
 
+async def test_an_answer_in_chunks_of_a_byte_is_cut() -> None:
+    """Each chunk costs as much as a large one: their number is bounded, too."""
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 2000
+    async with serving(Server(chunks)) as server, plain(server) as outbound:
+        with pytest.raises(TooLarge, match="1000 small pieces"):
+            await outbound.call("GET", f"http://127.0.0.1:{server.port}/")
+
+
+async def test_an_answer_in_many_packets_is_whole() -> None:
+    """As a network gives it: their number is no reason to refuse it."""
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks += (b"80\r\n" + b"x" * 128 + b"\r\n") * 2000 + b"0\r\n\r\n"
+    async with serving(Server(chunks)) as server, plain(server) as outbound:
+        answer = await outbound.call("GET", f"http://127.0.0.1:{server.port}/")
+
+    assert len(answer.body) == 256_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + b"1\r\nx\r\n" * 900
+        + b"0\r\n\r\n",
+    ],
+    ids=["100 Continue", "chunks"],
+)
+async def test_others_have_turns_while_a_tedious_answer_is_read(answer: bytes) -> None:
+    """Who answers in a thousand parts, all sent at once, stops nobody else until they are parsed."""
+    turns = 0
+
+    async def neighbour(_stream: trio.abc.Stream) -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with serving(Server(answer)) as server, plain(server) as outbound:
+        server.then = neighbour  # from when all of it is on its way
+
+        await outbound.call("GET", f"http://127.0.0.1:{server.port}/")
+
+    assert turns >= 10
+
+
 async def test_an_answer_just_at_its_limit_is_whole() -> None:
     """The limit is what is allowed; one byte more is not, also if it came at once."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"
