@@ -4,7 +4,7 @@
     out  ["push",{"id":17,"namespace":"/demo","room":"r1","pushData":{"a":1},"sendDate":1793233999000}]
 
     room           required; a text that names a room
-    pushData       required; an object or an array. Its apsData goes to Apple only
+    pushData       required; an object or an array, of at most 64 levels. Its apsData goes to Apple only
     except         a client id
     expire         hours, also fractions; absent, null, "" and 0 are the default
     leaveMessage   anything that is true in JavaScript
@@ -17,7 +17,7 @@ or a list of one (nobody ever got those), a negative `expire` (dead at once) and
 Source: spec/liutian-push.md sections 5.3 and 6.1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -26,6 +26,9 @@ from appmodel.core.lightpush_records import Draft, Namespace
 
 HOUR = 3600.0  # seconds
 MAX_TEXT = 255  # characters of `apnsName`, `extra` and `from`; ours
+MAX_DEPTH = (
+    64  # lists and objects inside one another: whoever wraps it must be able to write it, too
+)
 APS_DATA = "apsData"
 
 
@@ -101,12 +104,36 @@ def _room(value: object) -> str:
 
 
 def _push_data(value: object) -> str:
-    if isinstance(value, Mapping | list | tuple):
+    if _is_nest(value):
         try:
-            return msgspec.json.encode(value).decode()
+            text = msgspec.json.encode(value).decode()
         except (TypeError, ValueError, RecursionError):
             pass  # half a character, or lists in lists without an end
+        else:
+            _check_depth(value, text)
+            return text
     raise Refusal("pushData can not be empty and must be an Object")
+
+
+def _check_depth(value: object, text: str) -> None:
+    """Level by level: what is too deep must not be recursed into."""
+    if text.count("[") + text.count("{") <= MAX_DEPTH:  # nearly always
+        return
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for one in level for child in _children(one) if _is_nest(child)]
+    if level:
+        raise Refusal(f"pushData must have at most {MAX_DEPTH} levels")
+
+
+def _is_nest(value: object) -> bool:
+    return isinstance(value, Mapping | list | tuple)
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _without(value: object) -> str | None:

@@ -147,6 +147,22 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
+
+
+@pytest.mark.parametrize("opening", [[], {}])
+def test_push_data_has_64_levels_at_most(opening: Any) -> None:
+    """What is put around it, in inboxes and events, must leave it something that can be written."""
+    other: list[Any] = [{} for _ in range(100)]  # many, but not deep
+    nested = opening
+    for level in range(63):
+        nested = [nested] if level % 2 else {"x": nested}
+
+    check(pushData=nested)
+    check(pushData=other)
+    with pytest.raises(Refusal, match=r"^pushData must have at most 64 levels$"):
+        check(pushData=[nested])
+
+
 FIELDS = ["room", "pushData", "except", "expire", "leaveMessage", "apnsName", "extra", "from"]
 
 
