@@ -22,6 +22,7 @@ import structlog
 import trio
 
 from appmodel.errors import BadInput, OutcomeUnknown, PushError
+from appmodel.io.contain import contain_bugs
 from appmodel.io.outbound import Outbound
 from comet.config import CallbacksConfig
 from comet.core.lightpush_calling import Call, Reply
@@ -49,6 +50,7 @@ class Callbacks:
         self.failures = 0  # questions without an answer
         self.told = 0
         self.dropped = 0  # not told: the queue was full, or all tries were in vain
+        self.bugs = 0  # of those, the ones that a bug of ours ended
 
     async def ask(self, call: Call) -> Reply:
         """What a back end answers. Cancelling is safe.
@@ -138,9 +140,11 @@ class Callbacks:
     async def _work(self, namespace: str, lane: "_Lane") -> None:
         while lane.calls:
             call = lane.calls.popleft()
-            name = secrets.token_hex(16)
+            name, came_through = secrets.token_hex(16), False
             try:
-                came_through = await self._insist(call, name)
+                # what a hostile back end may answer with must not end the comet
+                with contain_bugs("telling a back end", self._count_bug):
+                    came_through = await self._insist(call, name)
             finally:
                 self.waiting -= 1
             self.told += came_through
@@ -150,6 +154,9 @@ class Callbacks:
             del self._lanes[namespace]
         if not self.waiting:
             self._idle.set()
+
+    def _count_bug(self, _bug: BaseException) -> None:
+        self.bugs += 1
 
     async def _insist(self, call: Call, name: str) -> bool:
         """Call until somebody has taken it; False if that never happens."""

@@ -11,7 +11,7 @@ from appmodel.core.units import Duration
 from appmodel.errors import BadInput, OutcomeUnknown, Unavailable
 from appmodel.io.outbound import Outbound, OutboundLimits
 from comet.config import CallbacksConfig
-from comet.core.lightpush_calling import Reply, Visit, farewell, question
+from comet.core.lightpush_calling import Call, Reply, Visit, farewell, question
 from comet.io import lightpush_callbacks
 from comet.io.lightpush_callbacks import Callbacks
 from tests.comet.back_end import BackEnd, serving
@@ -139,6 +139,27 @@ async def test_it_is_not_told_for_ever() -> None:
 
     assert len(back_end.requests) == 3
     assert (callbacks.told, callbacks.dropped) == (0, 2)
+
+
+async def test_a_bug_while_one_is_told_costs_that_call_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else what one back end answers could end the comet. The next call of its lane comes through."""
+    async with serving(BackEnd()) as back_end, calling(told_at_once=1) as callbacks:
+        send, bugs = callbacks._send, [KeyError(1)]
+
+        async def send_badly(call: Call) -> Reply:
+            if bugs:
+                raise bugs.pop()
+            return await send(call)
+
+        monkeypatch.setattr(callbacks, "_send", send_badly)
+        for _ in range(2):
+            callbacks.tell(farewell(back_end.url("/out"), None, VISIT))
+        await callbacks.settled()
+
+    assert len(back_end.requests) == 1
+    assert (callbacks.told, callbacks.dropped, callbacks.bugs) == (1, 1, 1)
 
 
 async def test_a_full_lane_drops_its_own() -> None:
