@@ -204,7 +204,9 @@ async def _read(response: httpcore.Response, limit: int, destination: Destinatio
     if len(body) > limit:
         raise TooLarge(f"the answer of {destination.origin} has more than {limit} bytes")
     if is_tedious:
-        raise TooLarge(f"the answer of {destination.origin} comes in more than {PIECES} small pieces")
+        raise TooLarge(
+            f"the answer of {destination.origin} comes in more than {PIECES} small pieces"
+        )
     headers = tuple(
         (name.decode("latin-1").lower(), value.decode("latin-1"))
         for name, value in response.headers
