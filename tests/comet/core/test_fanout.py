@@ -114,9 +114,7 @@ def test_each_gets_what_does_not_spare_it_and_all_of_it_is_counted(
             for n, spared in enumerate(spares, 1)
         ]
     )
-    members = [
-        Taker(dialect, cursor=cursor, slow=slow, name=name) for name, cursor, slow in takers
-    ]
+    members = [Taker(dialect, cursor=cursor, slow=slow, name=name) for name, cursor, slow in takers]
 
     deliver(due, members)
 
