@@ -116,7 +116,8 @@ class RealmOrders(Protocol):
     """Orders to all comets about the clients of a realm. No comet is waited for longer than a call takes.
 
     A comet that comes back from a silence has its old clients still: `away` says that they may not
-    have been reached. Repeating an order is harmless.
+    have been reached. Others answer when the books have what they know of these clients, if that is possible in a
+    moment. Repeating an order is harmless.
     """
 
     async def transfer(self, order: Transfer) -> Obeyed:

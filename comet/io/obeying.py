@@ -72,13 +72,16 @@ class Obeying:
         return len(clients)
 
     async def _settle(self, realm: str, clients: Sequence[SocketClient]) -> None:
+        await trio.lowlevel.checkpoint()
         rules: object = self._find_rules(realm)
+        if not isinstance(rules, Transferring):
+            return
         try:
-            if isinstance(rules, Transferring):
-                await rules.settled(clients)
+            for at in range(0, len(clients), STEP):
+                await rules.settled(clients[at : at + STEP])
+                await trio.lowlevel.checkpoint()
         except PushError as error:  # it is done; the books follow
             log.warning("not settled", realm=realm, error=str(error))
-        await trio.lowlevel.checkpoint()
 
     def _members(self, order: Transfer) -> list[SocketClient]:
         """Clients of any of the sources, each once; the target itself may be one of those."""
