@@ -46,7 +46,7 @@ class Window:
     def __init__(self, state: AckState, *, size: int, pace: Pace) -> None:
         """`state`: what the device had acknowledged when it logged in."""
         self.reached = state.floor
-        self._done = set(state.done)  # above `reached`
+        self._done = state.done  # above `reached`; frozen, for an empty set of its own is 200 bytes
         self._pending: dict[int, _Pending] = {}
         self._size, self._pace = size, pace
 
@@ -74,7 +74,7 @@ class Window:
         if message_id > self.reached:
             self.reached = message_id
             if self._done:
-                self._done = {one for one in self._done if one > message_id}
+                self._done = frozenset(one for one in self._done if one > message_id)
 
     def sent(self, message_id: int, now: float, *, stored: bool = True) -> None:
         """It went out, for the first time or again."""
@@ -91,16 +91,20 @@ class Window:
         `until`: the newest id of the device. What lies between `reached` and it may be acknowledged unsent.
         """
         new: list[int] = []
+        early: set[int] = set()
         for message_id in ids:
             if self._pending.pop(message_id, None) is not None:
                 new.append(message_id)
             elif (
                 self.reached < message_id <= until
-                and len(self._done) < MAX_DONE
+                and len(self._done) + len(early) < MAX_DONE
+                and message_id not in early
                 and message_id not in self._done
             ):
-                self._done.add(message_id)
+                early.add(message_id)
                 new.append(message_id)
+        if early:
+            self._done |= early
         return new
 
     def lose(self, ids: Iterable[int]) -> None:

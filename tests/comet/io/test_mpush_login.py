@@ -177,6 +177,47 @@ async def test_an_unread_acknowledgement_of_http_reaches_the_socket(places: Plac
         await places.written()
 
 
+async def test_what_is_acknowledged_before_it_was_sent_is_never_sent(database: Database) -> None:
+    """By HTTP, or on an earlier connection: while the window is full it waits in the store, and then it is done."""
+    async with open_mpush(database, config=_with(window=1, frame=1)) as place:
+        phone = await place.device("test")
+        first, second, third = [await place.push("test") for _ in range(3)]
+        assert await phone.mids(1) == [first]
+
+        await place.waits["a"].note([_awaited("test", second)])
+        await phone.acks(first)
+
+        assert await phone.mids(1) == [third]
+        await phone.acks(third)
+        assert await place.is_acked("test", third)
+        await place.written()
+        [state] = (await place.books.acks.states(["test"])).values()
+        assert state.floor == int(third) * 1000
+
+
+async def test_who_goes_while_its_claim_is_asked_for_leaves_nothing(database: Database) -> None:
+    """No claim, no channel, no device."""
+    brief = changed(FAST, "cluster", claim_timeout=Duration(0.3), claim_proof=Duration(0.1))
+    async with open_mpush(database, "a", "b", comet=brief) as places:
+        await settled(places.cluster)
+        owner = places.owner("test")
+        [stranger] = {"a", "b"} - {owner}
+        _deafen(places, stranger, owner)
+        phone = await places.phone(stranger)
+        await phone.say("mpush")
+        await phone.say("test")
+        await phone.packet("AUTH")
+        world = places.world(stranger)
+        await world.until(lambda: len(world.comet.claims) == 1)
+
+        await phone.stream.aclose()
+
+        await world.until(lambda: not places.served[stranger].sessions)
+        await world.until(lambda: len(world.comet.live.hub) == 0)
+        assert len(world.comet.claims) == 0
+        assert places.served[stranger].devices == 0
+
+
 async def test_a_ring_change_keeps_the_device(places: Place) -> None:
     """Its connection stays where it is, attached to the new owner; who comes then still wins."""
     owner, first, second = others(places)
@@ -201,6 +242,7 @@ async def test_a_comet_that_dies_loses_no_message(places: Place) -> None:
     mids = [await places.push("test") for _ in range(3)]
     await phone.mids(3)
     await phone.acks(mids[0])
+    assert await places.is_acked("test", mids[0])
     await places.written()
 
     await places.cluster.registry.withdraw(places.world("b").comet.node)

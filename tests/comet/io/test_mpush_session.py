@@ -260,3 +260,17 @@ async def test_a_bug_costs_its_connection_only(place: Place) -> None:
     assert await phone.ends() == b""
     assert place.world().comet.live.poller.bugs == 1
     assert device_key("test") not in place.served["a"]._login.here
+
+
+async def test_who_reads_slowly_loses_nothing(place: Place) -> None:
+    """What its socket does not take waits in the store: it is not hung up on, and gets each message once."""
+    phone = await place.device("test")
+    body = b'{"content":"' + b"x" * 60_000 + b'"}'
+    world = place.world()
+    pushes = [world.make_push("test@mpush", body=body, ttl=60) for _ in range(100)]
+
+    for start in range(0, 100, 20):
+        await world.comet.pusher.push(pushes[start : start + 20])
+
+    mids = await phone.mids(100)
+    assert mids == sorted(set(mids))
