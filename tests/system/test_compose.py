@@ -26,6 +26,10 @@ from web.config import WebConfig
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
 SECRET = "a secret that stands for the one of the cluster"
+WITH_TOKENS = {
+    "lightpush",
+    "mpush",
+}  # opened by whoever gives them a password or token of their own
 
 
 def settings_of(role: str, environ: dict[str, str]) -> Settings:
@@ -79,7 +83,8 @@ def test_the_nodes_of_compose_have_good_settings() -> None:
         usual = {listener: at["port"] for listener, at in role_file(role).items() if "port" in at}
         for listener, port in usual.items():
             assert getattr(section, listener).port == port
-            assert getattr(section, listener).host == "0.0.0.0"
+            if listener not in WITH_TOKENS:
+                assert getattr(section, listener).host == "0.0.0.0"
         if role != "web":
             assert section.rpc.advertise == f"{name}:{usual['rpc']}"
         assert environ["READY"] == f"http://127.0.0.1:{usual[READY[role]]}/readyz"

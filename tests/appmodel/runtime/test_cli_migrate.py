@@ -11,7 +11,7 @@ from appmodel.runtime import cli
 from migrations.running import alone
 from tests.databases import KINDS, a_new_database, limits
 
-UP = "up to 0001_appmsgsrv\nup to 0002_our_tables\n"
+UP = "up to 0001_appmsgsrv\nup to 0002_our_tables\nup to 0003_lightpush\nup to 0004_mpush\n"
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -46,7 +46,7 @@ def test_up_is_what_it_does_unless_told_otherwise(run: Run, url: str) -> None:
 
     assert code == 0
     assert out.startswith(UP)
-    assert out.endswith("is up to date (0002_our_tables)\n")
+    assert out.endswith("is up to date (0004_mpush)\n")
     assert "secret" not in out
     code, out, _ = run("up", where)
     assert (code, out.count("\n")) == (0, 1)

@@ -154,7 +154,7 @@ def test_if_one_address_is_taken_none_stays_open() -> None:
 
 
 def test_the_comets_workers_are_those_of_its_settings() -> None:
-    """One listener each for WebSocket, TCP, operators and nodes; what is off is left out."""
+    """One listener for each kind of clients, for operators and for nodes; what is off is left out."""
     parts = find_parts()
     given = settings(*ZOOKEEPER, "node.name=c1", "comet.tcp.enabled=false")
 
@@ -164,6 +164,8 @@ def test_the_comets_workers_are_those_of_its_settings() -> None:
     assert (found.part, found.node, found.workers) == ("comet", "c1", 3)
     assert {each.path: (each.use, each.port) for each in found.listeners} == {
         "comet.websocket": (Use.CLIENTS, 6968),
+        "comet.socketio": (Use.CLIENTS, 21314),
+        "comet.mpush": (Use.CLIENTS, 2245),
         "comet.stat": (Use.OPERATORS, 6972),
         "comet.rpc": (Use.NODES, 6970),
     }

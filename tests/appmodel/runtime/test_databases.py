@@ -23,6 +23,10 @@ from tests.databases import a_new_database, limits, make_tables
 
 SERVERS = ["postgresql", "mariadb"]
 PATIENCE = 60.0  # seconds after which a test has failed
+STEPS = [
+    f"up to {name}"
+    for name in ("0001_appmsgsrv", "0002_our_tables", "0003_lightpush", "0004_mpush")
+]
 
 
 @asynccontextmanager
@@ -60,7 +64,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 async def test_a_sqlite_file_is_made_and_migrated(tmp_path: Path) -> None:
     """Whoever starts a node at home has to do nothing. The second time nothing is done."""
     url = f"sqlite:///{tmp_path}/var/app.db"
-    for expected in (["up to 0001_appmsgsrv", "up to 0002_our_tables"], []):
+    for expected in (STEPS, []):
         with capture_logs() as logs:
             async with opened(url, Health(), "comet", "web") as database:
                 found = await database.read(lambda s: s.scalars(sa.select(User)).all())
