@@ -66,7 +66,7 @@ def test_status_changes_nothing_and_its_exit_code_tells(run: Run, url: str) -> N
     run("down", where)
     code, out, _ = run("status", where)
     assert code == 1
-    assert out.endswith("is behind this version: run `appmsg migrate` (0001_appmsgsrv)\n")
+    assert out.endswith("is behind this version: run `appmsg migrate` (0003_lightpush)\n")
 
 
 def test_status_does_not_wait_for_a_migration(run: Run, url: str) -> None:
