@@ -11,11 +11,12 @@ All but the balancer blocks. What an installation needs and is not installed her
 import itertools
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 import trio
 
 from appmodel.core.cluster import Role
@@ -31,6 +32,7 @@ AUTHORITY = Authority()  # of Apple
 LISTENERS = ("comet.socketio", "web.lightpush")
 CHUNK = 64 * 1024  # bytes
 INBOX = 5  # pushes that wait for an Android client; 100 unless an operator wants otherwise
+LISTED, ACKS = 20, 4  # names in a list of the online report, and of a push's; 1000 there
 
 Settings = Mapping[str, Mapping[str, object]]
 """Sections of the configuration."""
@@ -49,10 +51,9 @@ class Installation:
 def one_node(folder: Path, **books: str) -> Iterator[Installation]:
     """A node of all parts. `books`: of [lightpush]."""
     apple = free_port()
-    settings = {**_settings(folder, apple, **books), "node": {"drain_timeout": "1s"}}
     with an_empty_database("sqlite") as url:
-        environment = _environment({**settings, "database": {"url": url}})
-        with running_node(folder, environment) as node:
+        settings = _settings(folder, apple, url, **books)
+        with running_node(folder, settings | {"APPMSG_NODE__DRAIN_TIMEOUT": "1s"}) as node:
             comet, web = (urlsplit(node.url(name)).port or 0 for name in LISTENERS)
             yield Installation([comet], [web], apple)
 
@@ -60,21 +61,22 @@ def one_node(folder: Path, **books: str) -> Iterator[Installation]:
 @contextmanager
 def three_comets(folder: Path) -> Iterator[Installation]:
     """A cluster."""
-    apple, zookeeper = free_port(), shared_server()
-    with or_skip(), redis_server(folder / "redis") as redis, an_empty_database("postgresql") as url:
-        settings = {
-            **_settings(folder, apple, store="redis", redis=f"redis://{redis.address}/0"),
-            "database": {"url": url},
-        }
-        registry = zookeeper_settings(zookeeper.hosts)
-        for role, root in asdict(new_roots()).items():
-            registry += f'{role}_root = "{root}"\n'
-        store = f'store = "redis"\nredis.addresses = ["{redis.address}"]\n'
-        outside = Outside(registry + _toml(settings), store)
-        with running_cluster(folder, outside, messages=1) as cluster:
-            comets = [node.ports["socketio"] for node in cluster.of(Role.COMET)]
-            webs = [node.ports["lightpush"] for node in cluster.of(Role.WEB)]
-            yield Installation(comets, webs, apple)
+    apple, registry = free_port(), zookeeper_settings(shared_server().hosts)
+    for role, root in asdict(new_roots()).items():
+        registry += f'{role}_root = "{root}"\n'
+    with ExitStack() as stack:
+        stack.enter_context(or_skip())
+        redis = stack.enter_context(redis_server(folder / "redis")).address
+        url = stack.enter_context(an_empty_database("postgresql"))
+        outside = Outside(registry, f'store = "redis"\nredis.addresses = ["{redis}"]\n')
+        settings = _settings(folder, apple, url, store="redis", redis=f"redis://{redis}/0")
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in settings.items():
+                environment.setenv(name, value)
+            cluster = stack.enter_context(running_cluster(folder, outside, messages=1))
+        comets = [node.ports["socketio"] for node in cluster.of(Role.COMET)]
+        webs = [node.ports["lightpush"] for node in cluster.of(Role.WEB)]
+        yield Installation(comets, webs, apple)
 
 
 @asynccontextmanager
@@ -107,23 +109,26 @@ async def _copy(
     both.cancel()
 
 
-def _settings(folder: Path, apple: int, **books: str) -> Settings:
-    """What tests would wait for comes soon; callbacks and Apple are on loopback."""
+def _settings(folder: Path, apple: int, database: str, **books: str) -> dict[str, str]:
+    """Environment of all processes. What tests would wait for comes soon; callbacks and Apple are on loopback."""
     ca_file = folder / "apple.pem"
     ca_file.write_text(AUTHORITY.certificate)
     place = f"localhost:{apple}"
-    return {
+    settings: Settings = {
+        "database": {"url": database},
         "lightpush": {"offline_after": "600ms", "inbox": INBOX, **books},
         "comet.lightpush.roll": {"gather": "20ms"},
         "comet.lightpush.receipts": {"gather": "20ms"},
         "comet.lightpush.callbacks.outbound": {"allowed": ["http://127.0.0.0/8"]},
+        "web.lightpush": {
+            "report_online_list_max_limit": LISTED,
+            "report_push_ack_detail_max_limit": ACKS,
+            "client_legacy_expire": "2s",
+        },
         "web.lightpush.offline": {"poll": "100ms", "first_pause": "100ms"},
         "web.notifications.apns": {"production": place, "sandbox": place},
         "web.notifications.outbound": {"allowed": ["localhost"], "ca_file": str(ca_file)},
     }
-
-
-def _environment(settings: Settings) -> dict[str, str]:
     return {
         f"APPMSG_{section}.{name}".upper().replace(".", "__"): (
             value if isinstance(value, str) else json.dumps(value)
@@ -131,12 +136,3 @@ def _environment(settings: Settings) -> dict[str, str]:
         for section, values in settings.items()
         for name, value in values.items()
     }
-
-
-def _toml(settings: Settings) -> str:
-    """A text, a number or a list looks in TOML as it does in JSON."""
-    lines: list[str] = []
-    for section, values in settings.items():
-        lines.append(f"[{section}]")
-        lines += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
-    return "\n".join([*lines, ""])

@@ -17,20 +17,36 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
+import trio
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from comet.core.lightpush_calling import Reply
 from tests.comet.back_end import BackEnd, Heard, serving
 from tests.lightpush.devices import Carrier, Device
-from tests.lightpush.installation import Installation
+from tests.lightpush.installation import AUTHORITY, Installation
 from tests.lightpush.world import OK, Tenant, becomes, open_world
+from tests.web.gateways.apple import KEY_ID, TEAM_ID
+from tests.web.gateways.authority import pem
+from tests.web.gateways.h2_server import Asked, H2Server
+from tests.web.gateways.h2_server import Reply as AppleReply
+from tests.web.gateways.h2_server import serving as serving_h2
 from tests.web.lightpush_door import basic
 from tests.web.world import Answer, Door
+
+WAY = {  # to Apple, which gave the same key to both
+    "name": "mine",
+    "token_key": pem(ec.generate_private_key(ec.SECP256R1())),
+    "token_keyId": KEY_ID,
+    "token_teamId": TEAM_ID,
+}
+PAUSE = 0.05  # seconds between two connects of a client that looks for what it missed
 
 # Put behind the key of a namespace, "#b" makes another namespace: there "c" has the same id as "b#c" here.
 USERS = [
     ("c", "ios", "d1"), ("b#c", "ios", "d1"), ("c", "android", "d1"), ("b#c", "android", "d1"),
     ("u1", "web", "d1"), ("b#u1", "web", "d1"), ("u1", "android", "d1-x"),
 ]  # fmt: skip
+ANDROID = (2, 3, 6)  # of these
 ROOMS = ["r1", "b_c", "c", "b#c", "b-c", "/b/c", "R1"]
 
 
@@ -72,11 +88,13 @@ class Side:
         self.tenant, self.mark, self.back_end = tenant, mark, back_end
         assert isinstance(tenant.door, RecordingDoor)
         self.seen = tenant.door.seen
+        self.token = mark.encode().hex().ljust(64, "0")  # of all of its iPhones, at Apple
         self.clients: dict[int, Device] = {}  # who is in
         self.present: dict[str, set[str]] = {}  # by room
         self.members: dict[str, set[str]] = {}  # by room, for good
         self.known: set[str] = set()  # client ids that ever were in
         self.pushes: dict[int, set[str]] = {}  # id -> who has acknowledged
+        self.letters = 0  # that Apple got for its iPhones
         self.alien: list[object] = []  # what it got and had not asked for
 
     def name(self, who: int) -> str:
@@ -116,6 +134,18 @@ class Side:
         del self.clients[who]
         for present in self.present.values():
             present.discard(self.name(who))
+
+    async def misses(self, who: int, pushes: Sequence[int]) -> None:
+        """An Android client comes again and again, until it has read of all of these."""
+        missing = set(pushes)
+        while missing:
+            device = await self.client(who)
+            for name, arguments in device.heard:
+                if name == "offlineMessage":
+                    missing -= {each["id"] for each in arguments}
+            if missing:
+                await self.leave(self, who, "")
+                await trio.sleep(PAUSE)
 
     async def look(self, device: Device) -> None:
         """What has come: events of its own namespace, of its own clients and pushes."""
@@ -209,6 +239,7 @@ class Side:
         """info: about itself; about the other's, which is its own if it is called the same."""
         device = await self.client(who)
         fields = {"mobile": self.mark, "system": self.mark, "longitude": 8, "latitude": 47}
+        fields["device_token"] = self.token
         assert await device.asks("info", fields | {"nspName": other.tenant.key}) == OK
         answer = await device.asks("info", {"clientId": other.name(who), "mobile": self.mark})
         assert answer == {"status": 403, "msg": "Forbidden"}
@@ -230,8 +261,9 @@ class Side:
 
     def _push(self, other: "Side", room: str) -> dict[str, Any]:
         return {
-            "room": room, "pushData": {"mark": self.mark}, "from": self.mark, "extra": self.mark,
-            "except": other.name(0), "leaveMessage": True, "apnsName": f"apns-{self.mark}",
+            "room": room, "pushData": {"mark": self.mark, "apsData": {"mark": self.mark}},
+            "from": self.mark, "extra": self.mark,
+            "except": other.name(0), "leaveMessage": True, "apnsName": "mine",
         }  # fmt: skip
 
     async def push(self, other: "Side", who: int, room: str) -> None:
@@ -239,10 +271,13 @@ class Side:
         for target in (room, f"user_{USERS[who][0]}"):
             await self.push_to(other, target)
 
-    async def push_to(self, other: "Side", room: str) -> None:
-        """push, to one room."""
+    async def push_to(self, other: "Side", room: str) -> int:
+        """push, to one room; how many are to acknowledge it."""
         fields = self._push(other, room) | {"namespace": other.tenant.key}
-        self.pushes[(await self.tenant.post("push", **fields))["id"]] = set()
+        made = await self.tenant.post("push", **fields)
+        self.pushes[made["id"]] = set()
+        expected: int = made["expectAckCount"]
+        return expected
 
     async def read(self, other: "Side", who: int, room: str) -> None:
         """Whatever can be read; what is the other's is not there."""
@@ -263,7 +298,7 @@ class Side:
     async def write(self, other: "Side", who: int, room: str) -> None:
         """A client's record; not one of the other's."""
         await (await self.client(who)).asks("info", {})
-        mine = {"mobile": self.mark, "device_token": self.mark}
+        mine = {"mobile": self.mark, "device_token": self.token}
         answer = await self.tenant.ask("POST", "client", {"id": self.name(who)} | mine)
         assert answer.status == 204
         theirs = other.name(who)
@@ -272,7 +307,7 @@ class Side:
 
     async def save(self, other: "Side", who: int, room: str) -> None:
         """Its own record, whatever key it says."""
-        way = {"name": f"apns-{self.mark}", "apns_topic": self.mark}
+        way = {"name": f"more-{self.mark}", "apns_topic": self.mark}
         fields = {"key": other.tenant.key, "name": self.mark, "apns_list": [way]}
         assert await self.tenant.post("namespace/save", **fields) == {}
         stranger = replace(self.tenant, credential=basic(other.tenant.key, self.mark))
@@ -309,8 +344,14 @@ async def open_pair(
     place: Installation, keys: Sequence[str], marks: Sequence[str]
 ) -> AsyncIterator[list[Side]]:
     """Namespaces of these keys; each has its mark as its password, too."""
-    async with open_world(place) as world, serving(BackEnd()) as second:
-        sides: list[Side] = []
+    sides: list[Side] = []
+    apple = H2Server(partial(_take_letter, sides))
+    apple.port = place.apple
+    async with (
+        open_world(place) as world,
+        serving(BackEnd()) as second,
+        serving_h2(apple, AUTHORITY.server_context()),
+    ):
         for key, mark, back_end in zip(keys, marks, (world.back_end, second), strict=True):
             wishes = msgspec.json.encode({"rooms": [f"room-{mark}"]})
             back_end.answer = partial(_says, Reply(200, wishes))
@@ -318,12 +359,22 @@ async def open_pair(
                 "key": key, "auth_passwd": mark, "callback_auth": mark, "name": mark,
                 "connect_callback": back_end.url(f"/in/{mark}"),
                 "disconnect_callback": back_end.url(f"/out/{mark}"),
+                "apns_list": [{**WAY, "apns_topic": mark}],
             }  # fmt: skip
             assert await world.admin.post("namespace/save", **record) == {}
             door = RecordingDoor(world.rest.host, world.rest.port)
             tenant = Tenant(door, "/api/auth/", basic(key, mark), key, world)
             sides.append(Side(tenant, mark, back_end))
         yield sides
+
+
+def _take_letter(sides: Sequence[Side], asked: Asked) -> AppleReply:
+    """Apple: what comes for an iPhone of a side, that has seen."""
+    for side in sides:
+        if side.token in asked.path:
+            side.seen += [asked.body, repr(asked.headers).encode()]
+            side.letters += 1
+    return AppleReply(200, [("apns-id", asked.headers["apns-id"])])
 
 
 def _says(reply: Reply, heard: Heard) -> Reply:

@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.lightpush.devices import Device
+from tests.lightpush.installation import ACKS
 from tests.lightpush.world import OK, Tenant, World, becomes
 
 HOUR = 3600.0  # seconds
@@ -197,6 +198,21 @@ class Pushing:
         for device in devices:  # and again, when all is written
             await device.emits("ackPush", {"id": made["id"]})
         await tenant.until_reported(made["id"], ackCount="5", deliveryRate=1.0)
+
+    async def test_10_many_acknowledgements_are_not_listed(self, world: World) -> None:
+        """10. `$$` stands for as many as may be listed, or more."""
+        tenant = await world.tenant()
+        made = await tenant.post("push", room="r1", pushData={})
+        for at in range(ACKS):
+            device = await tenant.comes(f"uuid=d{at}&platform=ios")
+            await device.emits("ackPush", {"id": made["id"]})
+        await (await tenant.comes("uuid=d9")).emits("ackPush", {"id": made["id"]})
+
+        await tenant.until_reported(made["id"], ackCount=str(ACKS + 1), ackIOSCount=str(ACKS))
+
+        report = await tenant.report(made["id"], ackDetail=1)
+        assert report["ackIOSDetail"] == ["$$"]
+        assert report["ackWebDetail"] == [tenant.name("d9", "web-d9")]
 
     async def test_10_what_is_no_push_is_not_acknowledged(self, world: World) -> None:
         """10. An unknown id makes nothing (W19); one of another namespace counts nothing (W4)."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.lightpush.devices import Device
+from tests.lightpush.installation import LISTED
 from tests.lightpush.world import OK, Tenant, World, becomes
 
 INVALID = {"status": 500, "msg": "joinOrleaveRoom error: Error: room invalid"}
@@ -279,6 +280,18 @@ class Rooms:
         assert detailed == found[1] | {"client": clients, "user": ["a"]}
         of_all = partial(world.admin.get, "report/online", namespace=tenant.key)
         assert await of_all(room=names) == found
+
+    async def test_17_long_lists_are_left_out(self, world: World) -> None:
+        """17. Each by itself; the numbers stay."""
+        tenant = await world.tenant()
+        names = [f"r{number}" for number in range(LISTED + 1)]
+        await tenant.comes("uuid=d1", rooms=names)
+        overview = {"roomCount": LISTED + 1, "userCount": 1, "clientCount": 1}
+        lists = {"client": [tenant.name("d1", "web-d1")], "user": ["d1"]}
+
+        online = partial(tenant.get, "report/online", detail=1)
+
+        await becomes(online, overview | {"totalClientCount": 1} | lists)
 
     async def test_22_others_hear_who_comes_and_goes(self, world: World) -> None:
         """22. On every comet, in each room, a user's own too; `clientOffline` tells leaving from going."""
