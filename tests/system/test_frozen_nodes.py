@@ -44,7 +44,8 @@ def static_cluster(folder: Path, store: str) -> Iterator[Cluster]:
     cluster = Cluster(folder, Outside("", store))
     for name in ("m1", "m2", "c1", "c2", "w1"):
         cluster.add({"m": Role.MESSAGE, "c": Role.COMET, "w": Role.WEB}[name[0]], name)
-    cluster["w1"].settings += 'read_timeout = "3s"\n'
+    impatient = '[web]\nread_timeout = "3s"\n'
+    cluster["w1"].settings = cluster["w1"].settings.replace("[web]\n", impatient)
     known = "".join(entry(node) for node in cluster.nodes.values() if node.role is not Role.WEB)
     try:
         for node in cluster.nodes.values():
