@@ -234,6 +234,8 @@ class _Body:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, httpcore.LocalProtocolError):
+        return "its request cannot be written"  # the error repeats a header: perhaps a secret
     while not str(error) and error.__context__ is not None:  # httpcore and trio add no words
         error = error.__context__
     return str(error) or type(error).__name__

@@ -219,6 +219,17 @@ async def test_a_connection_that_breaks_leaves_the_outcome_open(answer: bytes) -
         assert (await outbound.call("POST", f"http://127.0.0.1:{server.port}/")).status == 204
 
 
+async def test_a_header_that_cannot_be_written_is_not_repeated() -> None:
+    """It may be a cookie, or a credential: errors end up in logs."""
+    async with serving(Server()) as server, plain(server) as outbound:
+        with pytest.raises(OutcomeUnknown) as refused:
+            url = f"http://127.0.0.1:{server.port}/"
+            await outbound.call("GET", url, headers=[("Cookie", "hush\r\nX-Other: 1")])
+
+        assert "hush" not in str(refused.value)
+        assert server.requests == []
+
+
 async def test_an_answer_without_end_is_cut() -> None:
     """Memory is bounded by our limit, not by the peer's goodwill."""
 
