@@ -222,9 +222,10 @@ async def test_a_connection_that_breaks_leaves_the_outcome_open(answer: bytes) -
 async def test_a_header_that_cannot_be_written_is_not_repeated() -> None:
     """It may be a cookie, or a credential: errors end up in logs."""
     async with serving(Server()) as server, plain(server) as outbound:
+        url, headers = f"http://127.0.0.1:{server.port}/", [("Cookie", "hush\r\nX-Other: 1")]
+
         with pytest.raises(OutcomeUnknown) as refused:
-            url = f"http://127.0.0.1:{server.port}/"
-            await outbound.call("GET", url, headers=[("Cookie", "hush\r\nX-Other: 1")])
+            await outbound.call("GET", url, headers=headers)
 
         assert "hush" not in str(refused.value)
         assert server.requests == []
