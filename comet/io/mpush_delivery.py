@@ -55,11 +55,13 @@ class Delivery:
         """What the channel has due. Never waits."""
         fresh: list[Sent] = []
         window, room = self.window, self.window.room
+        # a task that reads has its own order: what came past it would be lost behind `reached`
+        is_left = self._behind or self._busy or bool(self._session.owed)
         for message in messages:
             if message.stored and not window.wants(message.id):
                 continue
-            if message.stored and (self._behind or self._session.owed or room <= len(fresh)):
-                self._behind = True
+            if message.stored and (is_left or room <= len(fresh)):
+                self._behind = is_left = True
             elif room > len(fresh):
                 fresh.append(Sent(message.id, message.body, message.stored))
         for piece in self._pieces(fresh):

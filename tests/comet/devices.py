@@ -42,9 +42,10 @@ TOKEN_INVALID = '{"cmd":"AUTH","data":{"code":403,"msg":"Token invalid"}}'
 NEED_AUTH = '{"cmd":"AUTH","data":{"code":401,"msg":"Need Auth"}}'
 QUICK = MpushConfig(
     acks=AcksConfig(gather=Duration(0.01)),
-    resend_after=Duration(2),
+    resend_after=Duration(30),  # a busy machine must not make a copy
     webpush_public_key="BPub",
 )
+PACED = msgspec.structs.replace(QUICK, resend_after=Duration(2))  # as it is in life
 HANDSHAKE = (
     "GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: {version}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"

@@ -15,7 +15,7 @@ from appmodel.core.mpush_stores import ReceiverKind
 from appmodel.core.mpush_tokens import Right, issue
 from appmodel.errors import NotStored
 from appmodel.io.database import Database
-from tests.comet.devices import AUTH_KEY, NEED_AUTH, TOKEN_INVALID, Phone, Place, open_mpush
+from tests.comet.devices import AUTH_KEY, NEED_AUTH, PACED, TOKEN_INVALID, Phone, Place, open_mpush
 from tests.comet.world import LIMIT, pass_time
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -183,7 +183,7 @@ async def test_the_head_comes_again_until_its_ack(
     database: Database, mock_clock: MockClock
 ) -> None:
     """And nothing behind it; with growing patience."""
-    async with open_mpush(database) as place:
+    async with open_mpush(database, config=PACED) as place:
         phone = await v2(place)
         head, second = [await place.push("test") for _ in range(2)]
 
@@ -217,6 +217,23 @@ async def test_a_message_reaches_whom_it_names(place: Place) -> None:
         await one.tell("MESSAGE_CALLBACK", mid=found["mid"])
     status = (await bert.packet("MESSAGE_REPLY"))["status"]
     assert status == {"anna": "ok", "bert": "ok"}
+
+
+async def test_who_gets_copies_is_told_of_a_push(place: Place) -> None:
+    """Receivers beside the socket are due from then on."""
+    phone = await v2(place)
+    await phone.tell(
+        "REGISTER_WEBPUSH", endpoint="https://push.example/1", keys={"p256dh": "P", "auth": "A"}
+    )
+
+    await phone.tell("MESSAGE", sendType="personal", target="test", message={"text": "x"})
+    mid = await mid_of_next(phone)
+    await phone.tell("MESSAGE_CALLBACK", mid=mid)
+    await phone.packet("MESSAGE_REPLY")
+
+    now = round(place.world().now() * 1000)
+    [errand] = await place.books.receivers.claim(now=now + 1000, lease=1000, limit=9)
+    assert errand.wanted == int(mid) * 1000
 
 
 async def test_what_nobody_acknowledges_is_answered_after_a_while(

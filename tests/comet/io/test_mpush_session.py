@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from appmodel.core.mpush import device_key
+from appmodel.core.units import Size
 from appmodel.io.database import Database
 from tests.comet.devices import AUTHENTICATED, TOKEN_INVALID, Place, open_mpush
+from tests.comet.several import FAST
+from tests.comet.world import changed
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -262,15 +265,17 @@ async def test_a_bug_costs_its_connection_only(place: Place) -> None:
     assert device_key("test") not in place.served["a"]._login.here
 
 
-async def test_who_reads_slowly_loses_nothing(place: Place) -> None:
+async def test_who_reads_slowly_loses_nothing(database: Database) -> None:
     """What its socket does not take waits in the store: it is not hung up on, and gets each message once."""
-    phone = await place.device("test")
-    body = b'{"content":"' + b"x" * 60_000 + b'"}'
-    world = place.world()
-    pushes = [world.make_push("test@mpush", body=body, ttl=60) for _ in range(100)]
+    live = changed(FAST, "live", send_buffer=Size(16_384), outbox_limit=Size(200_000))
+    async with open_mpush(database, comet=live) as place:
+        phone = await place.device("test")
+        body = b'{"content":"' + b"x" * 60_000 + b'"}'
+        world = place.world()
+        pushes = [world.make_push("test@mpush", body=body, ttl=60) for _ in range(100)]
 
-    for start in range(0, 100, 20):
-        await world.comet.pusher.push(pushes[start : start + 20])
+        for start in range(0, 100, 20):
+            await world.comet.pusher.push(pushes[start : start + 20])
 
-    mids = await phone.mids(100)
-    assert mids == sorted(set(mids))
+        mids = await phone.mids(100)
+        assert mids == sorted(set(mids))

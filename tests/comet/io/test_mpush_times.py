@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
+from appmodel.core.mpush import device_key
 from appmodel.io.database import Database
-from tests.comet.devices import AUTHENTICATED, Place, open_mpush
+from tests.comet.devices import AUTHENTICATED, PACED, Place, open_mpush
 from tests.comet.world import pass_time
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -15,7 +16,7 @@ TICK = 0.5  # the wheel looks within one of its ticks
 
 @pytest.fixture
 async def place(database: Database, mock_clock: MockClock) -> AsyncIterator[Place]:
-    async with open_mpush(database) as place:
+    async with open_mpush(database, config=PACED) as place:
         yield place
 
 
@@ -160,3 +161,32 @@ async def test_what_is_not_stored_is_sent_once(place: Place, mock_clock: MockClo
     assert sent == 1
     assert await place.is_acked("test", second)
     assert mid < second
+
+
+async def test_what_has_expired_is_not_waited_for(place: Place, mock_clock: MockClock) -> None:
+    """Deleted or expired meanwhile: it is not sent again, and its place in the window is free."""
+    phone = await place.device("test")
+    gone, kept = [await place.push("test") for _ in range(2)]
+    assert await phone.mids(2) == [gone, kept]
+    await place.world().store.delete(device_key("test"), [int(gone) * 1000])
+
+    await pass_time(mock_clock, 2 + TICK)
+
+    assert await phone.mids(1) == [kept]
+    [session] = place.served["a"].sessions
+    assert session.delivery is not None
+    assert len(session.delivery.window) == 1
+
+
+async def test_a_node_that_was_frozen_lets_nobody_go_at_once(
+    place: Place, mock_clock: MockClock
+) -> None:
+    """What its clients said may lie in its sockets."""
+    phone = await place.device("test")
+
+    mock_clock.jump(1000)
+    await wait_all_tasks_blocked()
+    await phone.say("still here")
+    await pass_time(mock_clock, 10)
+
+    assert (await place.delivery("test")).online == (1,)
