@@ -23,7 +23,7 @@ from tools.servers.daemon import Missing
 WARM = 200  # clients that come and go first
 TOGETHER = 10  # in a room of a few
 MEMORY_BAR, SHARE_BAR = 5.0, 0.3  # KB, and of the peer's
-QUIET = 0.002  # CPU seconds in half a second: a server that does nothing
+QUIET = 0.025  # CPU seconds in half a second: a node at rest looks at its books a few times
 
 
 @dataclass(frozen=True, slots=True)
