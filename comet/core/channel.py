@@ -93,7 +93,7 @@ class Channel:
         self.cursor: int | None = None  # the last stored id delivered; None = unknown
         self.subscribers: list[Subscriber] = []
         self.joining = 0  # handshakes that will join: they keep the channel alive
-        self.due: list[Message] = []  # of this round, ids ascending
+        self.due: list[Message] | None = None  # of this round, ids ascending; nearly always nothing
         self.listed = False  # the hub has it for the next round
         self.blind = False  # made while the store was away: what it missed cannot be known
         self.aside: list[tuple[Message, int]] | None = None  # (message, prev) behind a hole
@@ -130,7 +130,10 @@ class Channel:
         return DUE
 
     def _append(self, message: Message) -> None:
-        self.due.append(message)
+        if self.due is None:
+            self.due = [message]
+        else:
+            self.due.append(message)
         if message.id > self.top:
             self.top = message.id
 
@@ -174,8 +177,8 @@ class Channel:
 
     def take_due(self) -> list[Message]:
         """What this round owes to the subscribers; the next round starts empty."""
-        due, self.due = self.due, []
-        return due
+        due, self.due = self.due, None
+        return due or []
 
     def join(self, subscriber: Subscriber) -> None:
         """From the next accepted message on, `subscriber` is due everything above its cursor."""

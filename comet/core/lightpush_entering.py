@@ -18,7 +18,8 @@ it any more, and sent before `ok`. The client is in its rooms when it reads `ok`
 Source: spec/liutian-push.md 3.3, 3.4 and 8.4.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -36,6 +37,7 @@ from comet.core.lightpush_rooms import Rooms
 from comet.core.rules import Accept, Client, Effect, Effects, Emit, Join, Refused
 
 NOT_FOUND, OFFLINE = "this namespace not found", "this namespace offline"
+NOTHING: Mapping[str, str] = MappingProxyType({})  # one for all whose URL says everything
 CONFLICT, NOT_REACHED = "socket.id conflict", "connect callback failed"
 
 
@@ -59,7 +61,7 @@ class Entering:
             arrival=self._arrival(client.namespace, identity),
             named=identity.userid,
             announces=identity.announces,
-            asked=extra,
+            asked=extra or NOTHING,
         )
         own = client_key(client.namespace, identity.client)
         if not await ports.claims.claim(own, client):
