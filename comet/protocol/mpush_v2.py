@@ -6,9 +6,10 @@
     whatever is wrong           -> INFO
     a message for the device    -> MESSAGE {sendType, target, from, message, mid}
 
-What clients say is read by appmodel/core/mpush_commands.py: web hears it, too.
+What clients say is read by appmodel/core/mpush_commands.py, as web hears it, too; a message is shown by mpush_shown.py
+beside it, as web hooks and phones get it, too.
 
-Source: spec/mpush.md 11.3. Ours: `priority`, `tags` and `click` beside text, desp and extra.
+Source: spec/mpush.md 11.3.
 """
 
 import itertools
@@ -17,12 +18,12 @@ from typing import Literal
 
 import msgspec
 
-from appmodel.core.mpush import Body, Sender, mid_of, read_body
+from appmodel.core.mpush import read_body
+from appmodel.core.mpush_shown import show_message
 from comet.protocol.mpush import Sent, decode
 from comet.protocol.websocket import TEXT, frame
 
 _SEED_ACK = "SENDMSG_CB"
-_ANYBODY = Sender("http", "anonymous")  # as V2.0 calls who does not say
 
 _json = msgspec.json.Encoder().encode
 _numbers = itertools.count(-2, -1)  # `encoding`: below that of the seed version
@@ -91,37 +92,11 @@ class V2Dialect:
 
     def encode(self, message_id: int, body: bytes, *, stored: bool = True) -> bytes:
         """One message."""
-        read = read_body(body)
-        return _packet(
-            "MESSAGE",
-            {
-                "sendType": read.send_type or "personal",
-                "target": self._name if read.target is None else read.target,
-                "from": read.sender or _ANYBODY,
-                "message": _shown(read),
-                "mid": mid_of(message_id),
-            },
-        )
+        return _packet("MESSAGE", show_message(self._name, message_id, read_body(body)))
 
     def frame(self, messages: Sequence[Sent]) -> bytes:
         """Each in a frame of its own."""
         return b"".join([self.encode(one.id, one.body, stored=one.stored) for one in messages])
-
-
-def _shown(body: Body) -> dict[str, object]:
-    title = body.title
-    shown: dict[str, object] = {
-        "text": title if isinstance(title, str) else ",".join(title or ()),
-        "desp": body.content,
-        "extra": body.extra or {},
-    }
-    if body.priority is not None:
-        shown["priority"] = body.priority
-    if body.tags:
-        shown["tags"] = body.tags
-    if body.click is not None:
-        shown["click"] = body.click
-    return shown
 
 
 def _packet(cmd: str, data: object) -> bytes:
