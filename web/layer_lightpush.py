@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.lightpush import note_of
 from appmodel.core.lightpush_records import Namespace
 from appmodel.core.message import Delivery, Push
@@ -28,7 +29,6 @@ from web.api.lightpush_namespaces import NamespaceRoutes
 from web.api.lightpush_pushes import PushRoutes
 from web.api.lightpush_rooms import RoomRoutes
 from web.config import WELL_KNOWN, LightpushConfig, WebConfig
-from web.core.addresses import Addresses
 from web.layer_lightpush_offline import open_offline
 from web.services.lightpush_access import LightpushAccess
 from web.services.lightpush_clients import LightpushClients

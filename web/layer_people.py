@@ -1,5 +1,6 @@
 """People in the application layer, wired: accounts, users, devices, client versions, business cards."""
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.origins import Origins
 from appmodel.runtime.service import Context
 from web.api.app_accounts import AppAccounts
@@ -11,7 +12,6 @@ from web.api.v2_frame import Part
 from web.api.v2_logins import LoginsPart
 from web.api.v2_users import UsersPart
 from web.config import WebConfig
-from web.core.addresses import Addresses
 from web.core.principals import Authenticating
 from web.services.accounts import Accounts
 from web.services.callers import Callers

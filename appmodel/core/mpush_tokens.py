@@ -112,6 +112,10 @@ class MpushGate:
         self._credentials, self._revocations = credentials, revocations
         self._now, self._open = now, frozenset(open)
 
+    def is_open(self, right: Right) -> bool:
+        """Whether everybody has it here."""
+        return right in self._open
+
     def grant(self, text: str) -> Grant:
         """What a token allows.
 
@@ -136,7 +140,7 @@ class MpushGate:
             Unauthorized: as `grant`.
             Forbidden: it does not cover one of them, which is named.
         """
-        if right in self._open:
+        if self.is_open(right):
             return EVERYTHING
         grant = self.grant(text)
         for name in names:

@@ -13,6 +13,7 @@ from typing import Any
 
 import trio
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.lightpush_records import Hidden, Namespace
 from appmodel.core.origins import Origins
 from appmodel.core.sealing import Sealing
@@ -21,7 +22,6 @@ from appmodel.io.listener import open_sockets
 from tests.web.world import Door
 from web.api.lightpush_frame import LightpushFrame
 from web.config import LightpushConfig
-from web.core.addresses import Addresses
 from web.services.lightpush_access import LightpushAccess
 
 SEALING = Sealing(b"")

@@ -17,13 +17,13 @@ is compared, and none is answered (W1, W2); only own tokens can be deleted (W4);
 
 import msgspec
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.origins import Origins
 from appmodel.core.people import Account
 from appmodel.errors import Forbidden, LoginRefused, Unauthorized
 from appmodel.protocol.http import Request, Response, Route
 from web.api.app_frame import ANY_METHOD, Answer, AppFrame, Body, Call, Nobody
 from web.api.browser_forms import answer_page, fields_of, required
-from web.core.addresses import Addresses
 from web.core.devices import apns_token
 from web.core.members import member_of
 from web.core.principals import AppCaller, Authenticating, Permission, UserCaller

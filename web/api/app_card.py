@@ -12,7 +12,9 @@ from collections.abc import Sequence
 
 import trio
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.people import Person
+from appmodel.core.throttle import Throttle
 from appmodel.errors import BadInput, PushError
 from appmodel.io.database import Database
 from appmodel.orm.people_queries import find_enabled
@@ -20,11 +22,9 @@ from appmodel.protocol.http import Request, Response, Route
 from web.api.app_frame import ANY_METHOD
 from web.api.pages import STATIC, page_route
 from web.config import CardConfig
-from web.core.addresses import Addresses
 from web.core.card import PATH, POLICY, STYLE, card_page, card_url, notice_page
 from web.core.fields import known_id
 from web.core.texts import Language, Text, Texts
-from web.core.throttle import Throttle
 
 WINDOW = 60.0  # seconds of [web.card] reads
 REMEMBERED = 10_000  # addresses whose reads are counted

@@ -11,10 +11,10 @@ import msgspec
 from quart import Response as QuartResponse
 from quart import request
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.people import Account
 from web.api import openapi_users as described
 from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query
-from web.core.addresses import Addresses
 from web.core.decoding import decode
 from web.core.devices import Device, DevicesAnswer, NewDevice
 from web.core.fields import known_id

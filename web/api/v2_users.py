@@ -15,9 +15,9 @@ import msgspec
 from quart import Response as QuartResponse
 from quart import request
 
+from appmodel.core.addresses import Addresses
 from web.api import openapi_users as described
 from web.api.v2_frame import Rule, body, headers, json_answer, no_content, query, tenant_of
-from web.core.addresses import Addresses
 from web.core.decoding import decode
 from web.core.fields import known_id, text_of
 from web.core.paging import PARAMETERS, paging_of

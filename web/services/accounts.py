@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from appmodel.core.people import Account, Person
+from appmodel.core.throttle import Throttle
 from appmodel.core.user_tokens import can_log_in
 from appmodel.errors import Forbidden, LimitReached, LoginRefused, PushError, Unauthorized
 from appmodel.io.database import Database
@@ -34,7 +35,6 @@ from appmodel.orm.login_queries import (
 from web.config import LoginConfig
 from web.core.fields import text_of
 from web.core.principals import AppCaller, UserCaller
-from web.core.throttle import Throttle
 from web.services.passwords import Check, Passwords
 
 MAX_LOGIN = 64  # characters: the wider of the two columns

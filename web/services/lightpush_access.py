@@ -19,15 +19,15 @@ from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from time import monotonic
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.lightpush import DEFAULTS, is_namespace
 from appmodel.core.lightpush_records import Hidden, Namespace
 from appmodel.core.origins import Origins
+from appmodel.core.throttle import Throttle
 from appmodel.errors import LimitReached
 from appmodel.protocol.http import Request
 from web.config import WELL_KNOWN, LightpushConfig
-from web.core.addresses import Addresses
 from web.core.lightpush_wire import Credential, Spoken, credential
-from web.core.throttle import Throttle
 
 FindNamespace = Callable[[str], Awaitable[Namespace | None]]
 HasPassword = Callable[[Namespace, str], bool]

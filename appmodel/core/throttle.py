@@ -25,6 +25,11 @@ class Throttle:
     def __len__(self) -> int:
         return len(self._empty_at)
 
+    def pause(self, name: str, now: float) -> float:
+        """Seconds until there is a try left; 0 = there is one."""
+        wait = self._empty_at.get(name, now) - now - (self._limit - 1) * self._pace
+        return wait if self._limit and wait > 1e-9 else 0.0
+
     def take(self, name: str, now: float, *, what: str) -> None:
         """Count a try, before its outcome is known: so that many at once are counted too.
 
@@ -36,11 +41,10 @@ class Throttle:
         """
         if not self._limit:
             return
-        empty_at = max(self._empty_at.get(name, now), now)
-        wait = empty_at - now - (self._limit - 1) * self._pace
-        if wait > 1e-9:
+        wait = self.pause(name, now)
+        if wait:
             raise LimitReached(f"{what}: too often; try again in {math.ceil(wait)} s")
-        self._empty_at[name] = empty_at + self._pace
+        self._empty_at[name] = max(self._empty_at.get(name, now), now) + self._pace
         self._empty_at.move_to_end(name)
         if len(self._empty_at) > self._capacity:
             self._empty_at.popitem(last=False)

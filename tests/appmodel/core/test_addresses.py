@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appmodel.core.addresses import Addresses
 from appmodel.errors import ConfigError
-from web.core.addresses import Addresses
 
 OURS = ("127.0.0.0/8", "::1", "10.0.0.0/24")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appmodel.core.throttle import Throttle
 from appmodel.errors import LimitReached
-from web.core.throttle import Throttle
 
 
 def tries(throttle: Throttle, name: str, now: float, count: int) -> int:
@@ -38,6 +38,7 @@ def test_the_refusal_says_when_to_come_back() -> None:
 
     with pytest.raises(LimitReached, match="login: too often; try again in 20 s"):
         throttle.take("ann", 10, what="login")
+    assert (throttle.pause("ann", 10), throttle.pause("bob", 10)) == (20, 0)
     throttle.take("ann", 30, what="login")
 
 

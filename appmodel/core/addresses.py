@@ -23,9 +23,9 @@ MAX_HEADER = 1000  # characters; a chain of proxies is short
 class Addresses:
     """Knows our proxies."""
 
-    def __init__(self, proxies: Iterable[str]) -> None:
-        """Raises ConfigError for what is no network."""
-        self._proxies: list[Network] = [_network(text) for text in proxies]
+    def __init__(self, proxies: Iterable[str], *, setting: str = "web.proxies") -> None:
+        """Raises ConfigError for what is no network; `setting` is where they are configured."""
+        self._proxies: list[Network] = [_network(text, setting) for text in proxies]
 
     def origin_of(self, request: Request) -> str:
         """The name under which the tries of a request are counted."""
@@ -64,8 +64,8 @@ def _address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _network(text: str) -> Network:
+def _network(text: str, setting: str) -> Network:
     try:
         return ipaddress.ip_network(text)
     except ValueError:
-        raise ConfigError("web.proxies", text, "expected a network such as 10.0.0.0/8") from None
+        raise ConfigError(setting, text, "expected a network such as 10.0.0.0/8") from None
