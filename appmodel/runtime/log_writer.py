@@ -2,6 +2,8 @@
 
     log.info(...) -> LineWriter.write -> at most [log] backlog bytes -> a thread -> stderr
 
+The thread lets lines gather for a moment: to wake it for each would cost as much as the line.
+
 A pipe holds 64 KiB. Written directly, a reader that has stopped reading stops the whole node with the next
 line. Here lines that find no room are dropped and counted; the count is logged when there is room again.
 Several processes may share the descriptor: no line is torn, as long as it is not longer than PIECE.
@@ -13,14 +15,16 @@ import atexit
 import os
 import select
 import threading
+import time
 from collections import deque
 
 PIECE = select.PIPE_BUF  # bytes: a pipe takes so many whole, or makes the writer wait
+GATHER = 0.01  # seconds; a process that is killed has not written so much
 FLUSH = 1.0  # seconds for what is still waiting, when the process ends or has something else to say
 
 
 class LineWriter:
-    """Enough of a text stream for `logging.StreamHandler`; it never blocks.
+    """Takes lines, and never blocks.
 
     Args:
         descriptor: open as long as this is used; blocking.
@@ -34,7 +38,7 @@ class LineWriter:
         self._waiting = 0  # bytes, those that are being written included
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._untold = 0
+        self.untold = 0  # lines that were dropped and not told of
         self.dropped = 0  # lines, so far
 
     def write(self, text: str) -> None:
@@ -62,28 +66,30 @@ class LineWriter:
         with self._changed:
             if self._waiting > self.backlog // 2:
                 return 0
-            untold, self._untold = self._untold, 0
+            untold, self.untold = self.untold, 0
             return untold
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._lines)
-                lines = self._take_lines()
-            written = self._write(b"".join(lines))
-            with self._changed:
-                self._waiting -= sum(map(len, lines))
-                if not written:
-                    self._drop(len(lines))
-                self._changed.notify_all()
+            time.sleep(GATHER)
+            while lines := self._take_lines():
+                written = self._write(b"".join(lines))
+                with self._changed:
+                    self._waiting -= sum(map(len, lines))
+                    if not written:
+                        self._drop(len(lines))
+                    self._changed.notify_all()
 
     def _take_lines(self) -> list[bytes]:
-        """As many as are written whole; at least one."""
-        lines = [self._lines.popleft()]
-        size = len(lines[0])
-        while self._lines and size + len(self._lines[0]) <= PIECE:
-            size += len(self._lines[0])
-            lines.append(self._lines.popleft())
+        """As many as are written whole; at least one, if there is any."""
+        with self._changed:
+            lines: list[bytes] = []
+            size = 0
+            while self._lines and (not lines or size + len(self._lines[0]) <= PIECE):
+                size += len(self._lines[0])
+                lines.append(self._lines.popleft())
         return lines
 
     def _write(self, data: bytes) -> bool:
@@ -97,4 +103,4 @@ class LineWriter:
 
     def _drop(self, lines: int) -> None:
         self.dropped += lines
-        self._untold += lines
+        self.untold += lines
