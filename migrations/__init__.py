@@ -4,6 +4,7 @@
     0002_our_tables      ours: keys, indexes, missing tables and columns         ours.py
     0003_lightpush       the tables of light-push                                     lightpush.py
     0004_mpush           the tables of Mpush                                          mpush.py
+    0005_mpush_keys      keys that Mpush makes for itself                             mpush_keys.py
 
 A revision brings tables to the shape that it has written down, whatever they look like (reshaping.py), so one
 that was interrupted is simply run again; what the new shape forbids is put in order first (fitting.py,
@@ -15,5 +16,11 @@ To add a revision: a file in versions/ with the next number and a new shape of t
 name in REVISIONS; tests/migrations then tell whether it makes what appmodel/orm describes.
 """
 
-REVISIONS = ("0001_appmsgsrv", "0002_our_tables", "0003_lightpush", "0004_mpush")
+REVISIONS = (
+    "0001_appmsgsrv",
+    "0002_our_tables",
+    "0003_lightpush",
+    "0004_mpush",
+    "0005_mpush_keys",
+)
 HEAD = REVISIONS[-1]  # what this version of the code works with

@@ -27,6 +27,7 @@ from appmodel.io.database import Database
 from appmodel.io.engines import DatabaseLimits, make_engine
 from migrations.lightpush import METADATA as LIGHTPUSH
 from migrations.mpush import METADATA as MPUSH
+from migrations.mpush_keys import METADATA as MPUSH_KEYS
 from migrations.ours import METADATA as OURS
 from migrations.running import alone, migrate
 from tests.message.stores.databases import a_server
@@ -51,8 +52,9 @@ def an_empty_database(kind: str) -> Iterator[str]:
     if kind != "sqlite":
         url, engine = _on_server(kind)
         with engine.begin() as connection:
-            for table in (*OURS.sorted_tables, *LIGHTPUSH.sorted_tables, *MPUSH.sorted_tables):
-                connection.execute(table.delete())
+            for part in (OURS, LIGHTPUSH, MPUSH, MPUSH_KEYS):
+                for table in part.sorted_tables:
+                    connection.execute(table.delete())
         yield url
         return
     with tempfile.TemporaryDirectory(

@@ -22,7 +22,8 @@ import msgspec
 
 from appmodel.core.mpush import Body, Sender, id_of
 from appmodel.core.mpush_stores import MAX_ADDRESS
-from appmodel.errors import RemoteProtocolError
+from appmodel.core.subscriptions import read_subscription
+from appmodel.errors import BadInput, RemoteProtocolError
 
 MAX_KEY = 1000  # characters of a browser's key: 87 and 22
 MAX_SHOWN = 100  # characters of a client's own words in an INFO
@@ -180,6 +181,10 @@ def _read_webpush(data: dict[str, Any]) -> RegisterWebPush:
         raise Complaint(
             f"endpoint property must be an https URL of at most {MAX_ADDRESS} characters"
         )
+    try:
+        read_subscription(endpoint, secrets["p256dh"], secrets["auth"])
+    except BadInput as error:
+        raise Complaint(str(error)) from None
     return RegisterWebPush(endpoint, secrets)
 
 

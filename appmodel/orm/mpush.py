@@ -4,6 +4,7 @@
     mpush_done       ids above that floor that are acknowledged too
     mpush_receiver   who gets a copy beside the socket, and how far it has come
     mpush_delayed    pushes whose time has not come
+    mpush_key        keys that are made once: with which we are known to push services
 
 What may change is told to caches by notes (changes.py). Source: spec/mpush.md sections 5, 11.8, 11.9 and 13.
 """
@@ -84,3 +85,12 @@ class MpushDelayed(Base):
     created_at: Mapped[Big]
     lease: Mapped[Lease]
     body: Mapped[bytes] = mapped_column(BLOB)
+
+
+class MpushKey(Base):
+    """A key pair of the whole installation."""
+
+    __tablename__ = "mpush_key"
+
+    name: Mapped[str] = mapped_column(exact(32), primary_key=True)
+    secret: Mapped[str] = mapped_column(LONG)  # its private part, sealed

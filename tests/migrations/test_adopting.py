@@ -126,6 +126,7 @@ org: 4 departments have a new location
 session: 2 rows removed: comets tell anew who is connected
 up to 0003_lightpush
 up to 0004_mpush
+up to 0005_mpush_keys
 4 users have an old password: it is replaced when they log in
 1 users have no password and cannot log in
 2 users cannot log in: their id has "_" or "@" in it

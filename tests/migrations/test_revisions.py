@@ -18,6 +18,7 @@ from appmodel.orm import Base
 from migrations import HEAD, REVISIONS
 from migrations.lightpush import METADATA as LIGHTPUSH
 from migrations.mpush import METADATA as MPUSH
+from migrations.mpush_keys import METADATA as MPUSH_KEYS
 from migrations.original import METADATA as ORIGINAL
 from migrations.ours import METADATA as OURS
 from migrations.running import alone, migrate, step_down
@@ -124,6 +125,8 @@ def test_every_step_can_be_taken_back_and_again(url: str) -> None:
     newest = shape(url)
 
     down(url)
+    with_mpush = shape(url)
+    down(url)
     with_lightpush = shape(url)
     down(url)
     ours = shape(url)
@@ -131,7 +134,8 @@ def test_every_step_can_be_taken_back_and_again(url: str) -> None:
     original = shape(url)
     down(url)
 
-    assert newest.keys() == with_lightpush.keys() | MPUSH.tables.keys()
+    assert newest.keys() == with_mpush.keys() | MPUSH_KEYS.tables.keys()
+    assert with_mpush.keys() == with_lightpush.keys() | MPUSH.tables.keys()
     assert with_lightpush.keys() == OURS.tables.keys() | LIGHTPUSH.tables.keys()
     assert ours.keys() == OURS.tables.keys()
     assert original.keys() == ORIGINAL.tables.keys()
@@ -207,7 +211,7 @@ LOST: list[tuple[str, dict[str, Any]]] = [
     ("shield_msg", {"id": "s1"}),
     ("nsp_mute", {"namespace": "/demo", "client": "/demo#u1#web-d1", "room": "r1"}),
 ]
-TABLES = OURS.tables | LIGHTPUSH.tables | MPUSH.tables
+TABLES = OURS.tables | LIGHTPUSH.tables | MPUSH.tables | MPUSH_KEYS.tables
 
 
 def test_characters_that_the_original_cannot_hold_become_question_marks() -> None:

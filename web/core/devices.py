@@ -14,9 +14,9 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from appmodel.core.subscriptions import parse_subscription
 from appmodel.errors import BadInput
 from web.core.fields import text_of
-from web.core.subscriptions import parse_subscription
 
 MAX_DEVICE = 255  # characters: the column
 _APNS = re.compile(r"[A-Za-z0-9._:-]{1,255}")

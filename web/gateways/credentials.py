@@ -25,9 +25,9 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import NameOID
 
+from appmodel.core.base64url import decode_base64url
 from appmodel.core.outward import parse_url
 from appmodel.errors import BadInput
-from web.core.base64url import decode_base64url
 
 T = TypeVar("T")
 

@@ -25,10 +25,11 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from appmodel.core.base64url import encode_base64url
 from appmodel.core.outward import parse_url
+from appmodel.core.subscriptions import Subscription, check_point, parse_subscription
 from appmodel.errors import BadInput, PushError
 from appmodel.io.outbound import Answer, Outbound
-from web.core.base64url import encode_base64url
 from web.core.notifications import (
     Device,
     Notification,
@@ -37,7 +38,6 @@ from web.core.notifications import (
     topic,
     webpush_payload,
 )
-from web.core.subscriptions import Subscription, parse_subscription
 from web.gateways.credentials import VapidKey
 from web.gateways.interface import DELIVERED, Kind, Receipt, retry_after
 
@@ -126,10 +126,7 @@ def encrypt(plain: bytes, subscription: Subscription) -> bytes:
     Raises:
         BadInput: the browser's key is no point of the curve.
     """
-    try:
-        ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), subscription.key)
-    except ValueError:
-        raise BadInput("keys.p256dh", "********", "a point of P-256") from None
+    check_point(subscription.key, "keys.p256dh")
     content: Any = http_ece.encrypt(
         plain,
         salt=os.urandom(16),

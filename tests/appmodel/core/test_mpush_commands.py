@@ -18,7 +18,9 @@ from appmodel.core.mpush_commands import (
     Unregister,
     parse,
 )
+from appmodel.core.mpush_keys import open_vapid, public_text
 
+BROWSER = {"p256dh": public_text(open_vapid("A" * 42 + "E")), "auth": "A" * 22}
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
     lambda inner: (
@@ -58,9 +60,9 @@ FIELDS = st.sampled_from(
         (
             {
                 "cmd": "REGISTER_WEBPUSH",
-                "data": {"endpoint": "https://x/", "keys": {"p256dh": "p", "auth": "a", "z": 1}},
+                "data": {"endpoint": "https://x/", "keys": {**BROWSER, "z": 1}},
             },
-            RegisterWebPush("https://x/", {"p256dh": "p", "auth": "a"}),
+            RegisterWebPush("https://x/", BROWSER),
         ),
     ],
 )

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from appmodel.runtime import cli
+from migrations import REVISIONS
 from migrations.running import alone
 from tests.databases import KINDS, a_new_database, limits
 
-UP = "up to 0001_appmsgsrv\nup to 0002_our_tables\nup to 0003_lightpush\nup to 0004_mpush\n"
+UP = "".join(f"up to {name}\n" for name in REVISIONS)
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -46,7 +47,7 @@ def test_up_is_what_it_does_unless_told_otherwise(run: Run, url: str) -> None:
 
     assert code == 0
     assert out.startswith(UP)
-    assert out.endswith("is up to date (0004_mpush)\n")
+    assert out.endswith("is up to date (0005_mpush_keys)\n")
     assert "secret" not in out
     code, out, _ = run("up", where)
     assert (code, out.count("\n")) == (0, 1)
@@ -66,7 +67,7 @@ def test_status_changes_nothing_and_its_exit_code_tells(run: Run, url: str) -> N
     run("down", where)
     code, out, _ = run("status", where)
     assert code == 1
-    assert out.endswith("is behind this version: run `appmsg migrate` (0003_lightpush)\n")
+    assert out.endswith("is behind this version: run `appmsg migrate` (0004_mpush)\n")
 
 
 def test_status_does_not_wait_for_a_migration(run: Run, url: str) -> None:
@@ -112,7 +113,7 @@ def test_two_processes_at_once_both_succeed(url: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from appmodel.runtime.cli import main; main()", "migrate"]
     both = [
         subprocess.Popen(
-            [*command, f"--set=database.url={url}"],
+            [*command, f"--set=database.url={url}", "--set=database.timeout=40s"],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -17,16 +17,14 @@ from appmodel.runtime.config import DatabaseConfig, Password
 from appmodel.runtime.databases import open_database
 from appmodel.runtime.ops import Health
 from appmodel.runtime.settings import Settings
+from migrations import REVISIONS
 from migrations.running import alone
 from migrations.state import State, state_of
 from tests.databases import a_new_database, limits, make_tables
 
 SERVERS = ["postgresql", "mariadb"]
 PATIENCE = 60.0  # seconds after which a test has failed
-STEPS = [
-    f"up to {name}"
-    for name in ("0001_appmsgsrv", "0002_our_tables", "0003_lightpush", "0004_mpush")
-]
+STEPS = [f"up to {name}" for name in REVISIONS]
 
 
 @asynccontextmanager

@@ -13,9 +13,9 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from appmodel.core.base64url import decode_base64url, encode_base64url
 from tests.web.gateways.authority import pem
 from tests.web.gateways.h2_server import Action, Asked, H2Server, Reply
-from web.core.base64url import decode_base64url, encode_base64url
 
 SUBJECT = "mailto:ops@shop.example"
 _VAPID = re.compile(r"vapid t=([^,]+),\s*k=(\S+)")

@@ -5,10 +5,10 @@ import json
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from appmodel.core.base64url import encode_base64url
 from appmodel.errors import BadInput
 from tests.web.gateways.apple import KEY_ID, TEAM_ID, TOPIC, Apple
 from tests.web.gateways.authority import Authority, pem, rsa_key
-from web.core.base64url import encode_base64url
 from web.gateways.credentials import (
     ApnsCertificate,
     ApnsKey,

@@ -6,13 +6,13 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from appmodel.core.base64url import decode_base64url, encode_base64url
+from appmodel.core.subscriptions import Subscription, parse_subscription
 from appmodel.errors import BadInput
 from appmodel.io.outbound import Outbound, OutboundLimits
 from tests.web.gateways.browser import Browser
 from tests.web.gateways.webpush_case import opened
-from web.core.base64url import decode_base64url, encode_base64url
 from web.core.notifications import Device, Notification
-from web.core.subscriptions import Subscription, parse_subscription
 from web.gateways.credentials import VapidKey, parse_credential
 from web.gateways.interface import DELIVERED, Kind
 from web.gateways.webpush import Vapid, WebPushGateway, encrypt
