@@ -10,6 +10,7 @@ from appmodel.core.mpush_waits import MAX_AWAITED, MAX_WAIT
 from appmodel.core.outward import Outward
 from appmodel.core.units import Duration, Size
 from appmodel.io.http_limits import HttpLimits
+from appmodel.io.outbound_limits import OutboundLimits
 from appmodel.runtime.config import Count, Password, Port, Section, Share, TlsConfig
 from web.core.lightpush_offline import MAX_OWED
 from web.core.mpush_drafts import Unknown
@@ -118,6 +119,28 @@ class LightpushConfig(ListenerConfig, frozen=True, kw_only=True):
     offline: OfflineConfig = OfflineConfig()
 
 
+class ReceiversConfig(Section, frozen=True, kw_only=True):
+    """[web.mpush.receivers]. Copies for web hooks, Web Push and FCM. All web nodes share the work."""
+
+    poll: Duration = Duration(1)  # between two looks for what other nodes were pushed
+    at_once: Count = 32  # receivers of each kind that are served at the same time, by one node
+    retry: Duration = Duration(3)  # after a first failure; doubles; webhook.retryTimeout
+    max_retry: Duration = Duration(60)  # up to here, or what the other end asks for
+    hold: Duration = Duration(600)  # while the configuration of a kind is wrong
+    lease: Duration = Duration(
+        60
+    )  # then another node takes what this one had in hand; a copy may take a third of it
+    outbound: OutboundLimits = OutboundLimits(
+        max_connections=64, max_answer=Size(256 * 1024)
+    )  # to web hooks
+
+    def __post_init__(self) -> None:
+        if not all((self.poll, self.retry, self.max_retry, self.hold)):
+            raise ValueError("poll, retry, max_retry, hold: expected more than 0 s")
+        if self.lease < 3 * self.outbound.timeout:
+            raise ValueError("lease: expected at least 3 times outbound.timeout")
+
+
 class MpushConfig(ListenerConfig, frozen=True, kw_only=True):
     """[web.mpush]. Mpush for who pushes: words for answers, JSON, streams.
 
@@ -142,6 +165,7 @@ class MpushConfig(ListenerConfig, frozen=True, kw_only=True):
     readers: Count = 1_000  # streams at once, on one node
     beat: Duration = Duration(45)  # of silence, then an idle stream says that it lives
     poll: Duration = Duration(0.5)  # between two looks for what other nodes have pushed
+    receivers: ReceiversConfig = ReceiversConfig()
 
     def __post_init__(self) -> None:
         if not all((self.beat, self.poll)):

@@ -182,8 +182,17 @@ class Receivers(Protocol):
     async def want(self, pushed: Mapping[str, int], *, now: int) -> None:
         """Something was pushed: newest id by device. Its receivers are due, unless they wait after a failure."""
 
-    async def claim(self, *, now: int, lease: int, limit: int) -> Sequence[Errand]:
-        """Errands that are due, the longest first, each given to one caller for `lease` ms; then due again."""
+    async def claim(
+        self,
+        *,
+        now: int,
+        lease: int,
+        limit: int,
+        kinds: Collection[ReceiverKind] = tuple(ReceiverKind),
+    ) -> Sequence[Errand]:
+        """Errands of these kinds that are due, the longest first, each given to one caller for `lease` ms; then
+        due again.
+        """
 
     async def advance(self, errand: Errand, cursor: int, *, until: int) -> bool:
         """All up to `cursor` is brought; the errand is one's own until `until` ms, and its failures are over.
@@ -211,8 +220,10 @@ class Delays(Protocol):
             LimitReached: more would wait than may, of one target or in all; the limit is named.
         """
 
-    async def of(self, target: str, *, is_group: bool = False, limit: int) -> Sequence[Delayed]:
-        """What waits for a target, the next one first."""
+    async def of(
+        self, target: str, *, is_group: bool = False, since: int = 0, limit: int
+    ) -> Sequence[Delayed]:
+        """What waits for a target and is due at `since` (ms) or later, the next one first."""
 
     async def find(self, delayed_id: str) -> Sequence[Delayed]:
         """What waits under this id, by its targets."""

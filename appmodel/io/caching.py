@@ -155,26 +155,42 @@ class Cache(Generic[K, V]):
         known = self._known.get(self._subject_of(key))
         if known is not None and known.read_at >= self._oldest():
             return known.value
-        return await self._ask(key)
+        return (await self._ask([key])).get(key)
+
+    async def get_all(self, keys: Sequence[K]) -> dict[K, V]:
+        """The same for many: what each is, without those that are nothing. Raises as `get`."""
+        oldest = self._oldest()
+        found: dict[K, V] = {}
+        missing: list[K] = []
+        for key in keys:
+            known = self._known.get(self._subject_of(key))
+            if known is None or known.read_at < oldest:
+                missing.append(key)
+            elif known.value is not None:
+                found[key] = known.value
+        if missing:
+            answers = await self._ask(missing)
+            found.update((key, answers[key]) for key in missing if key in answers)
+        return found
 
     def _oldest(self) -> float:
         """Since when an answer must have been read: notes tell of what has changed since any time."""
         changes = self._changes
         return float("-inf") if changes.is_fresh else trio.current_time() - changes.staleness
 
-    async def _ask(self, key: K) -> V | None:
+    async def _ask(self, keys: Sequence[K]) -> Mapping[K, V]:
         batch = self._batch
         if batch is None:
             batch = self._batch = _Batch()
-            batch.keys[key] = None
+            batch.keys.update(dict.fromkeys(keys))
             with trio.CancelScope(shield=True):  # others wait for it; it has time-outs of its own
                 await self._read(batch)
         else:
-            batch.keys[key] = None
+            batch.keys.update(dict.fromkeys(keys))
             await batch.done.wait()
         if batch.error is not None:
             raise batch.error
-        return batch.found.get(key)
+        return batch.found
 
     async def _read(self, batch: "_Batch[K, V]") -> None:
         """In turns: what comes while one is read is the next one."""

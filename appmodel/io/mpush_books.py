@@ -144,10 +144,19 @@ class SqlReceivers:
         if pushed:
             await self._database.write(lambda session: receivers.want(session, pushed, now))
 
-    async def claim(self, *, now: int, lease: int, limit: int) -> Sequence[Errand]:
+    async def claim(
+        self,
+        *,
+        now: int,
+        lease: int,
+        limit: int,
+        kinds: Collection[ReceiverKind] = tuple(ReceiverKind),
+    ) -> Sequence[Errand]:
         """See Receivers."""
         return await self._database.write(
-            lambda session: receivers.claim_errands(session, now, lease, limit, self._sealing)
+            lambda session: receivers.claim_errands(
+                session, now, lease, limit, kinds, self._sealing
+            )
         )
 
     async def advance(self, errand: Errand, cursor: int, *, until: int) -> bool:
@@ -181,10 +190,12 @@ class SqlDelays:
         if pushes:
             await self._database.write(lambda session: delays.put(session, pushes, most, of_one))
 
-    async def of(self, target: str, *, is_group: bool = False, limit: int) -> Sequence[Delayed]:
+    async def of(
+        self, target: str, *, is_group: bool = False, since: int = 0, limit: int
+    ) -> Sequence[Delayed]:
         """See Delays."""
         return await self._database.read(
-            lambda session: delays.waiting_for(session, target, is_group, limit)
+            lambda session: delays.waiting_for(session, target, is_group, since, limit)
         )
 
     async def find(self, delayed_id: str) -> Sequence[Delayed]:

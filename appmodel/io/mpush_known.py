@@ -6,7 +6,7 @@
     questions that wait         are one query
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from appmodel.core.mpush import note_of, note_of_group, note_of_receivers
 from appmodel.core.mpush_stores import Device, Receiver
@@ -63,6 +63,6 @@ class KnownDevices:
         """Devices in a group, sorted: at most as many as there are devices."""
         return await self._groups.get(group) or ()
 
-    async def receivers(self, name: str) -> Sequence[Receiver]:
-        """Who gets a copy of what is pushed to a device, oldest first."""
-        return await self._receivers.get(name) or ()
+    async def receivers_of(self, names: Sequence[str]) -> Mapping[str, Sequence[Receiver]]:
+        """Who gets a copy of what is pushed to each device, oldest first; without those that have nobody."""
+        return await self._receivers.get_all(names)

@@ -90,10 +90,17 @@ def want(session: Session, pushed: Mapping[str, int], now: int) -> None:
 
 
 def claim_errands(
-    session: Session, now: int, lease: int, limit: int, sealing: Sealing
+    session: Session,
+    now: int,
+    lease: int,
+    limit: int,
+    kinds: Collection[ReceiverKind],
+    sealing: Sealing,
 ) -> list[Errand]:
     """See Receivers.claim."""
     due = sa.select(MpushReceiver).where(MpushReceiver.due_at <= now)
+    if len(kinds) < len(ReceiverKind):
+        due = due.where(MpushReceiver.kind.in_([kind.value for kind in kinds]))
     errands: list[Errand] = []
     for row in session.scalars(due.order_by(MpushReceiver.due_at).limit(limit)).all():
         token = new_token()

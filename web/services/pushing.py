@@ -19,7 +19,7 @@ gone for long, and nobody would say so: then its pushes are saved at once.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
@@ -30,7 +30,7 @@ from appmodel.core.clock import MessageClock
 from appmodel.core.cluster import ClusterView, Node
 from appmodel.core.interfaces import OfflineStore, Pusher, Registry
 from appmodel.core.message import Delivery, Push, Save
-from appmodel.core.names import MAX_KEY
+from appmodel.core.names import MAX_KEY, Key
 from appmodel.errors import ConfigError, OutcomeUnknown, PushError, Unavailable
 from web.core.orders import Outcome
 from web.core.parts import Part, by_owner, in_order
@@ -92,6 +92,8 @@ class Pushing:
         self._fallback_after = fallback_after
         self._now = now
         self._clock = MessageClock()
+        # told what was stored for queues (devices of Mpush), before the answer; raises no PushError
+        self.on_queued: Callable[[Mapping[Key, int]], Awaitable[None]] | None = None
         self.counts = Counts()
 
     async def push(self, pushes: Sequence[Push]) -> list[Outcome]:
@@ -116,6 +118,8 @@ class Pushing:
             unknown = OutcomeUnknown(f"no answer within {self._timeout:g} s")
             part.give_up(part.trouble or unknown)
         self._count(outcomes)
+        if self.on_queued is not None and (queued := _queued(outcomes)):
+            await self.on_queued(queued)
         return outcomes
 
     async def _fall_back(self, under_way: set[Part]) -> None:
@@ -207,6 +211,17 @@ class Pushing:
         for outcome in outcomes:
             counts.keys += len(outcome.push.keys)
             counts.failed += len(outcome.failed)
+
+
+def _queued(outcomes: Sequence[Outcome]) -> dict[Key, int]:
+    """Ids of what is stored now in queues."""
+    return {
+        key: sent.id
+        for outcome in outcomes
+        if outcome.push.expires_at
+        for key, sent in outcome.sent.items()
+        if key.is_queue
+    }
 
 
 def _left(parts: Sequence[Part]) -> list[Part]:

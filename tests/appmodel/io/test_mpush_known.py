@@ -62,13 +62,13 @@ async def test_a_device_that_is_known_costs_no_statement(database: Database) -> 
     async with remembering(database) as known:
         await known.exists("d")
         await known.members("g")
-        await known.receivers("d")
+        await known.receivers_of(["d"])
         before = database.statements
 
         assert await known.exists("d")
         assert await known.find("d") is not None
         assert await known.members("g") == ["d"]
-        assert await known.receivers("d") == ()
+        assert await known.receivers_of(["d"]) == {}
 
         assert database.statements == before
 
@@ -80,15 +80,15 @@ async def test_what_changes_here_is_known_here(database: Database) -> None:
     hook = Receiver("d", ReceiverKind.WEBHOOK, "https://a/", Hidden("x"), NOW)
     async with remembering(database) as known:
         assert await known.members("g") == ["d"]
-        assert await known.receivers("d") == ()
+        assert await known.receivers_of(["d"]) == {}
 
         await devices.register("d", group="h", now=NOW)
         await receivers.add(hook, cursor=0, now=NOW)
 
         assert await known.members("g") == ()
         assert await known.members("h") == ["d"]
-        assert await known.receivers("d") == [hook]
+        assert await known.receivers_of(["d", "e"]) == {"d": [hook]}
         assert await devices.forget("d")
         assert not await known.exists("d")
         assert await known.members("h") == ()
-        assert await known.receivers("d") == ()
+        assert await known.receivers_of(["d"]) == {}
