@@ -27,6 +27,7 @@ import msgspec
 
 from appmodel.core import mpush
 from appmodel.core.cluster import Node, RingKind, Role
+from appmodel.core.outward import Outward, parse_url
 from appmodel.core.units import Duration, Size
 from appmodel.core.znodes import MAX_WEIGHT
 from appmodel.errors import BadInput, ConfigError
@@ -264,6 +265,66 @@ class LightPushConfig(Section, frozen=True):
             raise ValueError("expire: expected at least 1 s and at most max_expire")
 
 
+class MpushWebPushConfig(Section, frozen=True):
+    """[mpush.webpush]. Copies to browsers. The key pair is made once, and kept in the database."""
+
+    enabled: bool = True
+    contact: Annotated[str, msgspec.Meta(pattern=r"^(mailto:[^\s@]+@[^\s@]+|https://\S+)$")] = (
+        "mailto:nobody@example.com"  # whom push services ask when we are a nuisance: put in your own
+    )
+    allowed: tuple[
+        str, ...
+    ] = ()  # push services that need not be public; as web.notifications.outbound.allowed
+
+    def __post_init__(self) -> None:
+        Outward(self.allowed)
+
+
+class MpushFcmConfig(Section, frozen=True):
+    """[mpush.fcm]. Copies by Firebase Cloud Messaging, HTTP v1."""
+
+    project_id: str = ""  # of the Firebase project; empty: no FCM
+    application_id: str = ""  # told to devices, as the next one
+    api_key: str = ""  # of the client's side: every device hears it
+    credential_file: str = ""  # JSON of the service account that sends; web nodes read it
+
+
+class MpushTriesConfig(Section, frozen=True):
+    """[mpush.tries]. Wrong tokens, counted by each process: who guesses is slowed down."""
+
+    limit: Share = 30  # of one address in `window`, then at that pace; 0 = any number
+    window: Duration = Duration(60)
+    remembered: Count = 100_000  # addresses, and tokens that were right and need not wait
+
+    def __post_init__(self) -> None:
+        if not self.window:
+            raise ValueError("window: expected more than 0 s")
+
+
+class MpushHookConfig(Section, frozen=True, kw_only=True):
+    """[[mpush.hooks]]. A device that is a URL of yours: what is pushed to it is sent there, and its 2xx is an acknowledgement.
+
+    Web nodes call it, within `[web.mpush.receivers]`: addresses that are not public, and plain http, have to be allowed there.
+    """
+
+    name: str  # of the device
+    url: Password  # http or https; shown to nobody, as many of them are secrets
+    group: str = ""  # that it is in; empty: none
+    method: Literal["GET", "POST"] = "POST"  # POST: the MESSAGE object as JSON; GET: a query
+    authorization: Password = Password()  # what its header Authorization says; empty: there is none
+
+    def __post_init__(self) -> None:
+        try:
+            mpush.check_name(self.name)
+            if self.group:
+                mpush.check_name(self.group, field="group")
+            parse_url(self.url)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        if not (self.authorization.isascii() and self.authorization.isprintable()):
+            raise ValueError("authorization: expected printable ASCII")
+
+
 class MpushConfig(Section, frozen=True):
     """[mpush]. Devices of Mpush: the same on all comet and web nodes."""
 
@@ -276,6 +337,10 @@ class MpushConfig(Section, frozen=True):
     receivers: Count = 10  # webhooks, Web Push and FCM, of one device
     delayed: Count = 100_000  # pushes that may wait for their time
     delayed_per_target: Count = 1000  # the same for one device or group
+    tries: MpushTriesConfig = MpushTriesConfig()
+    webpush: MpushWebPushConfig = MpushWebPushConfig()
+    fcm: MpushFcmConfig = MpushFcmConfig()
+    hooks: tuple[MpushHookConfig, ...] = ()
 
     def __post_init__(self) -> None:
         try:
@@ -285,6 +350,9 @@ class MpushConfig(Section, frozen=True):
             raise ValueError(str(error)) from None
         if len(set(self.registers)) > self.devices or self.ttl < 1:
             raise ValueError("registers: expected at most `devices`; ttl: expected at least 1 s")
+        names = [hook.name for hook in self.hooks]
+        if len(set(names)) < len(names):
+            raise ValueError(f"hooks: expected a name of its own for each, got {names}")
 
 
 def require_safe(listener: str, host: str, auth: AuthConfig) -> None:

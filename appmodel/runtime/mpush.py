@@ -3,8 +3,15 @@
 import time
 from dataclasses import dataclass
 
+from appmodel.core.mpush_keys import PublicKeys
+from appmodel.core.mpush_registering import Registering
+from appmodel.core.mpush_tokens import MpushGate
+from appmodel.core.mpush_tries import TokenTries
+from appmodel.core.outward import Outward
+from appmodel.core.throttle import Throttle
 from appmodel.io.database import Database
 from appmodel.io.mpush_books import MpushBounds, SqlAckBook, SqlDelays, SqlDevices, SqlReceivers
+from appmodel.io.mpush_keys import SqlKeys
 from appmodel.runtime.lightpush import open_sealing
 from appmodel.runtime.settings import Settings
 
@@ -17,6 +24,8 @@ class MpushBooks:
     acks: SqlAckBook
     receivers: SqlReceivers
     delays: SqlDelays
+    keys: SqlKeys
+    registering: Registering
 
 
 def open_mpush_books(settings: Settings, database: Database) -> MpushBooks:
@@ -25,12 +34,25 @@ def open_mpush_books(settings: Settings, database: Database) -> MpushBooks:
     bounds = MpushBounds(
         config.devices, config.receivers, config.delayed, config.delayed_per_target
     )
+    sealing, fcm = open_sealing(settings), config.fcm
+    told = PublicKeys("", fcm.project_id, fcm.application_id, fcm.api_key)
+    keys = SqlKeys(database, sealing, told, webpush=config.webpush.enabled)
+    receivers = SqlReceivers(database, sealing, bounds)
     return MpushBooks(
         SqlDevices(database, bounds),
         SqlAckBook(database),
-        SqlReceivers(database, open_sealing(settings), bounds),
+        receivers,
         SqlDelays(database, bounds),
+        keys,
+        Registering(receivers, keys, Outward(config.webpush.allowed)),
     )
+
+
+def open_tries(settings: Settings, gate: MpushGate) -> TokenTries:
+    """How often tokens may be guessed at one listener."""
+    config = settings.mpush.tries
+    throttle = Throttle(config.limit, config.window, capacity=config.remembered)
+    return TokenTries(gate, throttle, remembered=config.remembered)
 
 
 async def preregister(settings: Settings, books: MpushBooks) -> None:

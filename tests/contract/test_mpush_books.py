@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appmodel.core.lightpush_records import Hidden
+from appmodel.core.mpush_keys import PublicKeys, public_text
 from appmodel.core.mpush_stores import (
     MAX_DONE,
     AckNews,
@@ -24,8 +25,9 @@ from appmodel.core.sealing import Sealing
 from appmodel.errors import LimitReached, NotFound
 from appmodel.io.database import Database
 from appmodel.io.mpush_books import MpushBounds, SqlAckBook, SqlDelays, SqlDevices, SqlReceivers
+from appmodel.io.mpush_keys import SqlKeys
 from appmodel.orm import mpush_receiver_queries
-from appmodel.orm.mpush import MpushDelayed, MpushDone, MpushReceiver
+from appmodel.orm.mpush import MpushDelayed, MpushDone, MpushKey, MpushReceiver
 from tests.databases import PATIENCE
 
 NOW = 4_102_444_800_000  # ms
@@ -464,3 +466,44 @@ class TestDelays:
         assert await delays.cancel(second.id) == 1
         assert await delays.done(dead)
         assert await delays.claim(now=NOW + 10**9, lease=1000, limit=9) == []
+
+
+class TestKeys:
+    def keys(self, database: Database, secret: bytes = b"s" * 32) -> SqlKeys:
+        return SqlKeys(database, Sealing(secret), PublicKeys(fcm_project="shop"), webpush=True)
+
+    async def test_all_nodes_have_the_pair_that_the_first_one_made(
+        self, database: Database
+    ) -> None:
+        """Whoever asks first, even at the same time; and after a restart."""
+        nodes = [self.keys(database) for _ in range(5)]
+        async with trio.open_nursery() as nursery:
+            for node in nodes:
+                nursery.start_soon(node.public)
+
+        told = {await node.public() for node in nodes}
+        later = self.keys(database)
+
+        assert told == {await later.public()}
+        assert public_text(await later.vapid()) == (await later.public()).webpush
+        assert (await later.public()).fcm_project == "shop"
+
+    async def test_it_lies_there_sealed(self, database: Database) -> None:
+        """A copy of the database is no key; with another auth.secret there is a new one, which stays."""
+        mine = await self.keys(database).public()
+        [lies] = await database.read(
+            lambda session: session.scalars(sa.select(MpushKey.secret)).all()
+        )
+        other = await self.keys(database, b"t" * 32).public()
+
+        assert lies.startswith("1.")
+        assert mine.webpush != other.webpush
+        assert await self.keys(database, b"t" * 32).public() == other
+
+    async def test_what_is_switched_off_is_not_told(self, database: Database) -> None:
+        """And no pair is made."""
+        keys = SqlKeys(database, SEALING, PublicKeys(), webpush=False)
+
+        assert await keys.public() == PublicKeys()
+        assert not (await keys.public()).serve(ReceiverKind.WEBPUSH)
+        assert await database.read(lambda session: session.scalar(sa.select(MpushKey))) is None

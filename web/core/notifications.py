@@ -156,7 +156,7 @@ def fcm_message(
     shown["title"], shown["body"] = _title_and_text(notification, room)
     android: dict[str, Any] = {
         "priority": "HIGH" if notification.priority == 10 else "NORMAL",
-        "ttl": f"{seconds_left(notification, now)}s",
+        "ttl": f"{seconds_left(notification.expires_at, now)}s",
         "notification": {"tag": notification.name},
     }
     if notification.collapse_id is not None:
@@ -166,9 +166,9 @@ def fcm_message(
     return {"token": token, "notification": shown, "data": data, "android": android}
 
 
-def seconds_left(notification: Notification, now: float) -> int:
+def seconds_left(expires_at: float, now: float) -> int:
     """How long a provider shall keep it for a device that is away; 0 = now or never."""
-    return min(MAX_TTL, max(0, int(notification.expires_at - now)))
+    return min(MAX_TTL, max(0, int(expires_at - now)))
 
 
 def collapse_id(notification: Notification) -> str:

@@ -16,7 +16,7 @@ Source: Firebase, "Migrate to HTTP v1" and "FCM error codes".
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -92,11 +92,14 @@ class FcmGateway:
 
     async def send(self, device: Device, notification: Notification, badge: int | None) -> Receipt:
         """See Gateway."""
-        message = fcm_message(notification, badge, device.token, now=self._now())
+        return await self.post(fcm_message(notification, badge, device.token, now=self._now()))
+
+    async def post(self, message: Mapping[str, object]) -> Receipt:
+        """Hand over a `message` of HTTP v1, whatever is in it."""
         try:
             with trio.fail_after(self._patience):
                 token = await self._token.get()
-                answer = await self._post(_encode({"message": message}), token)
+                answer = await self._call(_encode({"message": message}), token)
         except Unauthorized as error:
             return Receipt(Kind.MISCONFIGURED, str(error))
         except PushError as error:
@@ -109,7 +112,7 @@ class FcmGateway:
         """See Gateway."""
         await self._outbound.aclose()
 
-    async def _post(self, content: bytes, token: str) -> Answer:
+    async def _call(self, content: bytes, token: str) -> Answer:
         headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
         return await self._outbound.call("POST", self._url, headers=headers, content=content)
 

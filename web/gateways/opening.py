@@ -150,11 +150,11 @@ class Factory:
     @cached_property
     def _tls(self) -> ssl.SSLContext:
         """For all but Apple. The system's authorities take 50 ms to read: when there is somebody to call."""
-        return _trusting(self._config)
+        return authorities(self._config)
 
     @cached_property
     def _apns_tls(self) -> ssl.SSLContext:
-        return _trusting(self._config)
+        return authorities(self._config)
 
     async def open(self, provider: Provider, stored: StoredCredential) -> Gateway:
         """See OpenGateway."""
@@ -198,7 +198,7 @@ class Factory:
         return Outbound(self._config.outbound, tls=self._tls, resolve=self._resolve)
 
     def _tls_showing(self, pem: str) -> ssl.SSLContext:
-        context = _trusting(self._config)
+        context = authorities(self._config)
         with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # for our eyes only
             file.write(pem)
             file.flush()
@@ -247,7 +247,8 @@ def _read_pem(paths: CertificatePaths) -> str:
     return "\n".join(texts)
 
 
-def _trusting(config: NotificationsConfig) -> ssl.SSLContext:
+def authorities(config: NotificationsConfig) -> ssl.SSLContext:
+    """TLS to providers. Raises ConfigError: those to trust cannot be read."""
     try:
         return trusting(config.outbound.ca_file)
     except OSError as error:

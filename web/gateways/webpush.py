@@ -63,13 +63,40 @@ class WebPushGateway:
         """See Gateway."""
         try:
             subscription = parse_subscription(device.token)
-            content = encrypt(webpush_payload(notification, badge), subscription)
+        except BadInput as error:
+            return Receipt(Kind.GONE, f"no subscription: {error.field}")
+        return await self.post(
+            subscription,
+            webpush_payload(notification, badge),
+            topic=topic(notification),
+            expires_at=notification.expires_at,
+            is_urgent=notification.priority == 10,
+        )
+
+    async def post(
+        self,
+        subscription: Subscription,
+        plain: bytes,
+        *,
+        topic: str,
+        expires_at: float,
+        is_urgent: bool,
+    ) -> Receipt:
+        """Hand `plain` over for a browser: at most MAX_WEBPUSH bytes, which it alone can read.
+
+        Args:
+            topic: a later one with the same replaces this one while the browser is away; 1 to 32 letters of base64url.
+            expires_at: Unix seconds.
+            is_urgent: worth the battery.
+        """
+        try:
+            content = encrypt(plain, subscription)
         except BadInput as error:
             return Receipt(Kind.GONE, f"no subscription: {error.field}")
         headers = [
-            ("TTL", str(seconds_left(notification, self._now()))),
-            ("Urgency", "high" if notification.priority == 10 else "normal"),
-            ("Topic", topic(notification)),
+            ("TTL", str(seconds_left(expires_at, self._now()))),
+            ("Urgency", "high" if is_urgent else "normal"),
+            ("Topic", topic),
             ("Content-Encoding", "aes128gcm"),
             ("Content-Type", "application/octet-stream"),
             ("Authorization", self._vapid.header(subscription.endpoint)),
