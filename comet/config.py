@@ -6,7 +6,7 @@ import msgspec
 
 from appmodel.core.units import Duration, Size
 from appmodel.io.outbound_limits import OutboundLimits
-from appmodel.runtime.config import Count, Port, Section, TlsConfig, Weight
+from appmodel.runtime.config import Count, Port, Section, Share, TlsConfig, Weight
 from appmodel.runtime.crew import RestartConfig, Workers
 
 
@@ -94,10 +94,18 @@ class MpushConfig(ListenerConfig, frozen=True):
     """[comet.mpush]. Devices of Mpush, the seed version and 2.2, on one port; their token is in [mpush]."""
 
     port: Port = 2245  # WS_PORT
-    origins: tuple[str, ...] = ("*",)  # pages that may connect beside loopback; "*" = any, as there
+    origins: tuple[str, ...] = (
+        "*",
+    )  # pages that may connect beside loopback; "*" = any, as there, who have a token of your own
     hosts: tuple[
         str, ...
     ] = ()  # while auth.mode is "off": names beside loopback that may be called
+    proxies: tuple[str, ...] = (
+        "127.0.0.0/8",
+        "::1",
+    )  # networks of proxies whose X-Forwarded-For says whose wrong tokens they are
+    logins: Share = 20  # of one device in `logins_window`, then at that pace; 0 = any number
+    logins_window: Duration = Duration(20)
     max_message: Size = Size(64 * 1024)  # that a device may say at once; the original's: 100 MiB
     handshake_timeout: Duration = Duration(5)  # of the request
     auth_timeout: Duration = Duration(30)  # for the token, and again for the device; authTimeout
@@ -116,10 +124,6 @@ class MpushConfig(ListenerConfig, frozen=True):
     pushes_at_once: Count = 16  # MESSAGEs of one device
     ack_memory: Duration = Duration(10)  # in which an acknowledgement is known to who asks late
     waiting: Count = 100_000  # messages whose acknowledgement somebody waits for
-    webpush_public_key: str = ""  # of [web.mpush]; what browsers subscribe with; empty: no Web Push
-    fcm_project_id: str = ""  # told to devices that register at FCM; empty: no FCM
-    fcm_application_id: str = ""
-    fcm_api_key: str = ""  # of the client's side: it is told to every device
     acks: AcksConfig = AcksConfig()
 
     def __post_init__(self) -> None:
@@ -127,8 +131,8 @@ class MpushConfig(ListenerConfig, frozen=True):
             raise ValueError("ping_interval: expected > 0 and below `silence`")
         if not 0 < self.resend_after <= self.resend_longest:
             raise ValueError("resend_after: expected > 0 and at most `resend_longest`")
-        if not self.auth_timeout:
-            raise ValueError("auth_timeout: expected > 0")
+        if not (self.auth_timeout and self.logins_window):
+            raise ValueError("auth_timeout, logins_window: expected > 0")
 
 
 class LiveConfig(Section, frozen=True):

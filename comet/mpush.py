@@ -11,7 +11,8 @@ from functools import partial
 import structlog
 import trio
 
-from appmodel.core.mpush_auth import AUTH_TTL, PURPOSE, MpushAuth
+from appmodel.core.addresses import Addresses
+from appmodel.core.mpush_auth import AUTH_TTL, MpushAuth, auth_key
 from appmodel.core.mpush_tokens import WELL_KNOWN, MpushGate
 from appmodel.core.origins import Origins
 from appmodel.core.units import Duration
@@ -19,9 +20,9 @@ from appmodel.errors import ConfigError, PushError
 from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.mpush_waits import ClusterWaits
 from appmodel.runtime.config import is_loopback, open_tls
-from appmodel.runtime.mpush import open_mpush_books, preregister
+from appmodel.runtime.mpush import open_mpush_books, open_tries, preregister
 from appmodel.runtime.service import Context
-from comet.config import CometConfig
+from comet.config import CometConfig, MpushConfig
 from comet.io.comet import Comet
 from comet.io.mpush import Books, Mpush
 from comet.io.mpush_door import MpushDoor
@@ -59,9 +60,9 @@ async def opened_mpush(
     )
     mpush = Mpush(
         comet=comet,
-        books=Books(books.devices, books.acks, books.receivers),
-        gate=gate,
-        auth=MpushAuth(context.credentials.derive(PURPOSE), ttl=AUTH_TTL),
+        books=Books(books.devices, books.acks, books.receivers, books.keys, books.registering),
+        tries=open_tries(settings, gate),
+        auth=MpushAuth(auth_key(context.credentials, settings.mpush.token), ttl=AUTH_TTL),
         waits=ClusterWaits(context.registry, context.peers.waits),
         ttl=settings.mpush.ttl,
         now=now,
@@ -97,13 +98,22 @@ def require_own_token(token: str, host: str) -> None:
         raise ConfigError("mpush.token", token, expected)
 
 
+def origins_of(config: MpushConfig, token: str) -> Origins:
+    """Pages that may connect. What everybody knows proves nothing: with that token "*" is nobody."""
+    home = token == WELL_KNOWN
+    origins = [origin for origin in config.origins if not (home and origin == "*")]
+    return Origins(origins, config.hosts, home=home)
+
+
 async def serve_mpush(
     context: Context, mpush: Mpush, sockets: Sequence[socket.socket], stop: trio.Event
 ) -> None:
     """Its listener, until `stop` is set."""
     config = mpush.config
-    home = context.settings.mpush.token == WELL_KNOWN
-    door = MpushDoor(mpush, origins=Origins(config.origins, config.hosts, home=home))
+    addresses = Addresses(config.proxies, setting="comet.mpush.proxies")
+    door = MpushDoor(
+        mpush, origins=origins_of(config, context.settings.mpush.token), addresses=addresses
+    )
     limits = HttpLimits(
         max_connections=context.settings.section(CometConfig).limits.handshakes_at_once,
         head_timeout=config.handshake_timeout,
@@ -124,6 +134,9 @@ def _observe(context: Context, mpush: Mpush) -> None:
     metrics.gauge("comet_mpush_devices", "Logged in here.", lambda: mpush.devices)
     metrics.gauge("comet_mpush_connections", "Of Mpush.", lambda: len(mpush.sessions))
     metrics.counter("comet_mpush_logins", "Of devices.", lambda: counts.logins)
+    tries = mpush.tries
+    metrics.counter("comet_mpush_wrong_tokens", "Weighed.", lambda: tries.wrong)
+    metrics.counter("comet_mpush_slowed", "Tokens that had to wait.", lambda: tries.slowed)
     metrics.counter("comet_mpush_sent", "Messages, as often as they were.", lambda: counts.sent)
     metrics.counter("comet_mpush_acks", "Messages acknowledged.", lambda: counts.acknowledged)
     metrics.counter(

@@ -2,17 +2,19 @@
 
 senders, readers ─> 2246 ─> MpushFrame ─> parts ─> MpushPushing ─> Pushing ─> comets, store
                                                                └> MpushWaits (acknowledgements)
+                                                 Pushing ─> layer_mpush_receivers (copies)
                                       └> MpushReading ─> store, AckBook
 """
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
 import trio
 
-from appmodel.core.mpush_auth import AUTH_TTL, PURPOSE, MpushAuth
+from appmodel.core.addresses import Addresses
+from appmodel.core.mpush_auth import AUTH_TTL, MpushAuth, auth_key
 from appmodel.core.mpush_tokens import WELL_KNOWN, MpushGate, Right
 from appmodel.core.origins import Origins
 from appmodel.errors import ConfigError, PushError
@@ -20,7 +22,7 @@ from appmodel.io.caching import Changes
 from appmodel.io.mpush_known import KnownDevices
 from appmodel.io.mpush_waits import ClusterWaits
 from appmodel.runtime.config import is_loopback
-from appmodel.runtime.mpush import MpushBooks, open_mpush_books, preregister
+from appmodel.runtime.mpush import MpushBooks, open_mpush_books, open_tries, preregister
 from appmodel.runtime.service import Context
 from web.api.mpush_commands import MpushCommands
 from web.api.mpush_frame import MpushFrame
@@ -28,6 +30,9 @@ from web.api.mpush_pushes import MpushPushes
 from web.api.mpush_reads import MpushReads
 from web.config import MpushConfig, WebConfig
 from web.core.mpush_paths import Wanted
+from web.gateways.mpush_ways import open_mpush_ways
+from web.layer_mpush_receivers import open_receivers
+from web.services.mpush_access import MpushAccess
 from web.services.mpush_delays import DelayedPushes
 from web.services.mpush_pushing import MpushPushing, MpushRules
 from web.services.mpush_reading import MpushReading, Tail
@@ -58,10 +63,11 @@ async def open_mpush(
         every=config.poll,
         timeout=context.settings.section(WebConfig).read_timeout,
         limit=config.readers,
+        revoked=lambda: context.revocations.position,
     )
     wiring = _Wiring(context, pushing, reading, changes, tail)
     _observe(context, wiring, tail)
-    async with trio.open_nursery() as nursery:
+    async with wiring.receivers(stop), trio.open_nursery() as nursery:
         if context.settings.mpush.registers:
             await nursery.start(_preregister, context, wiring.books)
         nursery.start_soon(tail.run)
@@ -101,13 +107,17 @@ class _Wiring:
         self.config, settings = self.whole.mpush, context.settings
         self.books = books = open_mpush_books(settings, context.database)
         self.rights = open_rights(self.config, settings.auth.mode)
-        self.gate = MpushGate(
+        gate = MpushGate(
             settings.mpush.token,
             None if settings.auth.mode == "off" else context.credentials,
             context.revocations,
             now=time.time,
             open=self.rights,
         )
+        self.tries = open_tries(settings, gate)
+        self.access = MpushAccess(self.tries, Addresses(self.whole.proxies))
+        self.hooks = frozenset(hook.name for hook in settings.mpush.hooks)
+        self.pushing = pushing
         self.known = KnownDevices(books.devices, books.receivers, context.database, changes)
         self.waits = ClusterWaits(context.registry, context.peers.waits)
         self.making = MpushPushing(
@@ -115,8 +125,7 @@ class _Wiring:
             self.known,
             self.waits,
             books.delays,
-            MpushRules(self.config.targets, settings.mpush.ttl),
-            pushed=self._pushed,
+            MpushRules(self.config.targets, settings.mpush.ttl, self.hooks),
             now=time.time,
         )
         self.delayed = DelayedPushes(books.delays, self.making, now=time.time)
@@ -137,10 +146,17 @@ class _Wiring:
         home = Right.PUBLISH in self.rights and is_loopback(config.host)
         origins = Origins(config.origins, self.whole.hosts, home=home)
         commands = self._commands()
-        return MpushFrame(self.gate, origins, parts, commands.obey, line_feed=config.line_feed)
+        return MpushFrame(self.access, origins, parts, commands.obey, line_feed=config.line_feed)
 
-    async def _pushed(self, ids: Mapping[str, int]) -> None:
-        self.tail.note_all(ids)
+    @asynccontextmanager
+    async def receivers(self, stop: trio.Event) -> AsyncIterator[None]:
+        """Who gets copies is served until the block ends."""
+        parts = (self.books, self.known, self.waits, self.pushing, self.reading, self.tail)
+        async with (
+            open_mpush_ways(self.context.settings, self.books.keys) as ways,
+            open_receivers(self.context, *parts, stop, ways=ways),
+        ):
+            yield
 
     def _reads(self) -> MpushReads:
         reading = MpushReading(
@@ -151,19 +167,23 @@ class _Wiring:
             self.tail,
             timeout=self.whole.read_timeout,
             beat=self.config.beat,
+            hooks=self.hooks,
         )
         return MpushReads(self.making, reading, self.books.delays, line_feed=self.config.line_feed)
 
     def _commands(self) -> MpushCommands:
-        auth = MpushAuth(self.context.credentials.derive(PURPOSE), ttl=AUTH_TTL)
+        key = auth_key(self.context.credentials, self.context.settings.mpush.token)
+        auth = MpushAuth(key, ttl=AUTH_TTL)
         return MpushCommands(
             self.pushes,
             self.making,
-            self.gate,
+            self.access,
             auth,
             self.books.devices,
             self.books.acks,
             self.waits,
+            self.books.keys,
+            self.books.registering,
         )
 
 
@@ -182,6 +202,9 @@ def _observe(context: Context, wiring: _Wiring, tail: Tail) -> None:
         labels=("outcome",),
     )
     context.metrics.gauge("web_mpush_readers", "Open streams.", lambda: tail.readers)
+    tries = wiring.tries
+    context.metrics.counter("web_mpush_wrong_tokens", "Weighed.", lambda: tries.wrong)
+    context.metrics.counter("web_mpush_slowed", "Tokens that had to wait.", lambda: tries.slowed)
 
 
 async def _preregister(

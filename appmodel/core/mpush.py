@@ -13,6 +13,7 @@ Source: spec/mpush.md sections 4, 11.2 and 13. Ours: names are bounded and print
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal
@@ -96,6 +97,28 @@ class Sender(msgspec.Struct, frozen=True):
 
     method: str
     name: str
+
+
+MAX_TAGS = 20
+MAX_TAG = 64  # characters
+MAX_CLICK = 2048  # characters
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
+_RUNS = re.compile(r"(?:javascript|data|vbscript):", re.IGNORECASE)  # where somebody opens it
+
+
+def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """`tags`, if a message can have them. Raises BadInput."""
+    if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG for tag in tags):
+        raise BadInput("tags", tags, f"at most {MAX_TAGS} of {MAX_TAG} characters")
+    return tuple(tags)
+
+
+def check_click(link: str) -> str:
+    """`link`, if it may be opened. Raises BadInput."""
+    if len(link) > MAX_CLICK or not _URL.fullmatch(link) or _RUNS.match(link):
+        raise BadInput("click", link, f"a URL of at most {MAX_CLICK} characters")
+    return link
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from appmodel.core.mpush import Body, Sender, id_of
+from appmodel.core.mpush import Body, Sender, check_click, check_tags, id_of
 from appmodel.core.mpush_stores import MAX_ADDRESS
 from appmodel.core.subscriptions import read_subscription
 from appmodel.errors import BadInput, RemoteProtocolError
@@ -119,7 +119,8 @@ def parse(text: str | bytes) -> Command:
         packet = _read(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         shown = text if isinstance(text, str) else text.decode(errors="replace")
-        raise Complaint(f"not JSON: {shown[:MAX_SHOWN]}") from None
+        is_secret = "token" in shown.lower()  # a broken AUTH
+        raise Complaint(f"not JSON: {'********' if is_secret else shown[:MAX_SHOWN]}") from None
     return read(packet)
 
 
@@ -158,9 +159,23 @@ def _read_send(data: dict[str, Any]) -> Send:
         priority=priority
         if isinstance(priority, int) and not isinstance(priority, bool) and abs(priority) < 2**53
         else None,
-        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
-        click=click if isinstance(click, str) else None,
+        tags=_tags(tags) if isinstance(tags, list) else (),
+        click=_click(click) if isinstance(click, str) and click else None,
     )
+
+
+def _tags(tags: Sequence[object]) -> tuple[str, ...]:
+    try:
+        return check_tags([tag for tag in tags if isinstance(tag, str)])
+    except BadInput as error:
+        raise Complaint(str(error)) from None
+
+
+def _click(click: str) -> str:
+    try:
+        return check_click(click)
+    except BadInput as error:
+        raise Complaint(str(error)) from None
 
 
 def _read_ack(data: dict[str, Any]) -> Acknowledge:

@@ -129,9 +129,13 @@ class MpushGate:
         if self._credentials is None:
             raise Unauthorized("token: wrong")
         grant = verify(self._credentials, text, now=self._now())
-        if self._revocations.is_revoked(token_subject(grant.id), grant.issued_at):
+        if self.is_revoked(grant.id, grant.issued_at):
             raise Unauthorized("token: revoked")
         return grant
+
+    def is_revoked(self, token_id: str, issued_at: float) -> bool:
+        """Whether that token is; never the one of all, which has no id."""
+        return self._revocations.is_revoked(token_subject(token_id), issued_at)
 
     def check(self, text: str, right: Right, names: Iterable[str]) -> Grant:
         """What the token allows, if that is `right` with all of `names` (of groups: `as_group`).

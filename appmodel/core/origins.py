@@ -9,7 +9,8 @@
 
 A node that asks for no credential is also protected against a name that an attacker makes point to
 127.0.0.1 (DNS rebinding): it answers only when it is called by a loopback name or a configured one.
-And pages of other sites may not include its answers as scripts: a browser says so in Sec-Fetch-Site.
+And pages of other sites may not include its answers as scripts, nor lead a browser to where a GET changes
+something: a browser says so in Sec-Fetch-Site.
 
 Source: ours; S1 of the original: any page could make a browser inside the network push.
 """
@@ -39,8 +40,11 @@ class Origins:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._home = home
 
-    def check(self, headers: Headers) -> None:
+    def check(self, headers: Headers, *, by_link: bool = True) -> None:
         """Pass what no page of another site can have made.
+
+        Args:
+            by_link: who follows a link of another site may do this, too: nothing is changed by it.
 
         Raises:
             Forbidden: naming the header and what it said.
@@ -51,7 +55,7 @@ class Origins:
         if origin is not None:
             if not self.allows(origin, headers.get("host", "")):
                 raise Forbidden(f"Origin: {origin[:80]!r} is not allowed to call this listener")
-        elif self._home and _is_foreign_include(headers):
+        elif self._home and _is_foreign(headers, by_link=by_link):
             raise Forbidden("Sec-Fetch-Site: a page of another site may not call a home node")
 
     def allows(self, origin: str, host: str) -> bool:
@@ -95,10 +99,10 @@ class Origins:
             )
 
 
-def _is_foreign_include(headers: Headers) -> bool:
-    """Whether a page of another site includes us, as a script or a picture. Following a link is none."""
+def _is_foreign(headers: Headers, *, by_link: bool) -> bool:
+    """Whether a page of another site includes us, as a script or a picture; or leads here, unless it may."""
     site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
-    return site == "cross-site" and mode != "navigate"
+    return site == "cross-site" and not (by_link and mode == "navigate")
 
 
 @lru_cache(maxsize=256)

@@ -31,12 +31,13 @@ def put(session: Session, pushes: Sequence[Delayed], most: int, most_of_one: int
         session.execute(sa.insert(MpushDelayed), [_row(one) for one in new])
 
 
-def waiting_for(session: Session, target: str, is_group: bool, limit: int) -> list[Delayed]:
+def waiting_for(
+    session: Session, target: str, is_group: bool, since: int, limit: int
+) -> list[Delayed]:
     """See Delays.of."""
-    mine = sa.select(MpushDelayed).where(*_of(target, is_group))
-    return [
-        _delayed(row) for row in session.scalars(mine.order_by(MpushDelayed.due_at).limit(limit))
-    ]
+    mine = sa.select(MpushDelayed).where(*_of(target, is_group), MpushDelayed.due_at >= since)
+    order = (MpushDelayed.due_at, MpushDelayed.id)
+    return [_delayed(row) for row in session.scalars(mine.order_by(*order).limit(limit))]
 
 
 def find_delayed(session: Session, delayed_id: str) -> list[Delayed]:

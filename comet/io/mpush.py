@@ -16,9 +16,12 @@ import structlog
 import trio
 
 from appmodel.core.mpush_auth import MpushAuth
+from appmodel.core.mpush_keys import MpushKeys
+from appmodel.core.mpush_registering import Registering
 from appmodel.core.mpush_stores import AckBook, Devices, Receivers
-from appmodel.core.mpush_tokens import MpushGate
+from appmodel.core.mpush_tries import TokenTries
 from appmodel.core.mpush_waits import Awaited, MpushWaits
+from appmodel.core.throttle import Throttle
 from appmodel.errors import PushError
 from comet.io.comet import Comet
 from comet.io.entrance import Entrance
@@ -29,9 +32,10 @@ from comet.io.mpush_login import Login
 from comet.io.mpush_pushing import Pushing
 from comet.io.mpush_session import SEED, MpushSession
 from comet.protocol.mpush import login_frame
-from comet.protocol.mpush_v2 import PublicKeys
 
 log = structlog.get_logger("comet")
+
+FLAPPING = 10_000  # devices whose logins are counted
 
 
 @dataclass(slots=True)
@@ -51,6 +55,8 @@ class Books:
     devices: Devices
     acks: AckBook
     receivers: Receivers
+    keys: MpushKeys
+    registering: Registering
 
 
 class Mpush:
@@ -61,7 +67,7 @@ class Mpush:
         *,
         comet: Comet,
         books: Books,
-        gate: MpushGate,
+        tries: TokenTries,
         auth: MpushAuth,
         waits: MpushWaits,
         ttl: float,
@@ -80,7 +86,7 @@ class Mpush:
             comet.store,
             comet.spawn,
         )
-        self.gate, self.counts = gate, Counts()
+        self.tries, self.counts, self.now = tries, Counts(), now
         self.places = trio.CapacityLimiter(replay.at_once)  # devices that read at the same time
         self.page, self.fetch_timeout = replay.page, replay.fetch_timeout
         self.stall_timeout = replay.stall_timeout
@@ -99,6 +105,7 @@ class Mpush:
             claims=comet.claims,
             devices=books.devices,
             acks=self.acks,
+            turns=Throttle(config.logins, config.logins_window, capacity=FLAPPING),
             now=now,
         )
         self.commands = self._commands(books, auth, ttl, now)
@@ -119,20 +126,14 @@ class Mpush:
             patience=config.reply_timeout,
             now=now,
         )
-        keys = PublicKeys(
-            config.webpush_public_key,
-            config.fcm_project_id,
-            config.fcm_application_id,
-            config.fcm_api_key,
-        )
         return Commands(
-            gate=self.gate,
+            tries=self.tries,
             auth=auth,
-            keys=keys,
+            keys=books.keys,
             login=self._login,
             pushing=pushing,
             devices=books.devices,
-            receivers=books.receivers,
+            registering=books.registering,
             store=self.store,
             pushes_at_once=config.pushes_at_once,
             now=now,

@@ -13,11 +13,10 @@ Source: spec/mpush.md 11.2 to 11.4 and 11.7.
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
 import structlog
+import trio
 
 from appmodel.core.interfaces import OfflineStore
-from appmodel.core.lightpush_records import Hidden
 from appmodel.core.mpush import check_name, device_key
 from appmodel.core.mpush_auth import MpushAuth
 from appmodel.core.mpush_commands import (
@@ -30,8 +29,11 @@ from appmodel.core.mpush_commands import (
     Send,
     parse,
 )
-from appmodel.core.mpush_stores import Devices, Receiver, ReceiverKind, Receivers
-from appmodel.core.mpush_tokens import Grant, MpushGate, Right, as_group
+from appmodel.core.mpush_keys import MpushKeys
+from appmodel.core.mpush_registering import Registering
+from appmodel.core.mpush_stores import Devices
+from appmodel.core.mpush_tokens import Grant, Right, as_group
+from appmodel.core.mpush_tries import TokenTries
 from appmodel.errors import PushError, Unauthorized
 from comet.io.mpush_delivery import Delivery
 from comet.io.mpush_login import Login
@@ -41,7 +43,6 @@ from comet.protocol.mpush import TOKEN_INVALID
 from comet.protocol.mpush_v2 import (
     PONG,
     UNAUTHENTICATED,
-    PublicKeys,
     V2Dialect,
     auth_frame,
     info_frame,
@@ -50,8 +51,6 @@ from comet.protocol.mpush_v2 import (
 
 log = structlog.get_logger("comet")
 
-_json = msgspec.json.Encoder().encode
-
 
 class Commands:
     """Of one comet."""
@@ -59,21 +58,21 @@ class Commands:
     def __init__(
         self,
         *,
-        gate: MpushGate,
+        tries: TokenTries,
         auth: MpushAuth,
-        keys: PublicKeys,
+        keys: MpushKeys,
         login: Login,
         pushing: Pushing,
         devices: Devices,
-        receivers: Receivers,
+        registering: Registering,
         store: OfflineStore,
         pushes_at_once: int,
         now: Callable[[], float],
     ) -> None:
         """`pushes_at_once`: of one connection. `now`: Unix seconds."""
-        self._gate, self._auth, self._keys = gate, auth, keys
+        self._tries, self._auth, self._keys = tries, auth, keys
         self._login, self._pushing = login, pushing
-        self._devices, self._receivers, self._store = devices, receivers, store
+        self._devices, self._registering, self._store = devices, registering, store
         self._pushes_at_once, self._now = pushes_at_once, now
 
     def begin(self, session: MpushSession, text: str | None) -> Job | None:
@@ -95,20 +94,8 @@ class Commands:
                 session.offer(PONG)
             case Send():
                 self._begin_push(session, command)
-            case RegisterWebPush(endpoint, keys):
-                secrets = Hidden(_json(keys).decode())
-                return partial(
-                    self._register,
-                    session,
-                    ReceiverKind.WEBPUSH,
-                    endpoint,
-                    secrets,
-                    self._keys.webpush,
-                )
-            case RegisterFcm(token):
-                return partial(
-                    self._register, session, ReceiverKind.FCM, token, None, self._keys.fcm_project
-                )
+            case RegisterWebPush() | RegisterFcm():
+                return partial(self._register, session, command)
             case _:
                 return partial(self._unregister, session)
         return None
@@ -117,8 +104,10 @@ class Commands:
 
     async def _admit(self, session: MpushSession, asked: Auth) -> None:
         """In, or 403, and then it may try again."""
+        if not await session.turn_for(asked.token):
+            return
         try:
-            grant = self._check(asked)
+            grant = self._check(asked, session.origin)
         except Unauthorized:
             session.offer(TOKEN_INVALID)
             return
@@ -127,8 +116,9 @@ class Commands:
             return
         name, group = asked.name, asked.group
         session.log_out()
-        session.grant = grant
+        session.let_in(grant)
         try:
+            keys = await self._keys.public()
             state = await self._login.begin(session, name, group)
         except PushError as error:
             log.warning("mpush login failed", device=name, error=str(error))
@@ -138,13 +128,13 @@ class Commands:
         if state is None:
             return
         session.dialect = V2Dialect(name)
-        auth = self._auth.issue(name, group, now=self._now())
-        session.enter(Delivery(session, state, session.dialect, 1), auth_frame(auth, self._keys))
+        auth = self._auth.issue(name, group, now=self._now(), grant=grant)
+        session.enter(Delivery(session, state, session.dialect, 1), auth_frame(auth, keys))
 
-    def _check(self, asked: Auth) -> Grant:
+    def _check(self, asked: Auth, origin: str) -> Grant:
         """What its token allows: at least to be this device of this group. Raises Unauthorized, BadInput."""
         check_name(asked.name)
-        grant = self._gate.grant(asked.token)
+        grant = self._tries.grant(asked.token, origin, trio.current_time())
         if not grant.covers(Right.CONNECT, asked.name):
             raise Unauthorized("token: not for this device")
         if asked.group and not grant.covers(
@@ -178,21 +168,13 @@ class Commands:
     # Receivers beside the socket, and the end of all
 
     async def _register(
-        self,
-        session: MpushSession,
-        kind: ReceiverKind,
-        address: str,
-        secrets: Hidden | None,
-        is_configured: str,
+        self, session: MpushSession, command: RegisterWebPush | RegisterFcm
     ) -> None:
-        if not is_configured:
-            session.offer(info_frame(f"{kind.value}: not configured on this server"))
-            return
-        now = round(self._now() * 1000)
-        receiver = Receiver(session.device, kind, address, secrets, now)
         cursor = session.channel.cursor or 0  # copies are of what is pushed from now on
         try:
-            await self._receivers.add(receiver, cursor=cursor, now=now)
+            await self._registering.register(
+                session.device, command, cursor=cursor, now=self._now()
+            )
         except PushError as error:
             session.offer(info_frame(str(error)))
 

@@ -9,6 +9,7 @@ from functools import partial
 import structlog
 import trio
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.origins import Origins
 from appmodel.io.wire import Wire
 from appmodel.protocol.http import Request, Response
@@ -24,8 +25,8 @@ log = structlog.get_logger("comet")
 class MpushDoor:
     """For a front door that has no routes: `otherwise` is `handle`."""
 
-    def __init__(self, mpush: Mpush, *, origins: Origins) -> None:
-        self._mpush, self._origins = mpush, origins
+    def __init__(self, mpush: Mpush, *, origins: Origins, addresses: Addresses) -> None:
+        self._mpush, self._origins, self._addresses = mpush, origins, addresses
 
     async def handle(self, request: Request) -> Response:
         """Any request.
@@ -37,10 +38,11 @@ class MpushDoor:
         response = upgrade(request)
         if response.status == 101:
             self._origins.check(request.headers)
-            response.takeover = partial(self._take, request.peer)
+            origin = self._addresses.origin_of(request)
+            response.takeover = partial(self._take, request.peer, origin)
         return response
 
-    async def _take(self, address: str, wire: Wire, rest: bytes) -> None:
+    async def _take(self, address: str, origin: str, wire: Wire, rest: bytes) -> None:
         """Begin a session, or hang up if there is no place for it."""
         gate = self._mpush.live.gate
         if self._mpush.is_draining or gate.enter(address, trio.current_time()) is not None:
@@ -49,7 +51,7 @@ class MpushDoor:
                 await wire.send_all(close_frame(None))
             await wire.aclose(linger=patience)
             return
-        session = MpushSession(wire.detach(), address, self._mpush)
+        session = MpushSession(wire.detach(), address, origin, self._mpush)
         try:
             set_buffers(session.socket, self._mpush.live.config)
             self._mpush.sessions.add(session)

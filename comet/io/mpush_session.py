@@ -14,6 +14,7 @@ Source: spec/mpush.md sections 2, 3, 8 and 11.4.
 """
 
 import enum
+import math
 import socket
 import ssl
 from collections import deque
@@ -56,6 +57,7 @@ log = structlog.get_logger("comet")
 
 Job = Callable[[], Awaitable[None]]
 
+GREETING = 16 * 1024  # bytes that who is not logged in may say at once: a token is shorter
 SEED = SeedDialect()
 _PING = frame(PING, b"")
 _CLOSE = close_frame(None)
@@ -76,6 +78,7 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
     cursor = BEHIND  # whatever comes goes to its delivery
     __slots__ = (
         "_asked",
+        "_asked_size",
         "_heard",
         "_reader",
         "address",
@@ -86,21 +89,25 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
         "grant",
         "held",
         "mpush",
+        "origin",
         "overran",
         "place",
         "pushes",
         "speaks_v2",
         "stage",
         "ticket",
+        "until",
     )
 
-    def __init__(self, sock: socket.socket, address: str, mpush: "Mpush") -> None:
+    def __init__(self, sock: socket.socket, address: str, origin: str, mpush: "Mpush") -> None:
+        """`origin`: under which its wrong tokens are counted."""
         super().__init__(sock, mpush.live)
-        self.mpush, self.address = mpush, address
+        self.mpush, self.address, self.origin = mpush, address, origin
         self.stage = Stage.TOKEN
         self.speaks_v2 = False
         self.device = ""  # "" = not logged in
         self.grant: Grant | None = None  # what its token allows
+        self.until = math.inf  # when that ends
         self.delivery: Delivery | None = None
         self.dialect: SeedDialect | V2Dialect = SEED
         self.held, self.overran, self.place, self.ticket = [], False, 0, None
@@ -108,6 +115,7 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
         self._heard = self._counted_from
         self._reader: FrameReader | None = None  # only while something is half-read
         self._asked: deque[str | None] | None = None  # while a task works for it; None: binary
+        self._asked_size = 0  # characters of it
 
     def start(self, rest: bytes) -> None:
         """Let the poller take over. `rest`: what the client sent behind its request.
@@ -126,9 +134,13 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
 
     def _receive(self, data: bytes) -> bool:
         self._heard = trio.current_time()
+        if self.owed and not self.device:  # a stranger that does not read what it is answered
+            self.leave("slow")
+            return False
         reader = self._reader
         if reader is None:
-            reader = self._reader = FrameReader(self.mpush.config.max_message)
+            limit = self.mpush.config.max_message
+            reader = self._reader = FrameReader(limit if self.device else min(limit, GREETING))
         only_beats = True
         try:
             for event in reader.receive_data(data):
@@ -162,11 +174,13 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
         if self._asked is None:
             job = self._begin(text)
             if job is not None:
-                self._asked = deque()
+                self._asked, self._asked_size = deque(), 0
                 self.mpush.spawn(self._work, job)
             return
         self._asked.append(text)
-        if len(self._asked) > self.mpush.config.backlog:
+        self._asked_size += len(text or "")
+        config = self.mpush.config
+        if len(self._asked) > config.backlog or self._asked_size > config.max_message:
             self.leave("too much at once")
 
     def _hear_binary(self, data: bytes) -> None:
@@ -181,7 +195,9 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
         try:
             await job()
             while self._asked and self.is_open:
-                next_job = self._begin(self._asked.popleft())
+                text = self._asked.popleft()
+                self._asked_size -= len(text or "")
+                next_job = self._begin(text)
                 if next_job is not None:
                     await next_job()
             is_done = True
@@ -200,25 +216,48 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
             return self._begin_login(text)
         elif text is None:
             self.offer(TOKEN_INVALID)
-        elif not self._admit(text):
-            if is_command(text):
-                self.speaks_v2 = True
-                return self.mpush.commands.begin(self, text)
-            self.offer(TOKEN_INVALID)
+        elif is_command(text):
+            self.speaks_v2 = True
+            return self.mpush.commands.begin(self, text)
+        elif self.mpush.tries.pause(text, self.origin, trio.current_time()):
+            return partial(self._admit_later, text)
+        else:
+            self._admit(text)
         return None
 
-    def _admit(self, token: str) -> bool:
-        """Whether the text is a token with which some device may log in."""
+    async def _admit_later(self, token: str) -> None:
+        """Its address guesses too often."""
+        if await self.turn_for(token):
+            self._admit(token)
+
+    async def turn_for(self, token: str) -> bool:
+        """Wait until a token may be tried: False if the client has gone meanwhile."""
+        tries, longest = self.mpush.tries, self.mpush.config.auth_timeout
+        while pause := tries.pause(token, self.origin, trio.current_time()):
+            await trio.sleep(min(pause, longest))
+            if not self.is_open:
+                return False
+        return True
+
+    def _admit(self, token: str) -> None:
+        """If the text is a token with which some device may log in."""
         try:
-            grant = self.mpush.gate.grant(token)
+            grant = self.mpush.tries.grant(token, self.origin, trio.current_time())
         except Unauthorized:
-            return False
+            self.offer(TOKEN_INVALID)
+            return
         if not grant.covers(Right.CONNECT, None):
-            return False
-        self.grant, self.stage = grant, Stage.NAME
+            self.offer(TOKEN_INVALID)
+            return
+        self.stage = Stage.NAME
+        self.let_in(grant)
         self._counted_from = trio.current_time()  # the device has its own time
         self.offer(AUTHENTICATED)
-        return True
+
+    def let_in(self, grant: Grant) -> None:
+        """By a token: no longer than it is good."""
+        self.grant = grant
+        self.until = trio.current_time() + max(0.0, grant.expires_at - self.mpush.now())
 
     def _begin_login(self, name: str | None) -> Job | None:
         """A name that is none, or not for this token: the client may try again."""
@@ -287,7 +326,7 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
         if self.stage is not Stage.IN:
             return self._counted_from + config.auth_timeout
         spoken = max(self._heard, self._counted_from)  # by either side
-        return min(spoken + config.ping_interval, self._heard + config.silence)
+        return min(spoken + config.ping_interval, self._heard + config.silence, self.until)
 
     def expire(self, now: float) -> None:
         """Its time for the token or the name is over; or it is silent: ping it, or let it go."""
@@ -297,6 +336,8 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
             return  # we were frozen: what it said may lie in the socket
         elif self.stage is not Stage.IN:
             self.leave("login timed out")
+        elif now >= self.until:
+            self.leave("token expired")
         elif now >= self._heard + self.mpush.config.silence:
             self.leave("silent")
         else:

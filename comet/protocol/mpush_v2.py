@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from appmodel.core.mpush import read_body
+from appmodel.core.mpush_keys import PublicKeys
 from appmodel.core.mpush_shown import show_message
 from comet.protocol.mpush import Sent, decode
 from comet.protocol.websocket import TEXT, frame
@@ -41,30 +42,10 @@ UNAUTHENTICATED = frame(TEXT, b'{"cmd":"AUTH","data":{"code":401,"msg":"Need Aut
 PONG = frame(TEXT, b'{"cmd":"PONG","data":""}')
 
 
-class PublicKeys(msgspec.Struct, frozen=True):
-    """What a client needs to subscribe at the notification services; empty: they are not configured."""
-
-    webpush: str = ""
-    fcm_project: str = ""
-    fcm_application: str = ""
-    fcm_api_key: str = ""
-
-
 def auth_frame(auth: str, keys: PublicKeys) -> bytes:
     """Logged in. `auth`: the signed text by which HTTP calls of this device are known."""
-    webpush = {"webpushPublicKey": keys.webpush} if keys.webpush else {}
-    return _packet(
-        "AUTH",
-        {
-            "code": 200,
-            "auth": auth,
-            "msg": "Successful authentication",
-            **webpush,
-            "fcmProjectId": keys.fcm_project,
-            "fcmApplicationId": keys.fcm_application,
-            "fcmApiKey": keys.fcm_api_key,
-        },
-    )
+    data = {"code": 200, "auth": auth, "msg": "Successful authentication", **keys.told()}
+    return _packet("AUTH", data)
 
 
 def info_frame(text: str) -> bytes:

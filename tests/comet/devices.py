@@ -16,18 +16,25 @@ from typing import Any
 import msgspec
 import trio
 
+from appmodel.core.addresses import Addresses
 from appmodel.core.message import Delivery
 from appmodel.core.mpush import device_key, mid_of
 from appmodel.core.mpush_auth import MpushAuth
+from appmodel.core.mpush_keys import PublicKeys
+from appmodel.core.mpush_registering import Registering
 from appmodel.core.mpush_tokens import MpushGate
+from appmodel.core.mpush_tries import TokenTries
 from appmodel.core.mpush_waits import Awaited, MpushWaits
 from appmodel.core.origins import Origins
+from appmodel.core.outward import Outward
 from appmodel.core.sealing import Sealing
+from appmodel.core.throttle import Throttle
 from appmodel.core.units import Duration
 from appmodel.io.database import Database
 from appmodel.io.http import FrontDoor
 from appmodel.io.listener import open_sockets
 from appmodel.io.mpush_books import MpushBounds, SqlAckBook, SqlDevices, SqlReceivers
+from appmodel.io.mpush_keys import SqlKeys
 from appmodel.io.mpush_waits import ClusterWaits, RemoteWaits
 from comet.config import AcksConfig, CometConfig, MpushConfig
 from comet.io.mpush import Books, Mpush
@@ -43,7 +50,6 @@ NEED_AUTH = '{"cmd":"AUTH","data":{"code":401,"msg":"Need Auth"}}'
 QUICK = MpushConfig(
     acks=AcksConfig(gather=Duration(0.01)),
     resend_after=Duration(30),  # a busy machine must not make a copy
-    webpush_public_key="BPub",
 )
 PACED = msgspec.structs.replace(QUICK, resend_after=Duration(2))  # as it is in life
 HANDSHAKE = (
@@ -206,10 +212,15 @@ async def open_mpush(
 ) -> AsyncIterator[Place]:
     """Comets of these names ("a" alone if there are none), each with a listener of Mpush."""
     bounds = MpushBounds(100, 10, 100, 100)
+    sealing = Sealing(b"s" * 32)
+    receivers = SqlReceivers(database, sealing, bounds)
+    keys = SqlKeys(database, sealing, PublicKeys(), webpush=True)
     books = Books(
         SqlDevices(database, bounds),
         SqlAckBook(database),
-        SqlReceivers(database, Sealing(b"s" * 32), bounds),
+        receivers,
+        keys,
+        Registering(receivers, keys, Outward()),
     )
     settings = msgspec.structs.replace(comet, mpush=config)
     async with open_cluster(*(names or ("a",)), config=settings) as cluster:
@@ -236,10 +247,11 @@ async def serve(place: Place, name: str, nursery: trio.Nursery) -> None:
         return comet.waits if node.name == name else RemoteWaits(comet.waits._caller(node))
 
     place.waits[name] = ClusterWaits(place.cluster.registry, waits)
+    gate = MpushGate(TOKEN, world.credentials, comet.revocations, now=world.now)
     mpush = place.served[name] = Mpush(
         comet=comet,
         books=place.books,
-        gate=MpushGate(TOKEN, world.credentials, comet.revocations, now=world.now),
+        tries=TokenTries(gate, Throttle(30, 60, capacity=100), remembered=100),
         auth=MpushAuth(AUTH_KEY, ttl=3600),
         waits=place.waits[name],
         ttl=60,
@@ -248,7 +260,7 @@ async def serve(place: Place, name: str, nursery: trio.Nursery) -> None:
     await nursery.start(mpush.run)
     sockets = open_sockets("127.0.0.1", 0)
     place.ports[name] = sockets[0].getsockname()[1]
-    door = MpushDoor(mpush, origins=Origins(["*"], home=True))
+    door = MpushDoor(mpush, origins=Origins(["*"], home=True), addresses=Addresses(["127.0.0.1"]))
     front = FrontDoor([], otherwise=door.handle)
     nursery.start_soon(partial(front.serve, sockets, stop=trio.Event()))
 

@@ -4,7 +4,7 @@
     MESSAGE                     a push, answered as `name.send` is; `auth` says from whom it is
     MESSAGE_CALLBACK            acknowledged: the caller that waits hears it, the socket gets it no more
     MESSAGE_WEBPUSH_CALLBACK    nothing is left to do: a copy was brought when its push service took it
-    REGISTER_FCM                refused: nobody brings copies to phones yet
+    REGISTER_FCM                copies by FCM of what is pushed from now on; a new token is one more, dead ones go by themselves
     TEST_HTTP                   nothing
 
 Source: spec/mpush.md 11.5. Differences: an acknowledgement counts for the socket, too (11.7); `auth` is a signed text that
@@ -23,8 +23,10 @@ from appmodel.core.mpush_commands import (
     Send,
     read,
 )
+from appmodel.core.mpush_keys import MpushKeys
+from appmodel.core.mpush_registering import Registering
 from appmodel.core.mpush_stores import AckBook, AckNews, Devices
-from appmodel.core.mpush_tokens import MpushGate, Right, as_group
+from appmodel.core.mpush_tokens import Right, as_group
 from appmodel.core.mpush_waits import Awaited, MpushWaits
 from appmodel.errors import Forbidden, Unauthorized
 from appmodel.protocol.http import Response
@@ -32,6 +34,7 @@ from web.api.mpush_frame import JSON, Call, confirm
 from web.api.mpush_pushes import ANONYMOUS, MpushPushes, token_name
 from web.core.mpush_frames import REFUSED, admitted, info
 from web.core.mpush_paths import Aim, Target, Wanted
+from web.services.mpush_access import MpushAccess
 from web.services.mpush_pushing import MpushPushing
 
 TEST = "TEST_HTTP"
@@ -44,15 +47,18 @@ class MpushCommands:
         self,
         pushes: MpushPushes,
         pushing: MpushPushing,
-        gate: MpushGate,
+        access: MpushAccess,
         auth: MpushAuth,
         devices: Devices,
         acks: AckBook,
         waits: MpushWaits,
+        keys: MpushKeys,
+        registering: Registering,
     ) -> None:
         self._pushes, self._pushing = pushes, pushing
-        self._gate, self._auth = gate, auth
+        self._access, self._auth = access, auth
         self._devices, self._acks, self._waits = devices, acks, waits
+        self._keys, self._registering = keys, registering
 
     async def obey(self, call: Call) -> Response:
         """Whatever it is. Raises PushError."""
@@ -61,27 +67,32 @@ class MpushCommands:
         command = read(call.fields)
         match command:
             case Auth():
-                return await self._log_in(command)
+                return await self._log_in(call, command)
             case Send():
                 return await self._push(call, command)
             case Acknowledge():
                 return await self._acknowledge(self._bearer(call), command)
             case RegisterFcm():
-                self._bearer(call)
-                raise Complaint("fcm: not configured on this server")
+                return await self._register(self._bearer(call), command)
         raise Complaint(f"Unknow cmd: {call.fields['cmd']}: over a WebSocket only")
 
-    async def _log_in(self, asked: Auth) -> Response:
+    async def _log_in(self, call: Call, asked: Auth) -> Response:
         name, group = check_name(asked.name), asked.group
         names = [name, *([as_group(check_name(group, field="group"))] if group else [])]
         try:
-            confirm(self._gate.grant(asked.token), Right.CONNECT, names)
+            grant = self._access.grant(call.request, asked.token)
+            confirm(grant, Right.CONNECT, names)
         except (Unauthorized, Forbidden):
             return Response(headers=[JSON], body=REFUSED)
         now = time.time()
         await self._devices.register(name, group=group, now=round(now * 1000))
-        auth = self._auth.issue(name, group, now=now)
-        return Response(headers=[JSON], body=admitted(auth))
+        auth = self._auth.issue(name, group, now=now, grant=grant)
+        return Response(headers=[JSON], body=admitted(auth, await self._keys.public()))
+
+    async def _register(self, device: Bearer, asked: RegisterFcm) -> Response:
+        now = time.time()  # ids are microseconds: what is pushed from now on is above
+        await self._registering.register(device.name, asked, cursor=round(now * 1_000_000), now=now)
+        return _info("ok")
 
     async def _push(self, call: Call, send: Send) -> Response:
         grant = call.grant(Right.PUBLISH)
@@ -105,7 +116,9 @@ class MpushCommands:
         auth = call.fields.get("auth")
         if not isinstance(auth, str) or not auth:
             raise Unauthorized("must need auth: the text that AUTH gave")
-        return self._auth.check(auth, now=time.time())
+        bearer = self._auth.check(auth, now=time.time())
+        self._access.confirm_bearer(bearer)
+        return bearer
 
 
 def _info(text: str) -> Response:

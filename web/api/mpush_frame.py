@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from appmodel.core.mpush_tokens import Grant, MpushGate, Right
+from appmodel.core.mpush_tokens import Grant, Right
 from appmodel.core.origins import Origins
 from appmodel.errors import BadInput, Forbidden, PushError, Unauthorized
 from appmodel.protocol.http import Headers, Request, Response
@@ -26,6 +26,7 @@ from web.core.mpush_fields import Fields, read_body, read_query
 from web.core.mpush_frames import info
 from web.core.mpush_paths import Aim, Wanted, read_path
 from web.core.problems import RETRY_AFTER, render_problem
+from web.services.mpush_access import MpushAccess
 
 METHODS = frozenset({"GET", "POST", "PUT"})
 NO_STORE = ("Cache-Control", "no-store")
@@ -49,7 +50,7 @@ class Call:
     request: Request
     aim: Aim
     fields: Fields
-    gate: MpushGate
+    access: MpushAccess
 
     @property
     def wants_json(self) -> bool:
@@ -61,10 +62,11 @@ class Call:
 
         Raises:
             Unauthorized: no token, or a bad one.
+            LimitReached: too many bad ones from there.
             Forbidden: it does not allow this with any name.
         """
         token = self.text(TOKEN) or _authorization(self.request.headers)
-        grant = self.gate.check(token, right, ())
+        grant = self.access.check(self.request, token, right)
         if not grant.covers(right, None):
             raise Forbidden(f"token: it does not allow to {right}")
         return grant
@@ -73,7 +75,7 @@ class Call:
         """A field that is there once, "" if it is not there. Raises BadInput."""
         value = self.fields.get(name, "")
         if not isinstance(value, str):
-            raise BadInput(name, value, "one text")
+            raise BadInput(name, "********" if name == TOKEN else value, "one text")
         return value
 
 
@@ -92,7 +94,7 @@ class MpushFrame:
 
     def __init__(
         self,
-        gate: MpushGate,
+        access: MpushAccess,
         origins: Origins,
         parts: Mapping[Wanted, Handle],
         commands: Handle,
@@ -105,7 +107,7 @@ class MpushFrame:
             commands: the JSON commands of version 2.2, on any path.
             line_feed: behind refusals too.
         """
-        self._gate, self._origins = gate, origins
+        self._access, self._origins = access, origins
         self._parts, self._commands = parts, commands
         self._end = "\n" if line_feed else ""
 
@@ -113,8 +115,8 @@ class MpushFrame:
         """The answer to any request. Raises PushError: see `refuse`."""
         if request.method == "OPTIONS":
             return self._preflight(request)
-        self._origins.check(request.headers)
         aim = _aim(request)
+        self._origins.check(request.headers, by_link=aim.wanted is not Wanted.PUSH)
         fields: Any = read_query(request.query_string)
         handle = self._parts[aim.wanted]
         if request.method in {"POST", "PUT"}:
@@ -122,7 +124,7 @@ class MpushFrame:
             if "cmd" in said and _is_object(request):
                 handle = self._commands
             fields = {**fields, **said} if fields else said
-        response = await handle(Call(request, aim, fields, self._gate))
+        response = await handle(Call(request, aim, fields, self._access))
         response.headers = [*response.headers, *self._common(request)]
         return response
 

@@ -4,11 +4,12 @@
     GET /test/json?since=155...         the same and what comes from then on; a line feed now and then
     GET /test/sse                       Server-Sent Events; Last-Event-ID is `since`
     GET /test/status?mid=155...         ok, online, offline; no: there is no such device
-    GET /test/delayed                   {"delayed":[{"id":...,"due":1557901952,"message":{...}}]}
+    GET /test/delayed                   {"delayed":[{"id":...,"due":1557901952,"message":{...}}],"more":false}; ?since=
     DELETE /test/delayed/<id>           ok; 404 if it is pushed already or never was
+    ... /team.group/delayed...          the same of what is delayed for a group
 
-A device that nobody knows answers 404 to who reads, and `no` to who asks for a status. A path names one device. A stream ends,
-at its next word, when the token that opened it is revoked or over.
+A device that nobody knows answers 404 to who reads, and `no` to who asks for a status. A path names one device. A stream ends
+within seconds when the token that opened it is revoked, and at its next word when that is over.
 
 Source: ours; research/simple-peers.md 1.
 """
@@ -22,12 +23,13 @@ from typing import NamedTuple
 import msgspec
 
 from appmodel.core.message import Stored
-from appmodel.core.mpush import read_body
+from appmodel.core.mpush import check_name, read_body
 from appmodel.core.mpush_stores import Delays
-from appmodel.core.mpush_tokens import Right
-from appmodel.errors import NotFound, PushError
+from appmodel.core.mpush_tokens import Right, as_group
+from appmodel.errors import BadInput, NotFound, PushError
 from appmodel.protocol.http import Response
 from web.api.mpush_frame import JSON, TEXT, Call, confirm
+from web.core.mpush_paths import Target, read_target
 from web.core.mpush_reading import (
     JSON_BEAT,
     SSE_BEAT,
@@ -42,7 +44,8 @@ from web.services.mpush_pushing import MpushPushing
 from web.services.mpush_reading import MpushReading
 
 UNBUFFERED = ("X-Accel-Buffering", "no")  # nginx would keep a stream back
-MAX_LISTED = 1000  # of what waits for its time
+MAX_LISTED = 100  # of what waits for its time, in one answer
+_SECONDS = re.compile(r"[0-9]{1,11}")
 _DELAYED = re.compile(r"[0-9a-f]{32}")
 
 _encode = msgspec.json.Encoder().encode
@@ -93,23 +96,38 @@ class MpushReads:
         return self._word(state.word)
 
     async def waiting(self, call: Call) -> Response:
-        """/name/delayed"""
-        name = _there(await self._device(call), call)
-        found = await self._delays.of(name, limit=MAX_LISTED)
+        """/name/delayed, /name.group/delayed. Bounded, as each may be as large as a message."""
+        name, is_group = await self._target(call, Right.READ)
+        text = call.text("since")
+        if text and not _SECONDS.fullmatch(text):
+            raise BadInput("since", text, "Unix seconds: what is due from then on")
+        found = await self._delays.of(
+            name, is_group=is_group, since=int(text or 0) * 1000, limit=MAX_LISTED + 1
+        )
         delayed = [
             {"id": each.id, "due": each.due_at // 1000, "message": read_body(each.body)}
-            for each in found
+            for each in found[:MAX_LISTED]
         ]
-        return Response(headers=[JSON], body=_encode({"delayed": delayed}) + self._end.encode())
+        shown = {"delayed": delayed, "more": len(found) > MAX_LISTED}
+        return Response(headers=[JSON], body=_encode(shown) + self._end.encode())
 
     async def cancel(self, call: Call) -> Response:
-        """DELETE /name/delayed/<id>. Who may push to a device may take back what is to be pushed to it."""
-        name = _there(await self._device(call, Right.PUBLISH), call)
+        """DELETE /name/delayed/<id>. Who may push to a device or group may take back what is to be pushed to it."""
+        name, is_group = await self._target(call, Right.PUBLISH)
         delayed_id = call.aim.delayed_id
         is_one = _DELAYED.fullmatch(delayed_id)
-        if not is_one or not await self._delays.cancel(delayed_id, target=name):
+        if not is_one or not await self._delays.cancel(delayed_id, target=name, is_group=is_group):
             raise NotFound(f"id: nothing waits for {name!r} under {delayed_id[:40]!r}")
         return self._word(State.OK.word)
+
+    async def _target(self, call: Call, right: Right) -> Target:
+        """The device, which there is, or the group that is named. Raises PushError."""
+        target = read_target(call.aim.whole)
+        if not target.is_group:
+            return Target(_there(await self._device(call, right), call))
+        group = check_name(target.name, field="group")
+        confirm(call.grant(right), right, [as_group(group)])
+        return target
 
     async def _device(self, call: Call, right: Right = Right.READ) -> str | None:
         """The device that is named, if there is one."""

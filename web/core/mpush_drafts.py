@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from appmodel.core.mpush import Body, write_body
+from appmodel.core.mpush import Body, check_click, check_tags, write_body
 from appmodel.core.units import Duration
 from appmodel.errors import BadInput, TooLarge
 from appmodel.protocol.envelope import checked_json
@@ -35,15 +35,8 @@ KNOWN_2 = frozenset({"text", "desp"})  # to version 2.2
 TOKEN = "token"  # noqa: S105  the name of the field that proves a caller: never part of a message
 
 PRIORITIES = {"min": 1, "low": 2, "default": 3, "high": 4, "max": 5, "urgent": 5}  # ntfy's
-MAX_TAGS = 20
-MAX_TAG = 64  # characters
-MAX_CLICK = 2048  # characters
 MS_DIGITS = 12  # of a number of at least as many digits: it counts ms, not seconds
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
-_RUNS = re.compile(
-    r"(?:javascript|data|vbscript):", re.IGNORECASE
-)  # where the page that shows it is
 _NUMBER = re.compile(r"[0-9]{1,15}")
 
 Unknown = Literal["refuse", "ignore"]
@@ -166,21 +159,12 @@ def _priority(fields: Fields) -> int | None:
 
 def _tags(fields: Fields) -> tuple[str, ...]:
     texts = _texts("tags", fields.get("tags"))
-    tags = tuple(tag for text in texts for each in text.split(",") if (tag := each.strip()))
-    if len(tags) > MAX_TAGS or any(len(tag) > MAX_TAG for tag in tags):
-        raise BadInput(
-            "tags", tags, f"at most {MAX_TAGS} of {MAX_TAG} characters, with commas between"
-        )
-    return tags
+    return check_tags([tag for text in texts for each in text.split(",") if (tag := each.strip())])
 
 
 def _click(fields: Fields) -> str | None:
     text = _one(fields, "click")
-    if not text:
-        return None
-    if len(text) > MAX_CLICK or not _URL.fullmatch(text) or _RUNS.match(text):
-        raise BadInput("click", text, f"a URL of at most {MAX_CLICK} characters")
-    return text
+    return check_click(text) if text else None
 
 
 def _extra(fields: Fields) -> Mapping[str, Any] | None:

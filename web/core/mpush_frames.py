@@ -12,25 +12,24 @@ from collections.abc import Mapping
 
 import msgspec
 
+from appmodel.core.mpush_keys import PublicKeys
 from web.core.mpush_states import Fate
 
 REFUSED = b'{"cmd":"AUTH","data":{"code":403,"msg":"Token invalid"}}'
-# what a device needs to subscribe at FCM: nobody brings copies there yet
-NO_KEYS = {"fcmProjectId": "", "fcmApplicationId": "", "fcmApiKey": ""}
 
 _encode = msgspec.json.Encoder().encode
 
 
 def reply(fates: Mapping[str, Fate]) -> bytes:
     """What became of a push. Its one `mid` is the newest: members' may differ on a cluster; "" = nothing was pushed."""
-    status = {name: fate.state.word_2 for name, fate in fates.items()}
+    status = {name: fate.word_2 for name, fate in fates.items()}
     mid = max((fate.mid for fate in fates.values()), default="")
     return _encode({"cmd": "MESSAGE_REPLY", "data": {"mid": mid, "status": status}})
 
 
-def admitted(auth: str) -> bytes:
+def admitted(auth: str, keys: PublicKeys) -> bytes:
     """Logged in. `auth`: what proves the next calls."""
-    data = {"code": 200, "auth": auth, "msg": "Successful authentication", **NO_KEYS}
+    data = {"code": 200, "auth": auth, "msg": "Successful authentication", **keys.told()}
     return _encode({"cmd": "AUTH", "data": data})
 
 

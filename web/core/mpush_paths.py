@@ -5,7 +5,7 @@
     /test.send, /g.group      the same as version 2.2 does it, answered in its words
     /test/json, /test/sse     read what came                                GET only: a device may be called so, and
     /test/status              what became of a mid                          POST reaches it
-    /test/delayed             what waits for its time
+    /test/delayed             what waits for its time; /g.group/delayed: of a group
     /test/delayed/<id>        take it back                                  DELETE
 
 A path is decoded once. A device may be called anything that can be printed, so names are tried in several spellings
@@ -81,10 +81,11 @@ def read_path(method: str, path: str) -> Aim:
     if len(parts) > MAX_PARTS:
         raise TooLarge(f"path: more than {MAX_PARTS} names")
     is_version_2 = all(part.endswith((SEND, GROUP)) for part in parts)
-    return Aim(Wanted.PUSH, name, tuple(map(_target, parts)), is_version_2)
+    return Aim(Wanted.PUSH, name, tuple(map(read_target, parts)), is_version_2)
 
 
-def _target(part: str) -> Target:
+def read_target(part: str) -> Target:
+    """Whom one name of a path means."""
     if part.endswith(GROUP):
         return Target(part.removesuffix(GROUP), is_group=True)
     return Target(part.removesuffix(SEND))

@@ -8,7 +8,7 @@ then. Reading changes nothing: what a reader saw is not acknowledged.
 """
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 
 import trio
@@ -33,14 +33,22 @@ class Tail:
     """
 
     def __init__(
-        self, store: Callable[[], OfflineStore], *, every: float, timeout: float, limit: int
+        self,
+        store: Callable[[], OfflineStore],
+        *,
+        every: float,
+        timeout: float,
+        limit: int,
+        revoked: Callable[[], int],
     ) -> None:
         """
         Args:
             every: seconds between two reads of the marks.
             timeout: seconds for one.
             limit: readers at once.
+            revoked: a number that rises when a credential is revoked: readers have a look at theirs then.
         """
+        self.revoked, self._revoked = revoked, revoked()
         self._store, self._every, self._timeout, self._limit = store, every, timeout, limit
         self._readers = 0
         self._waiting: Counter[Key] = Counter()
@@ -90,8 +98,11 @@ class Tail:
             news = {key: ids[name] for name in ids if (key := device_key(name)) in self._waiting}
             self._learn(news)
 
-    async def beyond(self, key: Key, cursor: int) -> int | None:
-        """The mark of `key`, once it is above `cursor`; None: no more is told. Cancelling is safe."""
+    async def beyond(self, key: Key, cursor: int, revoked: int) -> int | None:
+        """The mark of `key`, once it is above `cursor`; `cursor`: something was revoked; None: no more is told.
+
+        `revoked`: the number of then. Cancelling is safe.
+        """
         self._waiting[key] += 1
         self._wanted.set()
         try:
@@ -99,6 +110,8 @@ class Tail:
                 mark = self._marks.get(key, 0)
                 if mark > cursor:
                     return mark
+                if self.revoked() != revoked:
+                    return cursor
                 await self._news.wait()
         finally:
             self._waiting[key] -= 1
@@ -108,6 +121,9 @@ class Tail:
         return None
 
     async def _read(self) -> None:
+        if self._revoked != self.revoked():
+            self._revoked = self.revoked()
+            self._tell()
         keys = tuple(self._waiting)
         if not keys:
             self._wanted = trio.Event()
@@ -143,14 +159,16 @@ class MpushReading:
         *,
         timeout: float,
         beat: float,
+        hooks: Collection[str] = (),
     ) -> None:
         """
         Args:
             timeout: seconds for one question.
             beat: seconds of silence after which an idle stream says that it lives.
+            hooks: devices that are web hooks, and always there.
         """
         self._reading, self._store, self._acks, self._waits = reading, store, acks, waits
-        self._tail, self._timeout, self._beat = tail, timeout, beat
+        self._tail, self._timeout, self._beat, self._hooks = tail, timeout, beat, hooks
 
     def check_room(self) -> None:
         """Raises LimitReached: there are as many readers as may be."""
@@ -174,11 +192,14 @@ class MpushReading:
     ) -> AsyncGenerator[Sequence[Stored], None]:
         """`page`, which was read above `cursor`, and what comes, until the node stops; nothing is a beat.
 
+        It is a beat, too, when something was revoked: look then whether the reader may go on.
+
         Raises:
             LimitReached: there are as many readers as may be.
         """
         key, mark = device_key(name), cursor
         with self._tail.place():
+            revoked = self._tail.revoked()
             yield page.messages
             while True:
                 if page.messages:
@@ -187,8 +208,9 @@ class MpushReading:
                     cursor = max(cursor, mark)  # what was promised and is not there has gone
                     news: int | None = None
                     with trio.move_on_after(self._beat) as patience:
-                        news = await self._tail.beyond(key, cursor)
-                    if patience.cancelled_caught:
+                        news = await self._tail.beyond(key, cursor, revoked)
+                    if patience.cancelled_caught or news == cursor:
+                        revoked = self._tail.revoked()
                         yield ()
                     elif news is None:
                         return
@@ -222,6 +244,8 @@ class MpushReading:
             raise NotFound(f"mid: there is no message {mid!r}, or not any more")
         if acked.has(message_id) or (await self._waits.wait((Awaited(key, message_id),), 0))[0]:
             return State.OK
+        if name in self._hooks:
+            return State.ONLINE
         presence = (await self._reading.presence([key]))[key]
         if isinstance(presence, PushError):
             raise presence

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from appmodel.core.lightpush_records import Hidden
 from appmodel.core.mpush_auth import Bearer, MpushAuth
+from appmodel.core.mpush_keys import open_vapid, public_text
 from appmodel.core.mpush_stores import ReceiverKind
 from appmodel.core.mpush_tokens import Right, issue
 from appmodel.errors import NotStored
@@ -49,12 +50,14 @@ async def test_auth_is_answered_byte_for_byte(place: Place) -> None:
 
     await phone.tell("AUTH", token="mpush", name="test", group="g")
 
-    text = await phone.hears()
+    text, keys = await phone.hears(), await place.books.keys.public()
     found = json.loads(text)
     auth = found["data"]["auth"]
     assert text == (
         '{"cmd":"AUTH","data":{"code":200,"auth":"' + auth + '","msg":"Successful authentication",'
-        '"webpushPublicKey":"BPub","fcmProjectId":"","fcmApplicationId":"","fcmApiKey":""}}'
+        '"webpushPublicKey":"'
+        + keys.webpush
+        + '","fcmProjectId":"","fcmApplicationId":"","fcmApiKey":""}}'
     )
     now = place.world().now()
     assert MpushAuth(AUTH_KEY, ttl=1).check(auth, now=now) == Bearer("test", "g")
@@ -113,6 +116,16 @@ async def test_nothing_is_done_before_auth(place: Place) -> None:
     assert await mid_of_next(phone) == mid
 
 
+BROWSER = {"p256dh": public_text(open_vapid("A" * 42 + "E")), "auth": "A" * 22}
+
+
+def subscribing(endpoint: str, **keys: str) -> str:
+    """REGISTER_WEBPUSH with keys of a browser, but for these."""
+    return json.dumps(
+        {"cmd": "REGISTER_WEBPUSH", "data": {"endpoint": endpoint, "keys": BROWSER | keys}}
+    )
+
+
 COMPLAINTS = [
     ("ping", "not JSON: ping"),
     ('{"cmd":"AUTH","data":{"token":"mpush"}}', "name property is required"),
@@ -133,6 +146,25 @@ COMPLAINTS = [
     (
         '{"cmd":"REGISTER_WEBPUSH","data":{"endpoint":"ftp://x","keys":{"p256dh":"p","auth":"a"}}}',
         "endpoint property must be an https URL of at most 4096 characters",
+    ),
+    (
+        subscribing("https://push.example/1", auth="AAAA"),
+        "keys.auth: got '********', expected 16 bytes in base64url",
+    ),
+    (
+        subscribing("https://push.example/1", p256dh="A" * 86 + "A"),
+        "keys.p256dh: got '********', expected a point of P-256",
+    ),
+    (
+        subscribing("https://push.example/ 1"),
+        (
+            "endpoint: got 'https://push', expected an absolute http or https URL in ASCII, "
+            "without user name and fragment, of at most 4096 characters"
+        ),
+    ),
+    (
+        subscribing("https://10.0.0.5/1"),
+        "endpoint: got '10.0.0.5', expected a public address, or an allowed one, not 10.0.0.5",
     ),
     ('{"cmd":"REGISTER_FCM","data":{"token":"t"}}', "fcm: not configured on this server"),
 ]
@@ -222,9 +254,7 @@ async def test_a_message_reaches_whom_it_names(place: Place) -> None:
 async def test_who_gets_copies_is_told_of_a_push(place: Place) -> None:
     """Receivers beside the socket are due from then on."""
     phone = await v2(place)
-    await phone.tell(
-        "REGISTER_WEBPUSH", endpoint="https://push.example/1", keys={"p256dh": "P", "auth": "A"}
-    )
+    await phone.tell("REGISTER_WEBPUSH", endpoint="https://push.example/1", keys=BROWSER)
 
     await phone.tell("MESSAGE", sendType="personal", target="test", message={"text": "x"})
     mid = await mid_of_next(phone)
@@ -344,15 +374,14 @@ async def test_both_versions_are_one_device(place: Place) -> None:
 async def test_a_browser_registers_for_web_push(place: Place) -> None:
     """Its subscription is kept for who sends copies; only what is pushed later is copied."""
     phone = await v2(place)
-    keys = {"p256dh": "P", "auth": "A"}
 
-    await phone.tell("REGISTER_WEBPUSH", endpoint="https://push.example/1", keys=keys)
+    await phone.tell("REGISTER_WEBPUSH", endpoint="https://push.example/1", keys=BROWSER)
     await phone.tell("PING")
     await phone.packet("PONG")
 
     [found] = (await place.books.receivers.of(["test"]))["test"]
     assert (found.kind, found.address) == (ReceiverKind.WEBPUSH, "https://push.example/1")
-    assert json.loads(str(found.secrets)) == keys
+    assert json.loads(str(found.secrets)) == BROWSER
     assert isinstance(found.secrets, Hidden)
 
 

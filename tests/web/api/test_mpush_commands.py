@@ -40,6 +40,7 @@ async def test_auth_registers_a_device_in_its_group() -> None:
         answer = await command(desk, "AUTH", {"token": "mpush", "name": "phone", "group": "g"})
         there = await desk.ask("GET", "/phone?title=t")
         members = await desk.books.devices.members("g", limit=10)
+        keys = await desk.books.keys.public()
 
     assert refused.body == b'{"cmd":"AUTH","data":{"code":403,"msg":"Token invalid"}}'
     assert (nobody.body, there.body, list(members)) == (b"no\n", b"offline\n", ["phone"])
@@ -49,6 +50,7 @@ async def test_auth_registers_a_device_in_its_group() -> None:
         {
             "code": 200,
             "msg": "Successful authentication",
+            "webpushPublicKey": keys.webpush,
             "fcmProjectId": "",
             "fcmApplicationId": "",
             "fcmApiKey": "",

@@ -1,5 +1,6 @@
 """The frames of version 2.2, byte for byte (11.3 of the reference)."""
 
+from appmodel.core.mpush_keys import PublicKeys
 from web.core.mpush_frames import REFUSED, admitted, info, reply
 from web.core.mpush_states import Fate, State
 
@@ -17,7 +18,11 @@ def test_frames_byte_for_byte() -> None:
     assert reply({}) == b'{"cmd":"MESSAGE_REPLY","data":{"mid":"","status":{}}}'
     assert info("ok") == b'{"cmd":"INFO","data":"ok"}'
     assert REFUSED == b'{"cmd":"AUTH","data":{"code":403,"msg":"Token invalid"}}'
-    assert admitted("J") == (
+    assert admitted("J", PublicKeys()) == (
         b'{"cmd":"AUTH","data":{"code":200,"auth":"J","msg":"Successful authentication",'
         b'"fcmProjectId":"","fcmApplicationId":"","fcmApiKey":""}}'
+    )
+    assert admitted("J", PublicKeys("B", "p", "a", "k")) == (
+        b'{"cmd":"AUTH","data":{"code":200,"auth":"J","msg":"Successful authentication",'
+        b'"webpushPublicKey":"B","fcmProjectId":"p","fcmApplicationId":"a","fcmApiKey":"k"}}'
     )
