@@ -1,5 +1,6 @@
 """How a device logs in: its owner hears of it, the newest connection wins, and what it has acknowledged is read.
 
+    0  a device that logs in again and again waits for its turn
     1  open its channel, tell the owner of its key       from now on nothing that is pushed is missed
     2  take its claim                                    whoever had it is ousted, wherever it is
     3  join the channel                                  at once, so that nobody sees it offline between the two
@@ -15,10 +16,12 @@ from collections.abc import Callable
 
 import structlog
 
+import trio
 from appmodel.core.mpush import device_key
 from appmodel.core.mpush_stores import AckState, Devices
 from appmodel.core.names import Key
 from comet.core.hub import Hub
+from appmodel.core.throttle import Throttle
 from comet.io.claims import ClusterClaims
 from comet.io.entrance import Entrance
 from comet.io.mpush_acks import AckWriter
@@ -39,10 +42,11 @@ class Login:
         devices: Devices,
         acks: AckWriter,
         now: Callable[[], float],
+        turns: Throttle,
     ) -> None:
-        """`now`: Unix seconds."""
+        """`turns`: how often a device may log in. `now`: Unix seconds."""
         self._hub, self._entrance, self._claims = hub, entrance, claims
-        self._devices, self._acks, self._now = devices, acks, now
+        self._devices, self._acks, self._turns, self._now = devices, acks, turns, now
         self.here: dict[Key, MpushSession] = {}  # who is logged in, or about to be
 
     async def begin(self, session: MpushSession, name: str, group: str | None) -> AckState | None:
@@ -56,6 +60,8 @@ class Login:
             PushError: it cannot be registered; the caller hangs up.
         """
         key = device_key(name)
+        if not await self._turn(session, name):
+            return None
         channels = self._entrance.open([key])
         try:
             await self._entrance.make_ready(channels)
@@ -77,6 +83,15 @@ class Login:
 
     def end(self, session: MpushSession) -> None:
         """It is the device's connection no more. Nothing happens if it was none."""
+    async def _turn(self, session: MpushSession, name: str) -> bool:
+        """Two that have one name oust each other for ever: at a pace. False: it has gone meanwhile."""
+        while pause := self._turns.pause(name, trio.current_time()):
+            await trio.sleep(pause)
+            if _has_gone(session):
+                return False
+        self._turns.take(name, trio.current_time(), what="login")
+        return True
+
         if not session.device:
             return
         key = session.channel.key
