@@ -74,6 +74,7 @@ class Books:
         self._told: set[Key] = set()  # attached, as far as the owner has been told
         self._unanswered: set[Key] = set()  # of these: in the report that is under way
         self._changed: dict[Key, None] = {}  # to be reported, in order
+        self._under_way: frozenset[Key] = frozenset()  # in the report that is under way
         self._restart = True
         self.digest = 0
 
@@ -88,6 +89,10 @@ class Books:
     def has_told(self, key: Key) -> bool:
         """Whether the owner knows of `key`: it has said so."""
         return key in self._told and key not in self._unanswered and not self._restart
+
+    def has_told_all(self, key: Key) -> bool:
+        """Whether the owner knows `key` as it is here now: nothing about it is still to be said, or on its way."""
+        return self.has_told(key) and key not in self._changed and key not in self._under_way
 
     @property
     def is_due(self) -> bool:
@@ -117,6 +122,7 @@ class Books:
             entry = self._entry(key, look(key, self))
             if entry is not None:
                 entries.append(entry)
+        self._under_way = frozenset(entry.key for entry in entries)
         return entries, restart
 
     def _entry(self, key: Key, found: Reading | None) -> Entry | None:
@@ -137,8 +143,10 @@ class Books:
     def settle(self) -> None:
         """The report was answered, and the owner is in step."""
         self._unanswered.clear()
+        self._under_way = frozenset()
 
     def lose(self, entries: Sequence[Entry]) -> None:
         """A report with these entries may not have arrived: begin anew."""
         self._changed.update(dict.fromkeys(entry.key for entry in entries))
+        self._under_way = frozenset()
         self._restart = True

@@ -69,14 +69,16 @@ class Attachments:
                 self._nursery.start_soon(link.run)
         return link.books
 
-    async def told(self, channel: Channel) -> bool:
+    async def told(self, channel: Channel, *, all_of_it: bool = False) -> bool:
         """Wait until the owner of this channel's key knows of it; False if that takes too long.
 
+        `all_of_it`: also how many subscribers it has here now. Of a key that changes all the time that never ends.
         An owner that is known to be away is not waited for. It may change meanwhile. Cancelling is safe.
         """
         with trio.move_on_after(self.config.attach_timeout):
             while (link := self._link(channel.home)) is not None and not link.is_away:
-                if link.books.has_told(channel.key):
+                books, key = link.books, channel.key
+                if books.has_told_all(key) if all_of_it else books.has_told(key):
                     return True
                 await link.reported()
         return channel.home is None  # it has become ours

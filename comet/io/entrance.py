@@ -3,6 +3,7 @@
 channels = entrance.open(keys)          they live while somebody is on the way
 await entrance.make_ready(channels)     their owners know of them, and their marks are read
 hub.join(channel, follower)             or entrance.abandon(channels)
+await entrance.announce(channel)        if whoever pushes next must see that somebody is there
 """
 
 from collections.abc import Iterable
@@ -45,6 +46,11 @@ class Entrance:
         for channel in channels:
             if channel.cursor is None and not channel.key.is_of_namespace:
                 await self._reading.learn_mark(channel)
+
+    async def announce(self, channel: Channel) -> None:
+        """Let the owner know how many are here now, at once; it would hear a moment later. Cancelling is safe."""
+        if channel.home is not None and not await self._attachments.told(channel, all_of_it=True):
+            log.warning("presence not told in time", key=str(channel.key))
 
     def abandon(self, channels: Iterable[Channel]) -> None:
         """Nobody comes after all."""

@@ -4,7 +4,8 @@
     1  open its channel, tell the owner of its key       from now on nothing that is pushed is missed
     2  take its claim                                    whoever had it is ousted, wherever it is
     3  join the channel                                  at once, so that nobody sees it offline between the two
-    4  register it, and read what it has acknowledged    what is pushed meanwhile waits in the store
+    4  let the owner see that it is online, register     whoever pushes after LOGIN is not told `offline`; what is
+       it, and read what it has acknowledged             pushed meanwhile waits in the store
     5  LOGIN or AUTH 200, then the messages              so no message comes before it
 
 Whatever fails, or is cancelled, leaves nothing behind: the connection is hung up on, and with it goes its claim.
@@ -15,13 +16,13 @@ Source: spec/mpush.md sections 5 and 11.4; section 12: 9, 10 (which connection i
 from collections.abc import Callable
 
 import structlog
-
 import trio
+
 from appmodel.core.mpush import device_key
 from appmodel.core.mpush_stores import AckState, Devices
 from appmodel.core.names import Key
-from comet.core.hub import Hub
 from appmodel.core.throttle import Throttle
+from comet.core.hub import Hub
 from comet.io.claims import ClusterClaims
 from comet.io.entrance import Entrance
 from comet.io.mpush_acks import AckWriter
@@ -41,8 +42,8 @@ class Login:
         claims: ClusterClaims,
         devices: Devices,
         acks: AckWriter,
-        now: Callable[[], float],
         turns: Throttle,
+        now: Callable[[], float],
     ) -> None:
         """`turns`: how often a device may log in. `now`: Unix seconds."""
         self._hub, self._entrance, self._claims = hub, entrance, claims
@@ -59,9 +60,9 @@ class Login:
         Raises:
             PushError: it cannot be registered; the caller hangs up.
         """
-        key = device_key(name)
         if not await self._turn(session, name):
             return None
+        key = device_key(name)
         channels = self._entrance.open([key])
         try:
             await self._entrance.make_ready(channels)
@@ -78,11 +79,10 @@ class Login:
             self._hub.join(channel, session)
         finally:
             self._entrance.abandon(channels)
+        await self._entrance.announce(channel)
         state = await self._devices.register(name, group=group, now=round(self._now() * 1000))
         return None if _has_gone(session) else self._acks.merged(name, state)
 
-    def end(self, session: MpushSession) -> None:
-        """It is the device's connection no more. Nothing happens if it was none."""
     async def _turn(self, session: MpushSession, name: str) -> bool:
         """Two that have one name oust each other for ever: at a pace. False: it has gone meanwhile."""
         while pause := self._turns.pause(name, trio.current_time()):
@@ -92,6 +92,8 @@ class Login:
         self._turns.take(name, trio.current_time(), what="login")
         return True
 
+    def end(self, session: MpushSession) -> None:
+        """It is the device's connection no more. Nothing happens if it was none."""
         if not session.device:
             return
         key = session.channel.key

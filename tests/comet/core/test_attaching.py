@@ -143,6 +143,26 @@ def test_a_key_is_told_when_the_owner_has_answered() -> None:
     assert (on_its_way, lost, pair.books.has_told(KEYS[0])) == (False, False, True)
 
 
+def test_all_is_told_when_the_owner_has_answered_to_the_newest_change() -> None:
+    """Of a key that it knew before, too: who comes in counts when it has heard of him."""
+    pair = Pair()
+    pair.change(KEYS[0], 0)
+    pair.send(limit=10, fate="arrives")
+    seen = [pair.books.has_told_all(KEYS[0])]
+
+    pair.change(KEYS[0], 1)
+    seen.append(pair.books.has_told_all(KEYS[0]))
+    entries, _ = pair.books.take(lambda key, _: pair.hub.get(key), 10)
+    seen.append(pair.books.has_told_all(KEYS[0]))
+    pair.books.lose(entries)
+    seen.append(pair.books.has_told_all(KEYS[0]))
+    pair.send(limit=10, fate="arrives")
+    seen.append(pair.books.has_told_all(KEYS[0]))
+
+    assert seen == [True, False, False, False, True]
+    assert pair.known == pair.hub
+
+
 def test_presence_is_the_sum_of_all_holders() -> None:
     """Subscribers add up; the highest acknowledgement counts."""
     holders, _ = new_holders()

@@ -126,6 +126,17 @@ async def test_the_newest_wins_across_comets(places: Place, at: int) -> None:
     await until_online(places.cluster, "test@mpush", 1)
 
 
+async def test_who_is_greeted_is_online_for_whoever_pushes(places: Place) -> None:
+    """At once, on whichever comet it is: nobody hears `offline` of a device that has read LOGIN."""
+    for name in ("one", "two", "three"):
+        for comet in places.served:
+            await places.device(name, comet)
+
+            delivery = await places.delivery(name, comet=places.owner(name))
+
+            assert delivery.online[0] >= 1, (name, comet)
+
+
 async def test_three_quick_takeovers_across_comets_leave_the_third(places: Place) -> None:
     """Nobody reads; the owner decides."""
     await places.device("test", "a")
