@@ -1,0 +1,30 @@
+"""The checklist of Mpush (spec section 14), and version 2.2, on a node of all parts, with SQLite."""
+
+from tests.mpush.acknowledging import Acknowledging
+from tests.mpush.installation import one_node
+from tests.mpush.logging_in import LoggingIn
+from tests.mpush.pushing import Pushing
+from tests.mpush.version_2 import Version2
+from tests.mpush.waiting import Waiting
+
+INSTALLATION = one_node
+
+
+class TestLoggingIn(LoggingIn):
+    """Items 1 to 3, 8 and 14."""
+
+
+class TestPushing(Pushing):
+    """Items 4 to 7, 12 and 13."""
+
+
+class TestAcknowledging(Acknowledging):
+    """Items 9 to 11."""
+
+
+class TestVersion2(Version2):
+    """Sections 11.2 to 11.7."""
+
+
+class TestWaiting(Waiting):
+    """What of items 1 and 6 takes its time."""
