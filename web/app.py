@@ -16,7 +16,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import msgspec
@@ -38,6 +38,7 @@ from appmodel.runtime.registries import announce_stop
 from appmodel.runtime.service import Address, Context, NodePart
 from web.api.external import External
 from web.api.internal import Internal, Limits
+from web.api.mpush_page import worker_route
 from web.api.pages import page_routes
 from web.api.push import PushApi
 from web.api.v2_frame import V2
@@ -137,12 +138,13 @@ async def serve(
         await nursery.start(poll_revocations, context.peers.ledger(), context.revocations)
         await nursery.start(services.watch.run)
         await nursery.start(layer.run)
+        front = hot if mpush is None else replace(hot, routes=[*hot.routes, worker_route(mpush)])
         with ExitStack() as opened:  # if the last one cannot open, none stays open
             listeners = [
                 _open(opened, context, "public", config.public, _public(services)),
                 _open(opened, context, "admin", config.admin, _admin(services)),
                 _open(opened, context, "app", config.app, _app(services)),
-                _open(opened, context, "api", config.api, hot, fallback=breadth.take),
+                _open(opened, context, "api", config.api, front, fallback=breadth.take),
             ]
             if lightpush is not None:
                 offer = Offer((), lightpush.refuse, lightpush.serve, asks=True)

@@ -25,6 +25,7 @@ from appmodel.core.mpush_stores import MAX_ADDRESS
 from appmodel.core.subscriptions import read_subscription
 from appmodel.errors import BadInput, RemoteProtocolError
 
+WEBPUSH_CALLBACK = "MESSAGE_WEBPUSH_CALLBACK"
 MAX_KEY = 1000  # characters of a browser's key: 87 and 22
 MAX_SHOWN = 100  # characters of a client's own words in an INFO
 
@@ -211,7 +212,7 @@ _READERS: dict[str, Callable[[dict[str, Any]], Command]] = {
     "AUTH": _read_auth,
     "MESSAGE": _read_send,
     "MESSAGE_CALLBACK": _read_ack,
-    "MESSAGE_WEBPUSH_CALLBACK": _read_webpush_ack,
+    WEBPUSH_CALLBACK: _read_webpush_ack,
     "REGISTER_WEBPUSH": _read_webpush,
     "REGISTER_FCM": _read_fcm,
     "PING": lambda data: Ping(),

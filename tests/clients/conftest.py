@@ -9,13 +9,10 @@ import trio
 from tests.clients.scripted import Comet, Web, open_comet, open_web
 from tests.node import Node, running_node
 
-VAPID = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"  # a public key of RFC 8291
-
 
 @pytest.fixture(scope="package")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    settings = {"APPMSG_COMET__MPUSH__WEBPUSH_PUBLIC_KEY": VAPID}
-    with running_node(tmp_path_factory.mktemp("home"), settings) as node:
+    with running_node(tmp_path_factory.mktemp("home")) as node:
         yield node
 
 

@@ -2,18 +2,20 @@
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Response, WebSocket, expect
 
+from appmodel.core.mpush_keys import open_vapid, public_text
 from tests.clients.chromium import PATIENCE_MS, needs_chromium, open_browser
 from tests.node import Node
 
 expect.set_options(timeout=PATIENCE_MS)  # a busy machine takes its time
 
+BROWSER = {"p256dh": public_text(open_vapid("A" * 42 + "E")), "auth": "A" * 22}
 CONTRAST = """() => {
   const shade = (text) => {
     const [r, g, b, a = 1] = text.match(/[\\d.]+/g).map(Number);
@@ -62,7 +64,11 @@ def page(context: BrowserContext, node: Node) -> Iterator[Page]:
     page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
     page.goto(node.url("web.api") + "/mpush")
     yield page
-    expected = ("ERR_CONNECTION_REFUSED", "ERR_FAILED")  # the browser tells, the page copes
+    expected = (  # the browser tells, the page copes
+        "ERR_CONNECTION_REFUSED",
+        "ERR_FAILED",
+        "Push API in incognito mode",
+    )
     assert [told for told in complaints if not any(text in told for text in expected)] == []
 
 
@@ -189,27 +195,17 @@ def test_the_newest_login_wins_and_stays(page: Page, context: BrowserContext, no
 def test_a_copy_by_web_push_is_shown_and_kept(
     page: Page, context: BrowserContext, node: Node
 ) -> None:
-    """The worker notifies, and the list has it once, though the socket may bring it again."""
+    """The worker notifies, and the list has it once, though the socket may bring it again; the node hears of it."""
     context.grant_permissions(["notifications"], origin=node.url("web.api"))
     log_in(page, node, "copies")
     be_in(page)
-    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
-    found: list[str] = []
-    devtools = context.new_cdp_session(page)
-    devtools.on(
-        "ServiceWorker.workerRegistrationUpdated",
-        lambda event: found.extend(each["registrationId"] for each in event["registrations"]),
-    )
-    devtools.send("ServiceWorker.enable")
-    while not found:
-        page.evaluate("null")
+    heard: list[Response] = []
+    context.on("response", lambda answer: heard.append(answer) if is_callback(answer) else None)
     copy = {"mid": "1557901952810", "message": {"text": "Fire", "desp": "in the cellar"}}
 
+    deliver = worker_of(page, context, node)
     for _ in range(2):
-        devtools.send(
-            "ServiceWorker.deliverPushMessage",
-            {"origin": node.url("web.api"), "registrationId": found[0], "data": json.dumps(copy)},
-        )
+        deliver(copy)
 
     expect(page.get_by_role("listitem")).to_have_count(1)
     expect(page.get_by_role("listitem")).to_contain_text("in the cellar")
@@ -220,6 +216,70 @@ def test_a_copy_by_web_push_is_shown_and_kept(
           return shown.map(({ title, body }) => title + ": " + body).join() === "Fire: in the cellar";
         }"""
     )
+    while len(heard) < 2:
+        page.evaluate("null")
+    assert [answer.status for answer in heard] == [200, 200]
+
+
+def test_the_beginning_of_a_long_message_gives_way_to_the_whole(
+    page: Page, context: BrowserContext, node: Node
+) -> None:
+    """Web Push takes 4 KB. It cannot be acknowledged before the rest is there."""
+    context.grant_permissions(["notifications"], origin=node.url("web.api"))
+    log_in(page, node, "long")
+    be_in(page)
+    page.get_by_label("Acknowledge by itself").uncheck()
+    with ThreadPoolExecutor() as threads:
+        pushed = threads.submit(push, node, "long", title="Report", content="x" * 5000)
+        item = page.get_by_role("listitem")
+        expect(item).to_contain_text("x" * 5000)
+        mid = item.get_attribute("id")
+        assert mid is not None
+        page.goto("about:blank")
+        pushed.result()
+        page.goto(node.url("web.api") + "/mpush/")  # it is not acknowledged, so it comes again
+        page.evaluate("localStorage.removeItem('mpush.login')")
+        page.get_by_role("button", name="Log out").press("Enter")
+    expect(page.get_by_text("Not logged in")).to_be_visible()
+    short = {"mid": mid[1:], "message": {"text": "Report", "desp": "xxx...", "cut": True}}
+
+    worker_of(page, context, node)(short)
+    expect(page.get_by_role("listitem", include_hidden=True)).to_contain_text("xxx...")
+    expect(
+        page.get_by_role("button", name="Acknowledge: Report", include_hidden=True)
+    ).to_have_count(0)
+    page.get_by_label("Token").fill("mpush")
+    page.get_by_label("Token").press("Enter")
+
+    expect(item).to_have_count(1)
+    expect(item).to_contain_text("x" * 5000)
+    page.get_by_role("button", name="Acknowledge: Report").press("Enter")
+    expect(item.get_by_text("acknowledged")).to_be_visible()
+
+
+def is_callback(answer: Response) -> bool:
+    """Whether this answers what the worker says of a copy."""
+    return answer.request.method == "POST" and answer.url.endswith("/mpush/")
+
+
+def worker_of(page: Page, context: BrowserContext, node: Node) -> Callable[[object], None]:
+    """What the browser does when its push service brings something."""
+    page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+    found: list[str] = []
+    devtools = context.new_cdp_session(page)
+    devtools.on(
+        "ServiceWorker.workerRegistrationUpdated",
+        lambda event: found.extend(each["registrationId"] for each in event["registrations"]),
+    )
+    devtools.send("ServiceWorker.enable")
+    while not found:
+        page.evaluate("null")
+
+    def deliver(data: object) -> None:
+        said = {"origin": node.url("web.api"), "registrationId": found[0], "data": json.dumps(data)}
+        devtools.send("ServiceWorker.deliverPushMessage", said)
+
+    return deliver
 
 
 def test_a_subscription_is_told_to_the_node(
@@ -234,12 +294,12 @@ def test_a_subscription_is_told_to_the_node(
 
     page.on("websocket", listen)
     page.evaluate(
-        """() => {
-          const keys = { p256dh: "p", auth: "a" };
+        """(keys) => {
           PushManager.prototype.subscribe = async ({ applicationServerKey }) => ({
             toJSON: () => ({ endpoint: "https://push.example/" + applicationServerKey.length, keys }),
           });
-        }"""
+        }""",
+        BROWSER,
     )
     log_in(page, node, "closed")
     be_in(page)
@@ -249,8 +309,34 @@ def test_a_subscription_is_told_to_the_node(
     expect(page.get_by_text("This device is notified")).to_be_visible()
     assert json.loads(said[-1]) == {
         "cmd": "REGISTER_WEBPUSH",
-        "data": {"endpoint": "https://push.example/65", "keys": {"p256dh": "p", "auth": "a"}},
+        "data": {"endpoint": "https://push.example/65", "keys": BROWSER},
     }
+
+
+def test_what_is_missing_for_notifications_is_said(
+    page: Page, context: BrowserContext, node: Node
+) -> None:
+    """They are blocked; there is no push service to be reached; the node says no. It can be tried again."""
+    log_in(page, node, "silent")
+    be_in(page)
+    ask = page.get_by_role("button", name="Notify me while this page is closed")
+    ask.press("Enter")  # nobody says yes to the browser's question
+    expect(page.get_by_text("they are blocked for this page")).to_be_visible()
+
+    context.grant_permissions(["notifications"], origin=node.url("web.api"))
+    page.reload()
+    ask.press("Enter")  # a window without a memory has no push service
+    expect(page.get_by_text("does not reach a push service")).to_be_visible()
+    page.evaluate(
+        """(keys) => {
+          const endpoint = "https://10.0.0.5/1";
+          PushManager.prototype.subscribe = async () => ({ toJSON: () => ({ endpoint, keys }) });
+        }""",
+        BROWSER,
+    )
+    ask.press("Enter")
+
+    expect(page.get_by_text("The server says: endpoint: got '10.0.0.5'")).to_be_visible()
 
 
 @pytest.mark.parametrize(("locale", "scheme"), [("en-US", "light"), ("zh-CN", "dark")])

@@ -128,6 +128,19 @@ class MpushFrame:
         response.headers = [*response.headers, *self._common(request)]
         return response
 
+    async def serve_command(self, request: Request, cmd: str) -> Response:
+        """The answer to this JSON command, whatever the path; to nothing else. Raises PushError."""
+        self._origins.check(request.headers, by_link=False)
+        said = read_body(request.body, "application/json", FORM_FIELDS)
+        if said.get("cmd") != cmd:
+            raise BadInput(
+                "cmd", said.get("cmd"), f"{cmd}: other commands are for the port of Mpush"
+            )
+        aim = Aim(Wanted.PUSH, "", ())
+        response = await self._commands(Call(request, aim, said, self._access))
+        response.headers = [*response.headers, *self._common(request)]
+        return response
+
     def refuse(self, error: PushError, request: Request) -> Response:
         """The `render_error` of the listener."""
         status = 400 if isinstance(error, BadInput) else error.status

@@ -3,8 +3,8 @@
 // A message is kept by the browser before it is acknowledged: "ok" means that it is here. Text only ever becomes
 // text, never HTML. Name and token lie in localStorage, messages in IndexedDB (kept.js), both until the log-out.
 
-import { all, clear, fromFrame, keep, markDone, remove, safeLink } from "./kept.js";
-import { isSubscribed, mayAsk, subscribe, unsubscribe } from "./notify.js";
+import { all, clear, forgetAuth, fromFrame, keep, markDone, rememberAuth, remove, safeLink } from "./kept.js";
+import { isSubscribed, missing, subscribe, unsubscribe } from "./notify.js";
 import { Session } from "./session.js";
 import { language, say, sayAll } from "./words.js";
 
@@ -68,7 +68,8 @@ function logIn(login) {
   show("inbox");
   at("inbox-title").textContent = say("inbox", { name: login.name });
   refresh();
-  session = new Session({ ...login, onState: showState, onMessage: receive, onLogin: loggedIn });
+  session = new Session({ ...login, onState: showState, onMessage: receive, onLogin: loggedIn,
+    onInfo: (text) => (at("told").textContent = say("server_says", { text })) });
 }
 
 async function logOut() {
@@ -79,7 +80,7 @@ async function logOut() {
   showState({ state: "idle" });
   show("login-part");
   at("name").focus();
-  await Promise.allSettled([clear(), unsubscribe()]);
+  await Promise.allSettled([clear(), forgetAuth(), unsubscribe()]);
   refresh();
 }
 
@@ -102,20 +103,26 @@ function showState({ state, reason = "", seconds }) {
   at("token").focus();
 }
 
-async function loggedIn({ webpushPublicKey = "" }) {
+async function loggedIn({ webpushPublicKey = "", auth }) {
   publicKey = webpushPublicKey;
   at("notify").hidden = true;
-  if (!publicKey || !mayAsk()) return;
+  await rememberAuth(auth).catch(() => {}); // nothing is kept here: then the worker cannot say that a copy came
+  const lack = publicKey ? missing() : "";
+  at("told").textContent = lack && say(lack);
+  if (!publicKey || lack) return;
   if (await isSubscribed()) await notify();
   else at("notify").hidden = false;
 }
 
 /** Copies by Web Push from now on: what this browser's push service is given, the server is told. */
 async function notify() {
-  const subscription = await subscribe(publicKey).catch(() => null);
+  at("notify").disabled = true;
+  at("told").textContent = say("subscribing");
+  const { subscription, lack } = await subscribe(publicKey);
   if (subscription) session?.registerWebPush(subscription);
+  at("notify").disabled = false;
   at("notify").hidden = Boolean(subscription);
-  at("told").textContent = say(subscription ? "notified" : "not_notified");
+  at("told").textContent = say(lack ?? "notified");
 }
 
 async function receive(data) {
@@ -147,10 +154,11 @@ async function refresh() {
   showWhetherAny();
 }
 
-/** The newest first: mids have one length. */
+/** The newest first: mids have one length. One that was cut is shown anew once the whole of it is there. */
 function showMessage(message) {
   const id = `m${message.mid}`;
-  if (at(id)) return;
+  if (at(id)?.dataset.cut === String(message.cut)) return;
+  at(id)?.remove();
   const older = [...at("messages").children].find((item) => item.id < id);
   at("messages").insertBefore(rendered(message), older ?? null);
   while (at("messages").children.length > SHOWN) at("messages").lastElementChild.remove();
@@ -168,7 +176,7 @@ function rendered(message) {
   const title = message.title || say("untitled");
   const time = new Date(Number(mid)); // a mid is the millisecond of its push
   const notes = [from && say("from", { name: from }), priority && say("priority", { priority }), ...tags].filter(Boolean);
-  return element("li", { id: `m${mid}`, className: priority >= 4 ? "urgent" : "" }, [
+  const item = element("li", { id: `m${mid}`, className: priority >= 4 ? "urgent" : "" }, [
     element("h3", { textContent: title, className: message.title ? "" : "untitled" }),
     element("div", { className: "meta" }, [
       element("time", { dateTime: time.toISOString(), textContent: when.format(time) }),
@@ -177,13 +185,17 @@ function rendered(message) {
     element("p", { className: "content", textContent: message.content }),
     element("div", { className: "actions" }, actions(message, title)),
   ]);
+  item.dataset.cut = message.cut;
+  return item;
 }
 
-function actions({ mid, click, done }, title) {
+function actions({ mid, click, cut, done }, title) {
   const link = safeLink(click);
   const open = link && element("a", { href: link, target: "_blank", rel: "noopener noreferrer", textContent: say("open"),
     ariaLabel: say("open_it", { title }) });
-  const told = done
+  const told = cut // who acknowledged it would never see the rest
+    ? element("span", { textContent: say("cut") })
+    : done
     ? element("span", { className: "good", textContent: say("acknowledged") })
     : button("ack", "acknowledge", title, () => acknowledge(mid));
   return [open, told, button("link", "remove", title, () => take(mid))].filter(Boolean);

@@ -25,7 +25,8 @@ export class Session {
   #isOver = false;
 
   /**
-   * options: { server, token, name, group, onState({ state, reason, seconds }), onMessage(data), onLogin(data) };
+   * options: { server, token, name, group, onState({ state, reason, seconds }), onMessage(data), onLogin(data),
+   * onInfo(text): the server says what was wrong };
    * states: connecting, online, waiting, refused.
    */
   constructor(options) {
@@ -86,7 +87,7 @@ export class Session {
     this.#beat();
     if (packet?.cmd === "AUTH") this.#hearAuth(packet.data ?? {});
     else if (packet?.cmd === "MESSAGE") this.#options.onMessage(packet.data);
-    else if (packet?.cmd === "INFO") console.debug("mpush:", packet.data);
+    else if (packet?.cmd === "INFO") this.#options.onInfo(String(packet.data));
   }
 
   #hearAuth(data) {

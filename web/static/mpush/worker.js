@@ -1,10 +1,11 @@
 // The service worker: the page opens without a network, and what comes by Web Push is kept and shown while no page is open.
 //
-// A copy that came so is not acknowledged: the socket brings the message once more, and the page acknowledges it then.
+// A copy that came so is not acknowledged: the socket brings the message once more, and the page acknowledges it then. The
+// server hears that it came (MESSAGE_WEBPUSH_CALLBACK), at the address of the page.
 
-import { fromFrame, keep, safeLink } from "./kept.js";
+import { fromFrame, keep, recallAuth, safeLink } from "./kept.js";
 
-const SHELL = "mpush-1";
+const SHELL = "mpush-2";
 const FILES = ["./", "page.js", "page.css", "kept.js", "notify.js", "session.js", "words.js", "icon.svg", "icon-192.png",
   "icon-512.png", "manifest.webmanifest"];
 
@@ -49,6 +50,17 @@ async function arrived(data) {
     icon: "icon-192.png",
     requireInteraction: (message?.priority ?? 3) >= 5,
     data: { click: message?.click ?? "" },
+  });
+  if (message) await tell(message.mid).catch(() => {}); // nobody waits for it for long
+}
+
+async function tell(mid) {
+  const auth = await recallAuth();
+  if (!auth) return;
+  await fetch("./", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ cmd: "MESSAGE_WEBPUSH_CALLBACK", auth, data: { mid } }),
   });
 }
 
