@@ -17,6 +17,8 @@ from appmodel.core.cluster import Node, Role
 from appmodel.core.mpush import Body, device_key, read_body
 from appmodel.core.mpush_waits import Awaited
 from appmodel.core.units import Duration
+from appmodel.runtime.config import MpushConfig as SharedMpushConfig
+from appmodel.runtime.config import MpushHookConfig
 from appmodel.runtime.mpush import MpushBooks, open_mpush_books
 from tests.web.world import Answer, World, open_world, web_config
 from web.config import MpushConfig
@@ -96,11 +98,17 @@ class Desk:
 
 @asynccontextmanager
 async def open_desk(
-    *names: str, auth: str = "off", wait: float = LONG, **config: Any
+    *names: str,
+    auth: str = "off",
+    wait: float = LONG,
+    hooks: Sequence[MpushHookConfig] = (),
+    **config: Any,
 ) -> AsyncIterator[Desk]:
     """Devices of these names are registered. `wait`: seconds, of both versions."""
+    mpush_of_all = SharedMpushConfig(hooks=tuple(hooks))
     mpush = MpushConfig(port=0, wait=Duration(wait), reply_wait=Duration(wait), **config)
-    async with open_world(auth=auth, config=web_config(mpush=mpush)) as world:
+    shared = {"mpush": mpush_of_all}
+    async with open_world(auth=auth, config=web_config(mpush=mpush), shared=shared) as world:
         context = world.context
         desk = Desk(world, open_mpush_books(context.settings, context.database))
         context.peers.provide_waits(Node(Role.COMET, "c1"), desk.ears)

@@ -266,10 +266,13 @@ async def open_world(
     comets: bool = True,
     tcp: tuple[str, ...] = ("c1.example:6969",),
     database: str = "",
+    shared: Mapping[str, msgspec.Struct] | None = None,
 ) -> AsyncIterator[World]:
     """A running node; stopped and drained when the block ends.
 
-    `database`: the URL of one with all tables; empty = a fresh SQLite file.
+    Args:
+        database: the URL of one with all tables; empty = a fresh SQLite file.
+        shared: other sections, by name.
     """
     mode = AuthConfig(mode="on" if auth == "on" else "off", secret=Secret(SECRET))
     with ExitStack() as stack:
@@ -281,7 +284,7 @@ async def open_world(
                 web, files=msgspec.structs.replace(web.files, folder=folder)
             )
         settings = Settings.of(web=web).replacing(
-            auth=mode, database=DatabaseConfig(url=Password(url))
+            auth=mode, database=DatabaseConfig(url=Password(url)), **(shared or {})
         )
         async with _running(settings, comets=comets, tcp=tcp) as world:
             yield world

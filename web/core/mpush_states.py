@@ -7,6 +7,8 @@
     NO         no               no         there is no such device
     FAILED     error            error      ours: others of the same call got it, and this one did not, or nobody knows
 
+In version 2.2 a copy by Web Push or FCM has a word (appmodel/core/mpush_steps.py), which is told instead of `wait` and `ready`.
+
 Source: spec/mpush.md 7.2 and 11.6.
 """
 
@@ -39,3 +41,10 @@ class Fate(NamedTuple):
 
     state: State
     mid: str = ""  # "" = nothing was pushed
+    copy: str = ""  # how far one beside the socket has come; "" = nobody gets one, or nobody asked
+
+    @property
+    def word_2(self) -> str:
+        """As version 2.2 says it."""
+        is_open = self.state in {State.ONLINE, State.OFFLINE}
+        return self.copy if self.copy and is_open else self.state.word_2

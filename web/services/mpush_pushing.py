@@ -4,23 +4,24 @@
                others: no                                        └> wait for acks ─> ok        at the ack
                                                                                      online    at the end of the wait
 
-A message is stored before anybody answers: `ok`, `online` and `offline` all mean that it is not lost. A caller that
+A web hook is a device that is always there. A message is stored before anybody answers: `ok`, `online` and `offline` all mean that it is not lost. A caller that
 hangs up changes nothing. The time of the wait begins when the push was accepted.
 
 Source: spec/mpush.md 7.2, 7.3, 11.5, 13. Version 2.2 waits for those too who are away, as they may come.
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import trio
 
 from appmodel.core.message import Push
 from appmodel.core.mpush import check_name, device_key, mid_of
-from appmodel.core.mpush_stores import Delayed, Delays
+from appmodel.core.mpush_steps import copy_words
+from appmodel.core.mpush_stores import Delayed, Delays, Receiver
 from appmodel.core.mpush_waits import Awaited, MpushWaits
-from appmodel.errors import OutcomeUnknown, TooManyNames
+from appmodel.errors import OutcomeUnknown, TooManyNames, Unavailable
 from web.core.mpush_paths import Aim, Target, spellings
 from web.core.mpush_states import Fate, State
 from web.core.orders import Outcome, Sent
@@ -37,6 +38,9 @@ class Known(Protocol):
     async def members(self, group: str) -> Sequence[str]:
         """Devices in a group, by their names. Raises Unavailable."""
 
+    async def receivers_of(self, names: Sequence[str]) -> Mapping[str, Sequence[Receiver]]:
+        """Who gets copies, by device; without those that have nobody. Raises Unavailable."""
+
 
 class Meant(NamedTuple):
     """A target as it is called."""
@@ -50,7 +54,7 @@ class Patience(NamedTuple):
     """How long a caller waits for acknowledgements."""
 
     seconds: float
-    for_absent: bool = False  # also for devices that are not there
+    for_absent: bool = False  # also for devices that are not there; then copies have words
 
 
 class MpushRules(NamedTuple):
@@ -58,6 +62,7 @@ class MpushRules(NamedTuple):
 
     targets: int  # devices
     ttl: float  # seconds that a message waits for its device
+    hooks: Collection[str] = ()  # devices that are web hooks
 
 
 class MpushPushing:
@@ -71,16 +76,11 @@ class MpushPushing:
         delays: Delays,
         rules: MpushRules,
         *,
-        pushed: Callable[[Mapping[str, int]], Awaitable[None]],
         now: Callable[[], float],
     ) -> None:
-        """
-        Args:
-            pushed: told the id of what was stored, by device, before the wait: receivers get copies.
-            now: Unix seconds.
-        """
+        """`now`: Unix seconds."""
         self._pushing, self._known, self._waits, self._delays = pushing, known, waits, delays
-        self._rules, self._pushed, self.now = rules, pushed, now
+        self._rules, self.now = rules, now
         self.answered: Counter[State] = Counter()  # by what callers heard of each device
 
     async def find(self, name: str) -> str | None:
@@ -123,9 +123,10 @@ class MpushPushing:
         there = [name for name, is_there in names.items() if is_there]
         outcome = await self._send(there, body, fresh_push_id(), self._rules.ttl)
         sent = {name: outcome.sent.get(device_key(name)) for name in names}
-        await self._pushed({name: one.id for name, one in sent.items() if one})
         acked = await self._acked(sent, patience, until)
-        fates = {name: _fate(names[name], one, name in acked) for name, one in sent.items()}
+        fates = {name: self._fate(name, names[name], one, acked) for name, one in sent.items()}
+        if patience.for_absent:
+            fates = await self._with_copies(fates, sent)
         self.answered.update(fate.state for fate in fates.values())
         return fates
 
@@ -157,7 +158,6 @@ class MpushPushing:
         outcome = await self._send(there, delayed.body, push_id, delayed.ttl)
         if missing := [name for name in there if device_key(name) not in outcome.sent]:
             raise OutcomeUnknown(f"{len(missing)} of {len(there)} devices did not get it")
-        await self._pushed({name: outcome.sent[device_key(name)].id for name in there})
 
     def _delayed(self, delayed_id: str, target: Meant, body: bytes, due: float) -> Delayed:
         return Delayed(
@@ -199,7 +199,7 @@ class MpushPushing:
         awaited = {
             name: Awaited(device_key(name), one.id)
             for name, one in sent.items()
-            if one and (one.online or patience.for_absent)
+            if one and (self._is_there(name, one) or patience.for_absent)
         }
         if not awaited:
             return set()
@@ -207,11 +207,27 @@ class MpushPushing:
         answers = await self._waits.wait(tuple(awaited.values()), seconds)
         return {name for name, is_acked in zip(awaited, answers, strict=True) if is_acked}
 
+    def _is_there(self, name: str, sent: Sent) -> bool:
+        return sent.online > 0 or name in self._rules.hooks
 
-def _fate(exists: bool, sent: Sent | None, is_acked: bool) -> Fate:
-    if not exists:
-        return Fate(State.NO)
-    if sent is None:
-        return Fate(State.FAILED)
-    state = State.OK if is_acked else State.ONLINE if sent.online else State.OFFLINE
-    return Fate(state, mid_of(sent.id))
+    def _fate(self, name: str, exists: bool, sent: Sent | None, acked: Collection[str]) -> Fate:
+        if not exists:
+            return Fate(State.NO)
+        if sent is None:
+            return Fate(State.FAILED)
+        is_there = self._is_there(name, sent)
+        state = State.OK if name in acked else State.ONLINE if is_there else State.OFFLINE
+        return Fate(state, mid_of(sent.id))
+
+    async def _with_copies(
+        self, fates: Mapping[str, Fate], sent: Mapping[str, Sent | None]
+    ) -> dict[str, Fate]:
+        """With what is known of copies; without it if the database is away: the push has happened."""
+        ids = {n: one.id for n, one in sent.items() if one and fates[n].state is not State.OK}
+        try:
+            receivers = await self._known.receivers_of(list(ids))
+        except Unavailable:
+            return dict(fates)
+        kinds = {name: {each.kind for each in those} for name, those in receivers.items()}
+        words = await copy_words(self._waits, ids, kinds)
+        return {name: fate._replace(copy=words.get(name, "")) for name, fate in fates.items()}
