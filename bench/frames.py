@@ -44,7 +44,11 @@ def client_frame(payload: bytes) -> bytes:
 def frame_size(head: bytes) -> int:
     """Bytes of the unmasked frame that starts here, its head included."""
     length = head[1]
-    return 2 + length if length < 126 else 4 + int.from_bytes(head[2:4], "big")
+    if length < 126:
+        return 2 + length
+    if length == 126:
+        return 4 + int.from_bytes(head[2:4], "big")
+    return 10 + int.from_bytes(head[2:10], "big")
 
 
 def _head(length: int, mask: int) -> bytes:

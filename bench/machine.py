@@ -8,6 +8,7 @@ import os
 import platform
 import resource
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 YARDS = 20_000  # sends and reads of the yardstick: 20 to 40 ms
+SYNCS, SYNCED = 100, 8192  # of the disk's yardstick: times, bytes
 OPEN_FILES = 1 << 17  # asked for; what the machine allows is what we get
 
 
@@ -124,6 +126,20 @@ def yardstick() -> float:
             near.send(b"x")
             far.recv(1)
         return (time.process_time() - before) / YARDS * 1e6
+
+
+def disk_yardstick() -> list[float]:
+    """Seconds that each of 100 syncs takes, of 8 KB in the middle of a temporary file: as a database's log has it."""
+    took = []
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(bytes(SYNCS * SYNCED))
+        os.fsync(file.fileno())
+        for number in range(SYNCS):
+            os.pwrite(file.fileno(), b"x" * SYNCED, number * SYNCED)
+            before = time.monotonic()
+            os.fdatasync(file.fileno())
+            took.append(time.monotonic() - before)
+    return took
 
 
 def _cpu_of_us() -> float:

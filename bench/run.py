@@ -12,6 +12,7 @@
     logins      logins, and the token of each call
     groups      a user's message to groups of 10 to 10,000 members
     stores      saves and fetches of each store behind a message node
+    mpush       Mpush: GET until `ok`, 20,000 messages for a device that is away, devices at rest; beside Node
     socketio    Socket.IO: pushes to a room, clients at rest, connects, light-push's REST; beside socket.io
 
 Each prints its tables; the last table says what the issues ask for and whether it was reached. The exit
@@ -37,6 +38,8 @@ from bench import (
     keys,
     logins,
     moving,
+    mpush,
+    mpush_queue,
     rest,
     socketio,
     socketio_clients,
@@ -64,6 +67,7 @@ BENCHMARKS: dict[str, Sequence[Benchmark]] = {
     "logins": (logins.logins,),
     "groups": (groups.groups,),
     "stores": (stores.stores,),
+    "mpush": (mpush.answers, mpush_queue.queue, mpush_queue.idle),
     "socketio": (socketio.fan_out, socketio_clients.clients, socketio_latency.latency),
 }
 SPARE_FILES = 1_000  # descriptors beside the clients' sockets

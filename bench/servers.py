@@ -75,17 +75,8 @@ class Server:
         return cpu_seconds(self.pid)
 
     def resident(self) -> int:
-        """Bytes in RAM once it stands still, and after the garbage collection that a peer offers."""
-        if self.collects:
-            os.kill(self.pid, signal.SIGUSR2)
-        before = 0
-        for _ in range(SETTLE):
-            time.sleep(0.5)
-            now = resident_bytes(self.pid)
-            if abs(now - before) < 1 << 16:
-                break
-            before = now
-        return now
+        """See `resident_at_rest`."""
+        return resident_at_rest(self.pid, collects=self.collects)
 
 
 Start = Callable[[Cores], AbstractContextManager[Server]]
@@ -237,6 +228,20 @@ def _free_ports(*names: str) -> dict[str, int]:
     with ExitStack() as stack:
         held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
         return {name: port.getsockname()[1] for name, port in zip(names, held, strict=True)}
+
+
+def resident_at_rest(pid: int, *, collects: bool) -> int:
+    """Bytes in RAM once it stands still, and after the garbage collection that a peer offers."""
+    if collects:
+        os.kill(pid, signal.SIGUSR2)
+    before = 0
+    for _ in range(SETTLE):
+        time.sleep(0.5)
+        now = resident_bytes(pid)
+        if abs(now - before) < 1 << 16:
+            break
+        before = now
+    return now
 
 
 def beside_python(program: str) -> str:
