@@ -29,8 +29,8 @@ from appmodel.core.names import Key
 from appmodel.io.calls import RemoteStore
 from appmodel.io.rpc_client import RpcClient
 from bench.machine import cpu_seconds, describe
-from tools.servers.daemon import free_port
 from tools.servers.databases import DATABASES
+from tools.servers.ports import free_port
 from tools.servers.redis import redis_server
 
 ROOT = Path(__file__).parents[1]

@@ -8,13 +8,12 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -24,6 +23,7 @@ from bench.frames import upgrade_request
 from bench.load import Dialogue
 from bench.machine import Cores, cpu_seconds, resident_bytes
 from tools.servers.daemon import Missing
+from tools.servers.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 PEER_FILES = ROOT / "bench" / "peers"
@@ -48,7 +48,7 @@ OUR_SETTINGS = {
     "APPMSG_LOG__FORMAT": "json",
 }
 PRINTED_PORT = r"(\d+)\n"
-READY = 20.0  # seconds until a server must listen
+READY = 60.0  # seconds until a server must listen; most take two, but the machine may be busy
 SETTLE = 20  # half seconds until memory is taken as it is
 STOP = 10.0  # seconds until it is killed
 
@@ -88,7 +88,7 @@ def appmsg(cores: Cores, settings: Mapping[str, str] | None = None) -> Iterator[
 
     `settings`: more of them, as environment variables.
     """
-    ports = _free_ports(*PORTS)
+    ports = {name: free_port() for name in PORTS}
     environment = {PORTS[name]: str(port) for name, port in ports.items()} | OUR_SETTINGS
     environment |= settings or {}
     with tempfile.TemporaryDirectory() as home:
@@ -221,13 +221,6 @@ def _answers(port: int, target: str) -> bool:
         return False
     finally:
         connection.close()
-
-
-def _free_ports(*names: str) -> dict[str, int]:
-    """A port for each name that was free a moment ago."""
-    with ExitStack() as stack:
-        held = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        return {name: port.getsockname()[1] for name, port in zip(names, held, strict=True)}
 
 
 def resident_at_rest(pid: int, *, collects: bool) -> int:

@@ -6,14 +6,12 @@
         cluster.add(Role.COMET, "c4")   one that was not there before
 
 Every process writes a log of its own into the folder; their ends are printed when the block fails, and a
-traceback in any of them fails it. Ports lie below those that the kernel gives to clients, so nobody takes
-the port of a node that is being restarted. All of this blocks: from trio call it in a thread.
+traceback in any of them fails it. Nobody takes the port of a node that is being restarted
+(tools/servers/ports.py). All of this blocks: from trio call it in a thread.
 """
 
 import json
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -31,19 +29,17 @@ from appmodel.core.credentials import Credentials
 from tests.cluster.proxy import FaultyProxy, faulty_proxy
 from tests.cluster.stepped import Clock
 from tools.servers.daemon import Daemon
+from tools.servers.ports import free_port
 
 T = TypeVar("T")
 
 SESSION = 4.0  # seconds of a ZooKeeper session
 SECRET = "the secret of a cluster that lives for one test"
-LOWEST_PORT, HIGHEST_PORT = 12_000, 32_000  # clients get theirs above
 SHOWN = 60  # lines of each log that are shown when something failed
 COMMAND_TIMEOUT = 90.0  # seconds: a drain waits for its clients
 MAIN = "from appmodel.runtime.cli import main; main()"
 STEPPED = "from tests.cluster.stepped import install; install({file!r}); " + MAIN
 BUGS = ("bug contained", "Traceback", '"level":"critical"')  # no log may hold one of these
-
-_given: set[int] = set()  # ports, of nodes that may be down just now
 
 SHARED = f"""
 [node]
@@ -328,20 +324,6 @@ def running_cluster(
 async def in_thread(act: Callable[..., T], *arguments: object) -> T:
     """What blocks, from trio."""
     return await trio.to_thread.run_sync(act, *arguments)
-
-
-def free_port() -> int:
-    """A port of loopback that is free now, and that no client will be given."""
-    while True:
-        port = random.randrange(LOWEST_PORT, HIGHEST_PORT)
-        with socket.socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
 
 
 def zookeeper_settings(hosts: Sequence[str]) -> str:

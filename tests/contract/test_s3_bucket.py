@@ -9,7 +9,8 @@ import pytest
 from appmodel.errors import Unavailable
 from appmodel.runtime.config import Password
 from tests.contract.bucket import ONE, BucketContract
-from tools.servers.daemon import Missing, free_port
+from tools.servers.daemon import Missing
+from tools.servers.ports import free_port
 from tools.servers.s3 import ACCESS_KEY, SECRET_KEY, Server, s3_server
 from web.config import S3Config
 from web.services.s3_bucket import S3

@@ -20,12 +20,13 @@ import pytest
 import trio
 
 from appmodel.core.cluster import Role
-from tests.cluster.cluster import Outside, free_port, running_cluster, zookeeper_settings
+from tests.cluster.cluster import Outside, running_cluster, zookeeper_settings
 from tests.databases import an_empty_database
 from tests.message.stores.redis_opening import or_skip
 from tests.node import running_node
 from tests.shared_zookeeper import new_roots, shared_server
 from tests.web.gateways.authority import Authority
+from tools.servers.ports import free_port
 from tools.servers.redis import redis_server
 
 AUTHORITY = Authority()  # of Apple

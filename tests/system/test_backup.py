@@ -22,7 +22,8 @@ from appmodel.core.names import Key
 from message.app import open_store
 from message.config import MessageConfig, RedisConfig, SqliteConfig
 from tests.message.stores.databases import DATABASE, own_server, sql_config
-from tools.servers.daemon import Daemon, Missing, find, free_port
+from tools.servers.daemon import Daemon, Missing, find
+from tools.servers.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs/operations.md"
 PATIENCE = 60.0  # seconds

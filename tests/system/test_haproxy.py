@@ -7,8 +7,9 @@ import trio
 
 from tests.comet.world import BEAT, HANDSHAKE, Client, request, text_frame
 from tests.node import running_node
-from tools.servers.daemon import Missing, free_port
+from tools.servers.daemon import Missing
 from tools.servers.haproxy import EXAMPLE, check_configuration, running_haproxy
+from tools.servers.ports import free_port
 
 PATIENCE = 20.0  # seconds
 

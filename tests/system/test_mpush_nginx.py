@@ -9,8 +9,9 @@ import trio
 
 from tests.web.mpush_desk import open_desk
 from tests.web.world import LIMIT, Door
-from tools.servers.daemon import Daemon, Missing, accepts, free_port, running
+from tools.servers.daemon import Daemon, Missing, accepts, running
 from tools.servers.nginx import nginx_command
+from tools.servers.ports import free_port
 
 GUIDE = Path(__file__).parents[2] / "docs/mpush.md"
 

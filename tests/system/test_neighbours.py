@@ -16,7 +16,8 @@ from appmodel.io.rpc_link import RpcLimits
 from tests.appmodel.io.loopback import calling
 from tests.comet.io.test_neighbours import NONSENSE
 from tests.message.io.test_rpc_api import NONSENSE as NONSENSE_OF_STORES
-from tests.system.test_three_processes import CONFIG, free_port, process, push
+from tests.system.test_three_processes import CONFIG, process, push
+from tools.servers.ports import free_port
 
 PATIENCE = 60.0  # seconds for the whole test; it takes five
 SECRET = b"a cluster secret of the tests, long enough"

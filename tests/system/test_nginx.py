@@ -20,8 +20,9 @@ import trio
 
 from tests.comet.world import BEAT, HANDSHAKE, Client, client_frame, text_frame
 from tests.node import Node, running_node
-from tools.servers.daemon import Daemon, Missing, free_port
+from tools.servers.daemon import Daemon, Missing
 from tools.servers.nginx import CONF, EXAMPLE, check_configuration, running_nginx
+from tools.servers.ports import free_port
 
 PATIENCE = 20.0  # seconds for one test
 TICKET = "a-ticket-that-no-log-may-show"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import trio
 
-from appmodel.io.listener import open_sockets
+from tools.servers.ports import free_port
 
 PATIENCE = 60.0  # seconds for the whole test; it takes three
 CONFIG = """
@@ -46,14 +46,6 @@ api.port = 0
 lightpush.port = 0
 mpush.port = 0
 """
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    [listening] = open_sockets("127.0.0.1", 0)
-    with listening:
-        port: int = listening.getsockname()[1]
-    return port
 
 
 @contextmanager

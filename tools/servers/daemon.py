@@ -3,7 +3,7 @@
     with running(["redis-server", ...], ready=answers_ping, log=folder / "redis.log") as redis:
         redis.pid                       to stop, continue or kill it: only ever by its own id
 
-A server lives in a folder of its own, listens on a free port of loopback, and is gone after the block.
+A server lives in a folder of its own, listens on a free port of loopback (ports.py), and is gone after the block.
 Each server has a module here that knows its command line; what is not installed is `Missing`.
 """
 
@@ -167,13 +167,6 @@ def _stands_still(pid: int) -> bool:
             if task.read_text().rpartition(")")[2].split()[0] not in "TtZX":
                 return False
     return True
-
-
-def free_port() -> int:
-    """A port of loopback that is free now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

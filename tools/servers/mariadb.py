@@ -18,7 +18,8 @@ from typing import Any
 
 import pymysql
 
-from tools.servers.daemon import Daemon, find, free_port
+from tools.servers.daemon import Daemon, find
+from tools.servers.ports import free_port
 from tools.servers.postgres import runs_as
 
 PACKAGE = "mariadb-server"

@@ -21,7 +21,8 @@ from typing import Any
 
 import psycopg
 
-from tools.servers.daemon import Daemon, Missing, find, free_port, send
+from tools.servers.daemon import Daemon, Missing, find, send
+from tools.servers.ports import free_port
 
 PACKAGE = "postgresql"
 USER, PASSWORD = "postgres", "secret"  # of the superuser; it listens on loopback only

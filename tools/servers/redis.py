@@ -21,7 +21,8 @@ from typing import Any
 
 import redis
 
-from tools.servers.daemon import START_TIMEOUT, Daemon, find, free_port
+from tools.servers.daemon import START_TIMEOUT, Daemon, find
+from tools.servers.ports import free_port
 
 PACKAGE = "redis-server"
 DOWN_AFTER = 500  # ms without an answer until a Sentinel thinks that a master is gone

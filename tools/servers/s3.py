@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from tools.servers.daemon import Daemon, Missing, accepts, free_port, running
+from tools.servers.daemon import Daemon, Missing, accepts, running
+from tools.servers.ports import free_port
 
 ACCESS_KEY, SECRET_KEY = "tests", "a key of the tests"
 

@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tools.servers.daemon import Daemon, Missing, find, free_port
+from tools.servers.daemon import Daemon, Missing, find
+from tools.servers.ports import free_port
 
 JAR = Path("/usr/share/java/zookeeper.jar")
 TICK = 500  # ms; sessions last 2 to 20 of them
@@ -79,7 +80,7 @@ def zookeeper(folder: Path, *, users: Mapping[str, str] | None = None) -> Iterat
 @contextmanager
 def ensemble(folder: Path, size: int = 3) -> Iterator[list[Server]]:
     """An ensemble whose members all serve, until the block ends."""
-    servers = make_ensemble(folder, _free_ports(3 * size))
+    servers = make_ensemble(folder, [free_port() for _ in range(3 * size)])
     with ExitStack() as ending:
         for server in servers:
             ending.callback(server.daemon.stop)
@@ -112,13 +113,6 @@ def hosts(servers: Sequence[Server]) -> tuple[str, ...]:
 def leader(servers: Sequence[Server]) -> Server:
     """The member that leads now."""
     return next(server for server in servers if server.mode() == "leader")
-
-
-def _free_ports(count: int) -> list[int]:
-    ports: dict[int, None] = {}
-    while len(ports) < count:
-        ports[free_port()] = None
-    return list(ports)
 
 
 def _settings(folder: Path, port: int, members: Sequence[str], *, sasl: bool) -> list[str]:

@@ -24,7 +24,8 @@ from appmodel.io.registry_zookeeper import MAX_LINES, ZooKeeperRegistry, open_zo
 from appmodel.io.watched_tree import MAX_NODES, MAX_PROCESSES
 from tests.contract.registry import COMET, PATIENCE, until
 from tests.shared_zookeeper import SESSION, new_roots, options, shared_server
-from tools.servers.daemon import Missing, free_port
+from tools.servers.daemon import Missing
+from tools.servers.ports import free_port
 from tools.servers.zookeeper import Server, ensemble, hosts, leader, zookeeper
 
 C1 = Node(Role.COMET, "c1", 7, rpc="h:1", ws=("h:2",))

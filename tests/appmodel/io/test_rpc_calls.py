@@ -26,6 +26,7 @@ from appmodel.io.rpc_client import RpcClient
 from appmodel.io.rpc_server import Handlers, serve_rpc
 from appmodel.protocol import rpc
 from tests.appmodel.io.loopback import LIMITS, PATIENCE, SECRET, calling, serving
+from tools.servers.ports import free_port
 
 ECHO = Call[bytes, bytes]("test.echo")
 WAIT = Call[int, int]("test.wait")
@@ -94,12 +95,6 @@ async def outcome(attempt: Awaitable[T]) -> T | PushError:
         return await attempt
     except PushError as error:
         return error
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
 
 
 async def test_a_call_is_answered() -> None:
