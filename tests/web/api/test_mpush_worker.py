@@ -17,10 +17,8 @@ async def test_a_copy_that_came_is_told_where_the_page_is() -> None:
         came = {"cmd": "MESSAGE_WEBPUSH_CALLBACK", "auth": auth, "data": {"mid": MID}}
         api = desk.world.api
         heard = await api.ask("POST", "/mpush/", json.dumps(came).encode())
-        refused = [
-            await api.ask("POST", "/mpush/", json.dumps(each).encode())
-            for each in (came | {"auth": ""}, came | {"auth": "x.y.z"}, said, [])
-        ]
+        bad: list[object] = [came | {"auth": ""}, came | {"auth": "x.y.z"}, said, []]
+        refused = [await api.ask("POST", "/mpush/", json.dumps(each).encode()) for each in bad]
         others = [
             await api.ask("POST", "/mpush/", body, headers=headers)
             for body, headers in (

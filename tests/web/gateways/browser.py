@@ -7,6 +7,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import http_ece
 import jwt
@@ -34,6 +35,14 @@ class Browser:
         self.server = H2Server(self.answer)
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._auth = os.urandom(16)
+        self._sender: ec.EllipticCurvePublicKey | None = None  # whom it subscribed for
+
+    def subscribe(self, application_server_key: str) -> dict[str, Any]:
+        """As its page does it: from now on nobody else's pushes are taken."""
+        found = decode_base64url(application_server_key, "applicationServerKey")
+        self._sender = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), found)
+        subscription: dict[str, Any] = json.loads(self.subscription())
+        return subscription
 
     @property
     def credential(self) -> str:
@@ -77,14 +86,15 @@ class Browser:
 
     def _check(self, header: str) -> Reply | None:
         match = _VAPID.fullmatch(header)
+        sender = self._sender or self.vapid.public_key()
         if match is None:
             return Reply(401)
-        if decode_base64url(match[2], "k") != point(self.vapid):
+        if decode_base64url(match[2], "k") != _bytes(sender):
             return Reply(403)
         try:
             jwt.decode(
                 match[1],
-                self.vapid.public_key(),
+                sender,
                 ["ES256"],
                 audience=self.url,
                 options={"require": ["exp", "sub", "aud"]},
@@ -96,4 +106,8 @@ class Browser:
 
 def point(key: ec.EllipticCurvePrivateKey) -> bytes:
     """Its public key, 65 bytes."""
-    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return _bytes(key.public_key())
+
+
+def _bytes(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
