@@ -163,6 +163,7 @@ class MpushConfig(ListenerConfig, frozen=True, kw_only=True):
     )
     max_delay: Duration = Duration(30 * 86400)  # the farthest that a push may wait for its time
     readers: Count = 1_000  # streams at once, on one node
+    readers_of_one: Count = 100  # the same of one device
     beat: Duration = Duration(45)  # of silence, then an idle stream says that it lives
     poll: Duration = Duration(0.5)  # between two looks for what other nodes have pushed
     receivers: ReceiversConfig = ReceiversConfig()

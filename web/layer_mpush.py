@@ -63,6 +63,7 @@ async def open_mpush(
         every=config.poll,
         timeout=context.settings.section(WebConfig).read_timeout,
         limit=config.readers,
+        limit_of_one=config.readers_of_one,
         revoked=lambda: context.revocations.position,
     )
     wiring = _Wiring(context, pushing, reading, changes, tail)

@@ -48,8 +48,13 @@ class MpushPushes:
         targets = await self._pushing.meant(call.aim)
         confirm(grant, Right.PUBLISH, map(token_name, targets))
         if call.aim.is_version_2:
+            draft = read_draft_2(call.fields, now=self._pushing.now())
             sender = Sender("http", grant.subject or ANONYMOUS)
-            return await self.push_2(targets, _told(targets, read_draft_2(call.fields), sender))
+            told = _told(targets, draft.body, sender)
+            if draft.due is None:
+                return await self.push_2(targets, told)
+            body = encode_body(told, self._max_message)
+            return await self._delay(call, targets, body, draft.due)
         draft = read_draft(call.fields, unknown=self._config.unknown, now=self._pushing.now())
         body = encode_body(draft.body, self._max_message)
         if draft.due is not None:

@@ -139,7 +139,7 @@ class MpushReads:
     async def _read(self, call: Call, form: Form, since: str, *, polls: bool) -> Response:
         name = _there(await self._device(call), call)
         if not polls:
-            self._reading.check_room()
+            self._reading.check_room(name)
         begin = read_since(since, polls=polls, now=time.time())
         cursor = await self._reading.cursor(name, begin)
         first = await self._reading.first(name, cursor)

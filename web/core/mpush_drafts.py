@@ -9,8 +9,8 @@
     extra                             a JSON object
     delay, at                         10m, or an instant: Unix seconds or ms, or ISO 8601 with its zone
 
-Of `name.send` and `name.group` only `text` and `desp` have a meaning: whatever else there is becomes `extra`, as in
-version 2.2. Elsewhere a field that nobody knows is refused by name, or ignored as the seed does
+Of `name.send` and `name.group` only `text`, `desp` and (ours) `delay` have a meaning: whatever else there is becomes
+`extra`, as in version 2.2. Elsewhere a field that nobody knows is refused by name, or ignored as the seed does
 (web.mpush.unknown).
 
 Source: spec/mpush.md 4.3, 7.1, 9, 11.5; research/simple-peers.md: the words of ntfy, Gotify, Bark and Serverchan.
@@ -31,7 +31,7 @@ from web.core.mpush_fields import Fields
 
 CONTENT = ("content", "desp", "message", "body")
 KNOWN = frozenset({"title", "text", *CONTENT, "priority", "tags", "click", "extra", "delay", "at"})
-KNOWN_2 = frozenset({"text", "desp"})  # to version 2.2
+KNOWN_2 = frozenset({"text", "desp", "delay"})  # in paths of version 2.2
 TOKEN = "token"  # noqa: S105  the name of the field that proves a caller: never part of a message
 
 PRIORITIES = {"min": 1, "low": 2, "default": 3, "high": 4, "max": 5, "urgent": 5}  # ntfy's
@@ -70,11 +70,11 @@ def read_draft(fields: Fields, *, unknown: Unknown, now: float) -> Draft:
     return Draft(body, _due(fields, now))
 
 
-def read_draft_2(fields: Fields) -> Body:
-    """The way of version 2.2: all that is neither `text` nor `desp` is extra.
+def read_draft_2(fields: Fields, *, now: float) -> Draft:
+    """The way of version 2.2: all that is neither `text`, `desp` nor `delay` is extra.
 
     Raises:
-        BadInput: `text` or `desp` is no text.
+        BadInput: one of them is not of its shape.
     """
     extra: dict[str, Any] = {}
     for name, value in fields.items():
@@ -83,11 +83,12 @@ def read_draft_2(fields: Fields) -> Body:
         elif name not in KNOWN_2 and name != TOKEN:
             extra[name] = value
     texts = _texts("text", fields.get("text"))
-    return Body(
+    body = Body(
         "\n".join(_texts("desp", fields.get("desp"))),
         "\n".join(texts) if texts else None,
         extra=extra or None,
     )
+    return Draft(body, _delay(fields, now))
 
 
 def check_known(fields: Fields) -> None:
@@ -181,16 +182,23 @@ def _extra(fields: Fields) -> Mapping[str, Any] | None:
 
 
 def _due(fields: Fields, now: float) -> float | None:
-    delay, at = _one(fields, "delay"), _one(fields, "at")
-    if delay and at:
+    at = _one(fields, "at")
+    if not at:
+        return _delay(fields, now)
+    if _one(fields, "delay"):
         raise BadInput("at", at, "nothing, for there is 'delay' already")
-    if delay:
-        try:
-            seconds = Duration.parse(delay)
-        except (ValueError, OverflowError) as error:
-            raise BadInput("delay", delay, str(error).removeprefix("expected ")) from None
-        return now + seconds if seconds else None
-    return _instant(at, now) if at else None
+    return _instant(at, now)
+
+
+def _delay(fields: Fields, now: float) -> float | None:
+    delay = _one(fields, "delay")
+    if not delay:
+        return None
+    try:
+        seconds = Duration.parse(delay)
+    except (ValueError, OverflowError) as error:
+        raise BadInput("delay", delay, str(error).removeprefix("expected ")) from None
+    return now + seconds if seconds else None
 
 
 def _instant(at: str, now: float) -> float:

@@ -39,6 +39,7 @@ class Tail:
         every: float,
         timeout: float,
         limit: int,
+        limit_of_one: int,
         revoked: Callable[[], int],
     ) -> None:
         """
@@ -46,11 +47,13 @@ class Tail:
             every: seconds between two reads of the marks.
             timeout: seconds for one.
             limit: readers at once.
+            limit_of_one: the same of one key.
             revoked: a number that rises when a credential is revoked: readers have a look at theirs then.
         """
         self.revoked, self._revoked = revoked, revoked()
         self._store, self._every, self._timeout, self._limit = store, every, timeout, limit
-        self._readers = 0
+        self._limit_of_one = limit_of_one
+        self._readers: Counter[Key] = Counter()
         self._waiting: Counter[Key] = Counter()
         self._marks: dict[Key, int] = {}  # of keys that are waited for
         self._wanted, self._news = trio.Event(), trio.Event()
@@ -59,26 +62,33 @@ class Tail:
     @property
     def readers(self) -> int:
         """That are here now."""
-        return self._readers
+        return self._readers.total()
 
-    def check_room(self) -> None:
+    def check_room(self, key: Key) -> None:
         """Whether one more may come. Raises LimitReached."""
-        if self._readers >= self._limit:
-            raise LimitReached(f"readers: {self._readers} streams are open, at most {self._limit}")
+        open_, of_one = self.readers, self._readers[key]
+        if open_ >= self._limit:
+            raise LimitReached(f"readers: {open_} streams are open, at most {self._limit}")
+        if of_one >= self._limit_of_one:
+            raise LimitReached(
+                f"readers_of_one: {of_one} streams of this device are open, at most {self._limit_of_one}"
+            )
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, key: Key) -> Iterator[None]:
         """For one reader.
 
         Raises:
             LimitReached: there are as many as may be.
         """
-        self.check_room()
-        self._readers += 1
+        self.check_room(key)
+        self._readers[key] += 1
         try:
             yield
         finally:
-            self._readers -= 1
+            self._readers[key] -= 1
+            if not self._readers[key]:
+                del self._readers[key]
 
     async def run(self) -> None:
         """Read marks while anybody waits, until cancelled. While the store is away readers wait."""
@@ -170,9 +180,9 @@ class MpushReading:
         self._reading, self._store, self._acks, self._waits = reading, store, acks, waits
         self._tail, self._timeout, self._beat, self._hooks = tail, timeout, beat, hooks
 
-    def check_room(self) -> None:
+    def check_room(self, name: str) -> None:
         """Raises LimitReached: there are as many readers as may be."""
-        self._tail.check_room()
+        self._tail.check_room(device_key(name))
 
     async def first(self, name: str, cursor: int) -> Page:
         """What is stored for a device above `cursor`, or the beginning of it."""
@@ -198,7 +208,7 @@ class MpushReading:
             LimitReached: there are as many readers as may be.
         """
         key, mark = device_key(name), cursor
-        with self._tail.place():
+        with self._tail.place(key):
             revoked = self._tail.revoked()
             yield page.messages
             while True:

@@ -1,5 +1,6 @@
 """Fields into the message that is kept."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -111,13 +112,21 @@ def test_a_push_may_wait_for_its_time(fields: dict[str, Any], due: float | None)
     assert draft(**fields).due == due
 
 
+def body_2(fields: Mapping[str, Any]) -> Body:
+    """What is pushed at once, by the way of version 2.2."""
+    body, due = read_draft_2(fields, now=0)
+    assert due is None
+    return body
+
+
 def test_version_2_takes_all_else_as_extra() -> None:
     """Titles, priorities and all: its clients look for them there."""
     fields = {"text": "t", "desp": "d", "title": "x", "url": ["a", "b"], "token": "s"}
 
-    assert read_draft_2(fields) == Body("d", "t", extra={"title": "x", "url": ["a", "b"]})
-    assert read_draft_2({"extra": {"a": 1}, "b": 2}) == Body("", extra={"a": 1, "b": 2})
-    assert read_draft_2({"extra": "plain"}) == Body("", extra={"extra": "plain"})
+    assert body_2(fields) == Body("d", "t", extra={"title": "x", "url": ["a", "b"]})
+    assert body_2({"extra": {"a": 1}, "b": 2}) == Body("", extra={"a": 1, "b": 2})
+    assert body_2({"extra": "plain"}) == Body("", extra={"extra": "plain"})
+    assert read_draft_2({"text": "t", "delay": "10m"}, now=0) == Draft(Body("", "t"), 600)
 
 
 def test_a_body_is_bounded() -> None:
