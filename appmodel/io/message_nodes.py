@@ -13,6 +13,9 @@ A node that was silent for the time of a hedge, failed, or refused to store is s
 last until it has answered a probe, a small read that nobody waits for. Only well nodes are hedged to:
 when the store itself is slow all nodes are suspect soon, and it is not asked twice.
 
+A process that was frozen, or whose machine stood still, finds its deadlines over although nobody here
+could ask or hear. Then the time of a call begins anew, once, if it is safe to ask again.
+
 Source: ours. "Hedged requests": Dean and Barroso, The Tail at Scale (2013).
 """
 
@@ -36,6 +39,7 @@ Argument = TypeVar("Argument")
 Result = TypeVar("Result")
 
 ONCE = frozenset({DELETE.method, SWEEP.method})  # what must not happen twice
+STANDSTILL = 1.0  # seconds by which a wait is late: then it was not the node that was silent
 PROBE_PAUSE = 1.0  # seconds between a probe that failed and the next
 PROBE_TIME = 30.0  # seconds for its answer: a frozen node gives it when it wakes up
 
@@ -87,25 +91,32 @@ class MessageNodes:
     ) -> Result:
         """The first answer. Cancelling is safe; what was sent is still carried out.
 
+        It takes at most `timeout` seconds; as many again, and the standstill, if this process stood still.
+
         Raises:
             Unavailable: none of them was reached, or there are none: nothing was done.
             OutcomeUnknown: one of them may have done it.
             PushError: what a node answered, and no other may have done it.
         """
-        end = trio.current_time() + timeout
         nodes = self._in_order()
-        with _Race(call, argument, end, self._suspect) as race:
-            for number, node in enumerate(nodes, 1):
-                self._counts.hedges += race.is_open
-                race.ask(node, self._client)
-                following = nodes[number] if number < len(nodes) else None
-                if await race.is_won(self._ask_next_at(following, end, race)):
-                    return race.answers[0]
-                if race.is_refused:
-                    break
-            if await race.is_won(end):  # by one that was asked beside the one that refused
+        with _Race(call, argument, timeout, self._hedge, self._suspect) as race:
+            if await self._ask_in_turn(nodes, race):
+                return race.answers[0]
+            if race.begins_anew() and await self._ask_in_turn(nodes, race):
                 return race.answers[0]
             raise race.failure()
+
+    async def _ask_in_turn(self, nodes: list[Node], race: "_Race[Argument, Result]") -> bool:
+        """Whether one has answered in the time of the race."""
+        for number, node in enumerate(nodes, 1):
+            self._counts.hedges += race.is_open
+            race.ask(node, self._client)
+            following = nodes[number] if number < len(nodes) else None
+            if await race.is_won(self._ask_next_at(following, race)):
+                return True
+            if race.is_refused:
+                break
+        return await race.is_won(race.end)  # by one that was asked beside the one that refused
 
     def _in_order(self) -> list[Node]:
         """The well ones first; among them always the same."""
@@ -127,16 +138,14 @@ class MessageNodes:
     def _suspect(self, node: Node) -> None:
         self._suspects.setdefault(node.rpc, _Suspect())
 
-    def _ask_next_at(
-        self, following: Node | None, end: float, race: "_Race[Argument, Result]"
-    ) -> float:
+    def _ask_next_at(self, following: Node | None, race: "_Race[Argument, Result]") -> float:
         """When the following node is asked too, if nobody has answered."""
         if following is None or race.is_once:
-            return end
+            return race.end
         now = trio.current_time()
         if following.rpc in self._suspects:
-            return now + (end - now) / 2
-        return min(end, now + self._hedge)
+            return now + (race.end - now) / 2
+        return min(race.end, now + self._hedge)
 
 
 class _Race(Generic[Argument, Result]):
@@ -146,12 +155,16 @@ class _Race(Generic[Argument, Result]):
         self,
         call: Call[Argument, Result],
         argument: Argument,
-        end: float,
+        timeout: float,
+        hedge: float,
         on_fault: Callable[[Node], None],
     ) -> None:
-        """`on_fault` is told of each node that failed, or was silent for too long."""
-        self._call, self._argument, self._end = call, argument, end
+        """Times in seconds. `on_fault` is told of each node that failed, or was silent for too long."""
+        self._call, self._argument = call, argument
+        self._timeout, self._hedge = timeout, hedge
         self._on_fault = on_fault
+        self._stood_still = False  # this process did: a wait was late
+        self.end = trio.current_time() + timeout
         self._lot = trio.lowlevel.ParkingLot()
         self._asked: list[tuple[Node, Pending[Result]]] = []
         self.is_once = call.method in ONCE
@@ -178,7 +191,7 @@ class _Race(Generic[Argument, Result]):
 
     def ask(self, node: Node, client: Callable[[Node], RpcClient]) -> None:
         """One more."""
-        left = max(0.0, self._end - trio.current_time())
+        left = max(0.0, self.end - trio.current_time())
         try:
             pending = client(node).begin(self._call, self._argument, timeout=left, lot=self._lot)
         except PushError as error:
@@ -188,25 +201,43 @@ class _Race(Generic[Argument, Result]):
 
     async def is_won(self, until: float) -> bool:
         """Whether one has answered. Waits for it, as long as there is one to wait for."""
-        with trio.CancelScope(deadline=until) as patience:
-            while self._asked and not self.answers:
-                done = [each for each in self._asked if each[1].is_done]
-                if not done:
-                    await self._lot.park()
-                for each in done:
-                    self._asked.remove(each)
-                    self._hear(*each)
-        if patience.cancelled_caught:
+        soon = min(until, trio.current_time() + self._hedge)
+        for end in (soon, until):  # how late a short wait is tells that we stood still
+            with trio.CancelScope(deadline=end) as patience:
+                await self._hear_first()
+            if not patience.cancelled_caught:
+                return bool(self.answers)
+            self._stood_still |= trio.current_time() > end + STANDSTILL
+        if not self._stood_still:
             for node, _ in self._asked:
                 self._on_fault(node)
         return bool(self.answers)
 
+    def begins_anew(self) -> bool:
+        """If it was lost because this process stood still, and may be run again, its time begins now."""
+        self.failure()  # what must not happen twice is refused if it is in doubt
+        if not self._stood_still or self.is_refused:
+            return False
+        self.end = trio.current_time() + self._timeout
+        return True
+
     def failure(self) -> PushError:
         """Why there is no answer, and will be none: whoever is silent still is in doubt."""
-        for node, pending in self._asked:
+        asked, self._asked = self._asked, []
+        for node, pending in asked:
             pending.leave()
             self._hear(node, pending)
         return self._failure
+
+    async def _hear_first(self) -> None:
+        """Return when one has answered, or nobody is left who could."""
+        while self._asked and not self.answers:
+            done = [each for each in self._asked if each[1].is_done]
+            if not done:
+                await self._lot.park()
+            for each in done:
+                self._asked.remove(each)
+                self._hear(*each)
 
     def _hear(self, node: Node, pending: Pending[Result]) -> None:
         try:

@@ -19,7 +19,7 @@ from appmodel.core.message import Feed, Save, Saved
 from appmodel.core.names import Key
 from appmodel.errors import BadInput, NotStored, OutcomeUnknown, PushError, Unavailable
 from appmodel.io.calls import ledger_handlers, store_handlers
-from appmodel.io.message_nodes import PROBE_PAUSE, rank
+from appmodel.io.message_nodes import PROBE_PAUSE, STANDSTILL, rank
 from appmodel.io.peers import Peers
 from appmodel.io.registry_embedded import EmbeddedRegistry
 from message.config import MessageConfig
@@ -345,7 +345,9 @@ async def test_all_nodes_together_have_one_timeout(mock_clock: MockClock) -> Non
         await until(lambda: nodes.saves == [1, 1])
         assert nodes.answers == []
 
-        mock_clock.jump(TIMEOUT - HEDGE)
+        for seconds in (HEDGE, TIMEOUT - 2 * HEDGE):  # not at once: nobody stands still
+            mock_clock.jump(seconds)
+            await trio.testing.wait_all_tasks_blocked(0.01)
 
         await until(lambda: nodes.answers != [])
         assert isinstance(nodes.answers[0], OutcomeUnknown)
@@ -369,6 +371,81 @@ async def test_what_may_not_happen_twice_is_not_repeated(mock_clock: MockClock) 
             nodes.served[0].kill()
 
         assert other.calls["delete"] == 0
+
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_who_stood_still_has_its_time_again(mock_clock: MockClock, number: int) -> None:
+    """Its deadline is over, but nobody was silent: what was not sent is sent, and what was sent asked again."""
+    async with message_nodes(number, max_calls=1) as nodes:
+        for store in nodes.stores:
+            store.hang()
+        nodes.begin(1)
+        await until(lambda: nodes.saves[0] == 1)
+        nodes.begin(2)  # there is no room for it: it waits
+        await trio.testing.wait_all_tasks_blocked(0.01)
+
+        mock_clock.jump(TIMEOUT + STANDSTILL)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        for store in nodes.stores:
+            store.go_on()
+
+        await until(lambda: len(nodes.answers) == 2)
+        assert [type(answer) for answer in nodes.answers] == [Saved, Saved]
+        assert await nodes.kept() == 2
+
+
+async def test_a_standstill_is_forgiven_once(mock_clock: MockClock) -> None:
+    """A machine that is too slow for everything keeps no caller for ever."""
+    async with message_nodes(1) as nodes:
+        nodes.stores[0].hang()
+        nodes.begin()
+        for times in (1, 2):
+            await until(lambda times=times: nodes.saves == [times])  # type: ignore[misc]
+            assert nodes.answers == []
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            mock_clock.jump(TIMEOUT + STANDSTILL)
+
+        await until(lambda: nodes.answers != [])
+        assert isinstance(nodes.answers[0], OutcomeUnknown)
+        assert nodes.saves == [2]
+
+
+async def test_a_standstill_repeats_nothing_that_may_not_happen_twice(
+    mock_clock: MockClock,
+) -> None:
+    """A delete that was sent is in doubt, however its time went by."""
+    async with message_nodes() as nodes:
+        for store in nodes.stores:
+            store.hang()
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                with pytest.raises(OutcomeUnknown):
+                    await nodes.peers.store().delete(KEY)
+
+            await until(lambda: nodes.stores[0].calls["delete"] == 1)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            mock_clock.jump(TIMEOUT + STANDSTILL)
+
+        assert [store.calls["delete"] for store in nodes.stores] == [1, 0]
+
+
+async def test_a_standstill_clears_no_doubt(mock_clock: MockClock) -> None:
+    """It may have been saved before; that it is refused now does not undo it."""
+    async with message_nodes(1) as nodes:
+        nodes.stores[0].hang()
+        nodes.begin()
+        await until(lambda: nodes.saves == [1])
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        nodes.stores[0].refusal = NotStored("the disk is full")
+        mock_clock.jump(TIMEOUT + STANDSTILL)
+        await until(lambda: nodes.saves == [2])
+        nodes.stores[0].go_on()
+
+        await until(lambda: nodes.answers != [])
+
+        assert isinstance(nodes.answers[0], OutcomeUnknown)
 
 
 async def test_a_doubt_is_never_called_a_refusal(mock_clock: MockClock) -> None:
