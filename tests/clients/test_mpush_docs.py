@@ -1,13 +1,17 @@
 """docs/mpush.md, typed into a shell: each of its lines does what stands beside it."""
 
+import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 from websockets.sync.client import connect
 
+from appmodel.runtime.config import MpushFcmConfig
 from tests.node import Node
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "mpush.md").read_text()
@@ -23,12 +27,12 @@ def lines_of(title: str) -> list[str]:
     return [line.partition("`,")[0].replace("\\|", "|") for line in CURL.findall(section)]
 
 
-def shell(command: str, node: Node) -> str:
+def shell(command: str, node: Node, **more: str) -> str:
     """What it prints. A stream is cut off after a moment."""
     quick = command.replace("curl ", "curl -sS --max-time 1 ") if " -N " in command else command
     done = subprocess.run(
         ["bash", "-c", quick],
-        env={"PATH": "/usr/bin:/bin", "M": node.url("web.mpush")},
+        env={"PATH": "/usr/bin:/bin", "M": node.url("web.mpush"), **more},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -82,3 +86,23 @@ def test_version_2_answers_in_its_words(node: Node) -> None:
     for line in lines_of("Version 2.2"):
         nobody = line.replace("phone", "nobody").replace("family", "strangers")
         assert '"cmd":"MESSAGE_REPLY"' in shell(nobody, node)
+
+
+def test_a_phone_is_told_what_it_needs_and_why_it_cannot_have_it(node: Node) -> None:
+    """Web Push works as it is; FCM is said to be not configured."""
+    login, register = lines_of("On a locked phone")
+
+    told = json.loads(shell(login, node))["data"]
+    said = json.loads(shell(register, node, AUTH=told["auth"], FCM="abc"))
+
+    assert len(told["webpushPublicKey"]) == 87
+    assert said == {"cmd": "INFO", "data": "fcm: not configured on this server"}
+
+
+def test_settings_of_fcm_are_settings() -> None:
+    """As they stand there."""
+    [block] = re.findall(r"```toml\n(\[mpush\.fcm\]\n.*?)```", GUIDE, re.DOTALL)
+
+    config = msgspec.convert(tomllib.loads(block)["mpush"]["fcm"], MpushFcmConfig)
+
+    assert config.project_id == "shop-1234"
