@@ -66,6 +66,7 @@ async def opened_mpush(
         waits=ClusterWaits(context.registry, context.peers.waits),
         ttl=settings.mpush.ttl,
         now=now,
+        hooks=frozenset(hook.name for hook in settings.mpush.hooks),
     )
     _observe(context, mpush)
 

@@ -78,9 +78,7 @@ class ClusterWaits:
                 return await host.wait(part, seconds)
             ends = trio.current_time() + seconds
             places = self._places.setdefault(owner.name, trio.CapacityLimiter(PLACES))
-            with trio.move_on_at(ends) as queueing:
-                await places.acquire()
-            if queueing.cancelled_caught:
+            if not await _taken(places, ends):
                 return unknown
             try:
                 return await host.wait(part, max(0.0, ends - trio.current_time()))
@@ -109,6 +107,17 @@ class ClusterWaits:
             for name, part in parts.items()
             for start in range(0, len(part), MAX_AWAITED)
         ]
+
+
+async def _taken(places: trio.CapacityLimiter, until: float) -> bool:
+    """Whether there was one in time; who has no time to wait (0 s) may have one that is free."""
+    try:
+        places.acquire_nowait()
+    except trio.WouldBlock:
+        with trio.move_on_at(until) as queueing:
+            await places.acquire()
+        return not queueing.cancelled_caught
+    return True
 
 
 class RemoteWaits:

@@ -8,7 +8,7 @@ Source: spec/mpush.md section 13.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,6 +18,7 @@ import trio
 from appmodel.core.mpush_auth import MpushAuth
 from appmodel.core.mpush_keys import MpushKeys
 from appmodel.core.mpush_registering import Registering
+from appmodel.core.mpush_steps import Step, step
 from appmodel.core.mpush_stores import AckBook, Devices, Receivers
 from appmodel.core.mpush_tries import TokenTries
 from appmodel.core.mpush_waits import Awaited, MpushWaits
@@ -72,12 +73,14 @@ class Mpush:
         waits: MpushWaits,
         ttl: float,
         now: Callable[[], float],
+        hooks: Collection[str] = (),
     ) -> None:
         """
         Args:
             waits: of the whole cluster.
             ttl: seconds that what devices push waits for others.
             now: Unix seconds, steady.
+            hooks: devices that are web hooks.
         """
         config, replay = comet.config.mpush, comet.config.replay
         self.config, self.live, self.store, self.spawn = (
@@ -108,13 +111,18 @@ class Mpush:
             turns=Throttle(config.logins, config.logins_window, capacity=FLAPPING),
             now=now,
         )
-        self.commands = self._commands(books, auth, ttl, now)
+        self.commands = self._commands(books, auth, ttl, hooks, now)
         comet.goodbyes.append(self.goodbyes)
         self._writing: trio.CancelScope | None = None
         self._written = trio.Event()
 
     def _commands(
-        self, books: Books, auth: MpushAuth, ttl: float, now: Callable[[], float]
+        self,
+        books: Books,
+        auth: MpushAuth,
+        ttl: float,
+        hooks: Collection[str],
+        now: Callable[[], float],
     ) -> Commands:
         config = self.config
         pushing = Pushing(
@@ -124,6 +132,7 @@ class Mpush:
             waits=self._waits,
             ttl=ttl,
             patience=config.reply_timeout,
+            hooks=hooks,
             now=now,
         )
         return Commands(
@@ -192,6 +201,11 @@ class Mpush:
         self.acks.note(session.device, floor, [one for one in ids if one > floor])
         self._comet.waits.acknowledged([Awaited(key, one) for one in ids])
         self.live.hub.acknowledge(session.channel, floor, self.live.clock.last)
+
+    def note_shown(self, session: MpushSession, message_id: int) -> None:
+        """Its browser says that it got the copy by Web Push: who waits hears it, and the socket's stays its own."""
+        shown = step(session.device, Step.WEBPUSH_SHOWN, message_id)
+        self._comet.waits.acknowledged([shown])
 
     def _settle(self, acked: Sequence[Awaited]) -> None:
         """Acknowledged elsewhere: sockets here need not send these."""

@@ -88,7 +88,9 @@ class Commands:
             case _ if not session.device:
                 session.offer(UNAUTHENTICATED)
             case Acknowledge(message_id, by_webpush):
-                if message_id is not None and not by_webpush:
+                if message_id is not None and by_webpush:
+                    session.mpush.note_shown(session, message_id)
+                elif message_id is not None:
                     session.acknowledge([message_id])
             case Ping():
                 session.offer(PONG)

@@ -3,26 +3,30 @@
     MESSAGE to a device or group -> stored for each -> MESSAGE_REPLY {mid, status by device}
 
 The answer comes when all have acknowledged, at once when there is nobody, else after a while with the states so far:
-`ready` for who is away, `wait` for who was sent it, `ok`, `no`. Who pushes needs a token that allows it.
+`ready` for who is away, `wait` for who was sent it, the word of a copy beside the socket (appmodel/core/mpush_steps.py),
+`ok`, `no`. Who pushes needs a token that allows it.
 
 Source: spec/mpush.md 11.2, 11.5, 11.6.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+import structlog
 import trio
 
 from appmodel.core.interfaces import Pusher
 from appmodel.core.message import PUSH_ID, Delivery, Push
 from appmodel.core.mpush import Sender, check_name, device_key, mid_of, write_body
 from appmodel.core.mpush_commands import Send
-from appmodel.core.mpush_stores import Devices, Receivers
+from appmodel.core.mpush_steps import copy_words
+from appmodel.core.mpush_stores import Devices, ReceiverKind, Receivers
 from appmodel.core.mpush_tokens import Grant, Right, as_group
 from appmodel.core.mpush_waits import Awaited, MpushWaits
 from appmodel.errors import Forbidden, LimitReached, PushError
-from comet.protocol.mpush_v2 import State
+
+log = structlog.get_logger("comet")
 
 MEMBERS: Final = 10_000  # of a group that is pushed to
 
@@ -39,19 +43,21 @@ class Pushing:
         waits: MpushWaits,
         ttl: float,
         patience: float,
+        hooks: Collection[str],
         now: Callable[[], float],
     ) -> None:
         """
         Args:
             ttl: seconds that a message waits for its device.
             patience: seconds that a pusher waits for acknowledgements.
+            hooks: devices that are web hooks, and always there.
             now: Unix seconds.
         """
         self._devices, self._receivers = devices, receivers
         self._pusher, self._waits = pusher, waits
-        self._ttl, self._patience, self._now = ttl, patience, now
+        self._ttl, self._patience, self._hooks, self._now = ttl, patience, hooks, now
 
-    async def push(self, send: Send, sender: str, grant: Grant) -> tuple[str, Mapping[str, State]]:
+    async def push(self, send: Send, sender: str, grant: Grant) -> tuple[str, Mapping[str, str]]:
         """The mid, and what became of it by device.
 
         Raises:
@@ -67,11 +73,16 @@ class Pushing:
         until = trio.current_time() + self._patience
         delivery = await self._store(names, write_body(send.body(Sender("websocket", sender))))
         sent = dict(zip(names, delivery.ids, strict=True))
-        await self._receivers.want(sent, now=round(self._now() * 1000))
+        kinds = await self._tell_receivers(sent)
         awaited = [Awaited(device_key(name), id) for name, id in sent.items()]
         acked = await self._waits.wait(awaited, max(0.0, until - trio.current_time()))
-        states = map(_state, acked, delivery.online)
-        return mid_of(delivery.ids[0]), dict(zip(names, states, strict=True))
+        still_open = {name: sent[name] for name, done in zip(names, acked, strict=True) if not done}
+        words = await copy_words(self._waits, still_open, kinds)
+        states = {
+            name: words.get(name) or self._state(name, is_acked, online)
+            for name, is_acked, online in zip(names, acked, delivery.online, strict=True)
+        }
+        return mid_of(delivery.ids[0]), states
 
     async def _names(self, send: Send, target: str) -> Sequence[str]:
         if not send.is_group:
@@ -89,13 +100,26 @@ class Pushing:
             raise outcome
         return outcome
 
+    async def _tell_receivers(
+        self, sent: Mapping[str, int]
+    ) -> Mapping[str, Collection[ReceiverKind]]:
+        """Of which kinds they are. While the database is away their copies wait for the next push."""
+        try:
+            found = await self._receivers.of(list(sent))
+            if found:
+                due = {name: sent[name] for name in found}
+                await self._receivers.want(due, now=round(self._now() * 1000))
+        except PushError as error:  # it is stored, and on its way to the sockets
+            log.warning("receivers not told", devices=len(sent), error=str(error))
+            return {}
+        return {name: {each.kind for each in those} for name, those in found.items()}
+
+    def _state(self, name: str, is_acked: bool, online: int) -> str:
+        if is_acked:
+            return "ok"
+        return "wait" if online or name in self._hooks else "ready"
+
 
 def _check_right(grant: Grant, name: str) -> None:
     if not grant.covers(Right.PUBLISH, name):
         raise Forbidden(f"token: it does not allow to publish {name[:80]!r}")
-
-
-def _state(is_acked: bool, online: int) -> State:
-    if is_acked:
-        return "ok"
-    return "wait" if online else "ready"

@@ -14,7 +14,6 @@ Source: spec/mpush.md 11.3.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
@@ -53,10 +52,7 @@ def info_frame(text: str) -> bytes:
     return _packet("INFO", text)
 
 
-State = Literal["ready", "wait", "ok", "no"]
-
-
-def reply_frame(mid: str, status: Mapping[str, State]) -> bytes:
+def reply_frame(mid: str, status: Mapping[str, str]) -> bytes:
     """What became of a push, by device."""
     return _packet("MESSAGE_REPLY", {"mid": mid, "status": status})
 

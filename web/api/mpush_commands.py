@@ -3,7 +3,7 @@
     AUTH                        the token is checked, the device is there from now on; `auth` proves its next calls
     MESSAGE                     a push, answered as `name.send` is; `auth` says from whom it is
     MESSAGE_CALLBACK            acknowledged: the caller that waits hears it, the socket gets it no more
-    MESSAGE_WEBPUSH_CALLBACK    nothing is left to do: a copy was brought when its push service took it
+    MESSAGE_WEBPUSH_CALLBACK    the browser got its copy: the caller that waits hears `webpush-ok`
     REGISTER_FCM                copies by FCM of what is pushed from now on; a new token is one more, dead ones go by themselves
     TEST_HTTP                   nothing
 
@@ -25,6 +25,7 @@ from appmodel.core.mpush_commands import (
 )
 from appmodel.core.mpush_keys import MpushKeys
 from appmodel.core.mpush_registering import Registering
+from appmodel.core.mpush_steps import Step, step
 from appmodel.core.mpush_stores import AckBook, AckNews, Devices
 from appmodel.core.mpush_tokens import Right, as_group
 from appmodel.core.mpush_waits import Awaited, MpushWaits
@@ -107,7 +108,9 @@ class MpushCommands:
     async def _acknowledge(self, device: Bearer, done: Acknowledge) -> Response:
         if not done.id:
             raise Complaint("mid property must be 13 digits, as MESSAGE has them")
-        if not done.by_webpush:
+        if done.by_webpush:
+            await self._waits.note([step(device.name, Step.WEBPUSH_SHOWN, done.id)])
+        else:
             await self._acks.acknowledge([AckNews(device.name, done=(done.id,))])
             await self._waits.note([Awaited(device_key(device.name), done.id)])
         return _info("ok")

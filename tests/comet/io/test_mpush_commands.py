@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from appmodel.core.lightpush_records import Hidden
 from appmodel.core.mpush_auth import Bearer, MpushAuth
 from appmodel.core.mpush_keys import open_vapid, public_text
+from appmodel.core.mpush_steps import Step, step
 from appmodel.core.mpush_stores import ReceiverKind
 from appmodel.core.mpush_tokens import Right, issue
 from appmodel.errors import NotStored
@@ -286,6 +287,29 @@ async def test_what_nobody_acknowledges_is_answered_after_a_while(
         while (packet := json.loads(await phone.hears()))["cmd"] == "MESSAGE":
             pass  # it comes again: nobody acknowledges
         assert packet["data"]["status"] == {"test": "wait", "here": "wait", "away": "ready"}
+
+
+async def test_a_copy_by_web_push_has_a_word(database: Database, mock_clock: MockClock) -> None:
+    """Until the socket acknowledges; that the browser has it is heard on any comet, and no acknowledgement."""
+    async with open_mpush(database, "a", "b") as place:
+        phone, other = await v2(place), await v2(place, "other", comet="b")
+        await phone.tell("REGISTER_WEBPUSH", endpoint="https://push.example/1", keys=BROWSER)
+        while not await place.books.receivers.of(["test"]):
+            await trio.lowlevel.checkpoint()
+        words: list[str] = []
+        for shown in (False, True):
+            text = {"text": f"shown: {shown}"}
+            await other.tell("MESSAGE", sendType="personal", target="test", message=text)
+            mid = await mid_of_next(phone)
+            if shown:
+                await phone.tell("MESSAGE_WEBPUSH_CALLBACK", mid=mid)
+                asked = step("test", Step.WEBPUSH_SHOWN, int(mid) * 1000)
+                assert await place.waits["b"].wait([asked], 4) == (True,)
+            await pass_time(mock_clock, 5.1)
+            words += (await other.packet("MESSAGE_REPLY"))["status"].values()
+            await phone.tell("MESSAGE_CALLBACK", mid=mid)
+
+    assert words == ["webpush-wait", "webpush-ok"]
 
 
 async def test_a_push_needs_the_right_to_push(place: Place) -> None:

@@ -1,11 +1,15 @@
 """The commands of version 2.2 over HTTP."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import trio
 
+from appmodel.core.lightpush_records import Hidden
 from appmodel.core.mpush import Body, Sender, device_key
+from appmodel.core.mpush_steps import Step, step
+from appmodel.core.mpush_stores import Receiver, ReceiverKind
 from appmodel.core.mpush_waits import Awaited
 from tests.web.mpush_desk import Desk, open_desk
 from tests.web.world import Answer
@@ -98,8 +102,40 @@ async def test_a_callback_acknowledges_for_all() -> None:
 
     assert (done.body, copied.body) == (b'{"cmd":"INFO","data":"ok"}',) * 2
     assert [answer.body for answer in answers] == [b"ok\n"]
-    assert desk.ears.noted == [Awaited(device_key("phone"), awaited.id)]
+    assert desk.ears.noted == [
+        Awaited(device_key("phone"), awaited.id),
+        step("phone", Step.WEBPUSH_SHOWN, awaited.id),
+    ]
     assert (states["phone"].has(awaited.id), states["tablet"].has(awaited.id)) == (True, False)
+
+
+class Came(set[Awaited]):
+    """What somebody who waits has heard: this step of every copy."""
+
+    def __init__(self, done: Step) -> None:
+        self._realm = step("phone", done, 0).key.realm
+
+    def __contains__(self, one: object) -> bool:
+        return isinstance(one, Awaited) and one.key.realm == self._realm
+
+    def issuperset(self, others: Iterable[object]) -> bool:
+        return all(one in self for one in others)
+
+
+async def test_a_copy_beside_the_socket_has_a_word() -> None:
+    """As far as it has come when the answer is given; who has no receiver is as ever, and so is the seed's answer."""
+    async with open_desk(wait=SHORT) as desk:
+        await desk.register("phone", "tablet", group="g")
+        receiver = Receiver("phone", ReceiverKind.FCM, "a token", Hidden(""))
+        await desk.books.receivers.add(receiver, cursor=0, now=1)
+        waiting = await command(desk, "MESSAGE", message("g", "group", text="t"))
+        desk.ears.acked = Came(Step.FCM_SENT)
+        sent = await command(desk, "MESSAGE", message("g", "group", text="t"))
+        seed = await desk.ask("GET", "/phone?title=t")
+
+    assert waiting.json()["data"]["status"] == {"phone": "fcm-wait", "tablet": "ready"}
+    assert sent.json()["data"]["status"] == {"phone": "fcm-send", "tablet": "ready"}
+    assert seed.body == b"offline\n"
 
 
 async def test_what_is_wrong_is_told_as_info() -> None:

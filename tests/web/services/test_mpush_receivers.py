@@ -341,6 +341,7 @@ async def next_due(town: Town) -> float:
     due_at = await town.database.read(
         lambda session: session.scalar(sa.select(sa.func.min(MpushReceiver.due_at)))
     )
+    assert due_at is not None
     return (due_at - town.ms) / 1000
 
 
