@@ -50,6 +50,7 @@ class Node:
         self._folder, self._part = folder, part
         self._settings = dict(settings)
         self._addresses: dict[str, str] = {}
+        self._is_ready = False  # it said so, in this life
         self._ports = dict.fromkeys(LISTENERS.values(), "0")
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
@@ -83,11 +84,11 @@ class Node:
             stderr=subprocess.PIPE,
             text=True,
         )
-        ready = threading.Event()
+        ready, self._is_ready = threading.Event(), False
         self._reader = threading.Thread(target=self._read_log, args=[self._process, ready])
         self._reader.start()
-        is_ready = ready.wait(START_TIMEOUT)
-        if not is_ready or not self._addresses:
+        ready.wait(START_TIMEOUT)
+        if not self._is_ready:
             self.kill()
             raise AssertionError("the node did not start:\n" + "\n".join(self.log))
 
@@ -125,6 +126,7 @@ class Node:
                     LISTENERS[name]: str(urlsplit(url).port)
                     for name, url in self._addresses.items()
                 }
+                self._is_ready = True
                 ready.set()
         ready.set()  # it ended, ready or not
 

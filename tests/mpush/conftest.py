@@ -10,7 +10,7 @@ import pytest
 from tests.mpush.installation import Installation
 from tests.mpush.world import World, open_world
 
-SUITES = ("logging_in", "pushing", "acknowledging", "version_2", "waiting")
+SUITES = ("logging_in", "pushing", "acknowledging", "version_2", "waiting", "failing")
 pytest.register_assert_rewrite(*(f"tests.mpush.{name}" for name in SUITES))
 
 

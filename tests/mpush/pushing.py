@@ -1,4 +1,7 @@
-"""Items 4 to 7, 12 and 13 of the checklist: what callers may say, what devices get of it, and what callers hear."""
+"""Items 4 to 7, 12 and 13 of the checklist: what callers may say, what devices get of it, and what callers hear.
+
+That a proxy strips its prefix (13) is in tests/system/test_mpush_nginx.py.
+"""
 
 import re
 from collections.abc import Sequence

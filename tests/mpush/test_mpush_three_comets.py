@@ -1,6 +1,7 @@
 """The checklist of Mpush (spec section 14), and version 2.2, on three comets, with PostgreSQL, Redis and ZooKeeper."""
 
 from tests.mpush.acknowledging import Acknowledging
+from tests.mpush.failing import Failing
 from tests.mpush.installation import three_comets
 from tests.mpush.logging_in import LoggingIn
 from tests.mpush.pushing import Pushing
@@ -28,3 +29,7 @@ class TestVersion2(Version2):
 
 class TestWaiting(Waiting):
     """What of items 1 and 6 takes its time."""
+
+
+class TestFailing(Failing):
+    """Comets that are killed; nothing comes behind it."""

@@ -266,6 +266,13 @@ class Version2:
         answer = await world.ask("POST", "/", json.dumps(packet).encode(), **JSON)
         assert (answer.status, answer.json()) == (400, {"cmd": "INFO", "data": complaint})
 
+    async def test_a_test_is_answered_with_nothing(self, world: World) -> None:
+        """11.5. TEST_HTTP: an empty 200 of the type that all answers have."""
+        answer = await world.ask("POST", "/any", b'{"cmd":"TEST_HTTP"}', **JSON)
+
+        assert (answer.status, answer.body) == (200, b"")
+        assert answer.headers["content-type"] == "application/json; charset=utf-8"
+
     async def test_who_unregisters_is_nobody(self, world: World) -> None:
         """11.2. Its queue is gone with it, and the next who is called so gets nothing of it."""
         name = await world.absent()
