@@ -11,11 +11,12 @@ import msgspec
 import pytest
 from websockets.sync.client import connect
 
-from appmodel.runtime.config import MpushFcmConfig
+from appmodel.io.outbound_limits import OutboundLimits
+from appmodel.runtime.config import MpushFcmConfig, MpushHookConfig
 from tests.node import Node
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "mpush.md").read_text()
-PATIENCE = 20.0  # seconds after which a test has failed
+PATIENCE = 40.0  # seconds after which a test has failed
 CURL = re.compile(r"`((?:df -h \\\| )?curl .*)` \|$", re.MULTILINE)
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -97,6 +98,20 @@ def test_a_phone_is_told_what_it_needs_and_why_it_cannot_have_it(node: Node) -> 
 
     assert len(told["webpushPublicKey"]) == 87
     assert said == {"cmd": "INFO", "data": "fcm: not configured on this server"}
+
+
+def test_settings_of_web_hooks_are_settings() -> None:
+    """Names that nobody knows are refused."""
+    blocks = re.findall(r"```toml\n(.*?)```", GUIDE.partition("\n## Web hooks")[2], re.DOTALL)
+    hooks, outbound = map(tomllib.loads, blocks[:2])
+
+    [hook] = msgspec.convert(
+        hooks["mpush"]["hooks"], list[MpushHookConfig], dec_hook=lambda kind, text: kind(text)
+    )
+    limits = msgspec.convert(outbound["web"]["mpush"]["receivers"]["outbound"], OutboundLimits)
+
+    assert (hook.name, hook.group, hook.method) == ("nas", "home", "POST")
+    assert limits.allowed == ("http://127.0.0.1:9000", "10.0.0.5")
 
 
 def test_settings_of_fcm_are_settings() -> None:

@@ -350,6 +350,23 @@ class TestReceivers:
         assert await receivers.finish(taken, 6000, now=NOW + 2001)
         assert await receivers.claim(now=NOW + 10**9, lease=1000, limit=9) == []
 
+    async def test_who_can_serve_some_kinds_only_claims_those(
+        self, devices: SqlDevices, receivers: SqlReceivers
+    ) -> None:
+        """The others are left to who can."""
+        await devices.register("d", now=NOW)
+        phone = Receiver("d", ReceiverKind.FCM, "a token", Hidden(""), NOW)
+        for receiver in (a_hook(), phone):
+            await receivers.add(receiver, cursor=0, now=NOW)
+        await receivers.want({"d": 1000}, now=NOW)
+
+        kinds = [ReceiverKind.FCM, ReceiverKind.WEBPUSH]
+        mine = await receivers.claim(now=NOW, lease=1000, limit=9, kinds=kinds)
+        others = await receivers.claim(now=NOW, lease=1000, limit=9)
+
+        assert [errand.receiver for errand in mine] == [phone]
+        assert [errand.receiver for errand in others] == [a_hook()]
+
     async def test_what_is_pushed_meanwhile_is_not_forgotten(
         self, devices: SqlDevices, receivers: SqlReceivers
     ) -> None:
