@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from appmodel.core.message import Stored
@@ -40,6 +40,8 @@ def test_what_is_cut_says_so_and_loses_what_is_not_read_first() -> None:
     assert most["message"]["desp"].endswith("...")
 
 
+@example('"' * 200, '"' * 3000, "\\" * 3000)
+@example("d", "", '"' * 1500)
 @given(st.sampled_from(["d", '"' * 200, "é" * 100]), TEXT, TEXT)
 def test_it_always_fits(name: str, title: str, content: str) -> None:
     """Whatever the letters, quoted or not; and as much of it as may be is there."""
