@@ -78,7 +78,10 @@ class BadInput(PushError):
     field: str | None = None
 
     def __init__(self, field: str, value: object, expected: str) -> None:
-        shown = repr(value)
+        try:
+            shown = repr(value)
+        except RecursionError:  # of somebody's JSON
+            shown = f"a {type(value).__name__} that is nested too deeply"
         if len(shown) > 80:
             shown = shown[:77] + "..."
         super().__init__(f"{field}: got {shown}, expected {expected}")

@@ -23,6 +23,7 @@ import msgspec
 from appmodel.core.clock import MAX_ID
 from appmodel.core.names import QUEUE, QUEUE_STEP, Key
 from appmodel.errors import BadInput
+from appmodel.protocol.envelope import MAX_DEPTH, checked_json
 
 MAX_NAME = 200  # bytes of UTF-8, of a device and of a group; its key is below MAX_KEY
 NOTED = "mpush:"  # what changes are noted under, before what has changed; appmodel/orm/changes.py
@@ -141,8 +142,12 @@ _write = msgspec.json.Encoder().encode
 
 
 def write_body(body: Body) -> bytes:
-    """As the store keeps it."""
-    return _write(body)
+    """As the store keeps it. Raises BadInput: its extra is nested more deeply than clients can read."""
+    try:
+        written = _write(body)
+    except RecursionError:
+        raise BadInput("extra", "a very deep one", f"at most {MAX_DEPTH} nested levels") from None
+    return written if body.extra is None else checked_json(written, "extra")
 
 
 def read_body(stored: bytes) -> Body:

@@ -127,6 +127,13 @@ def parse(text: str | bytes) -> Command:
 
 def read(packet: object) -> Command:
     """The same of what the text says. Raises Complaint."""
+    try:
+        return _read_packet(packet)
+    except RecursionError:
+        raise Complaint("nested too deeply") from None
+
+
+def _read_packet(packet: object) -> Command:
     fields = packet if isinstance(packet, dict) else {}
     cmd, data = fields.get("cmd"), fields.get("data")
     reader = _READERS.get(cmd) if isinstance(cmd, str) else None

@@ -67,6 +67,15 @@ def test_bad_input_says_field_value_and_what_was_expected() -> None:
     assert error.field == "ttl"
 
 
+def test_bad_input_may_be_of_any_depth() -> None:
+    """As JSON of a stranger is."""
+    deep: list[object] = []
+    for _ in range(5000):
+        deep = [deep]
+
+    assert str(BadInput("title", deep, "a text")).startswith("title: got a list that is nested")
+
+
 @pytest.mark.parametrize(("owner", "said"), [("c2", "c2"), (None, "no live node")])
 def test_not_owner_names_who_is(owner: str | None, said: str) -> None:
     """Or that nobody is."""

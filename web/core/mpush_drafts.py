@@ -26,7 +26,6 @@ import msgspec
 from appmodel.core.mpush import Body, check_click, check_tags, write_body
 from appmodel.core.units import Duration
 from appmodel.errors import BadInput, TooLarge
-from appmodel.protocol.envelope import checked_json
 from web.core.mpush_fields import Fields
 
 CONTENT = ("content", "desp", "message", "body")
@@ -109,7 +108,7 @@ def encode_body(body: Body, limit: int) -> bytes:
     written = write_body(body)
     if len(written) > limit:
         raise TooLarge(f"message: {len(written)} bytes, at most {limit}")
-    return written if body.extra is None else checked_json(written, "extra")
+    return written
 
 
 def _titles(fields: Fields) -> list[str]:

@@ -147,3 +147,14 @@ def test_notes_tell_kinds_apart_and_are_short() -> None:
 
     assert len(notes) == 6
     assert len(note_of("x" * MAX_NAME)) < 64
+
+
+@pytest.mark.parametrize("depth", [200, 900, 5000])
+def test_an_extra_that_no_client_can_read_is_refused(depth: int) -> None:
+    """Before it is kept: it could never be shown."""
+    extra: dict[str, object] = {}
+    for _ in range(depth):
+        extra = {"a": extra}
+
+    with pytest.raises(BadInput, match=r"extra: .* at most 128 nested levels"):
+        write_body(Body("c", extra=extra))

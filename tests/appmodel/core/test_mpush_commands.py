@@ -110,3 +110,37 @@ def test_no_text_ends_anything(text: str | bytes) -> None:
         said = str(complaint)[:200]
 
     assert said
+
+
+@pytest.mark.parametrize("depth", [100, 500, 900, 1100])
+def test_what_is_deep_ends_nothing(depth: int) -> None:
+    """Wherever a text is expected, or the command itself."""
+    deep = "[" * depth + "]" * depth
+    push = '{"cmd":"MESSAGE","data":{"sendType":"personal","target":"a","message":{"text":@}}}'
+    for text in (push, '{"cmd":@}', '{"cmd":"AUTH","data":{"name":@}}', "@"):
+        try:
+            said = str(parse(text.replace("@", deep)))
+        except Complaint as complaint:
+            said = str(complaint)
+        assert said
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"click": "javascript:x"}, {"click": "x" * 3000}, {"tags": ["x"] * 21}, {"tags": ["x" * 65]}],
+)
+def test_links_and_tags_have_the_bounds_that_they_have_elsewhere(more: dict[str, object]) -> None:
+    """The complaint names which."""
+    message = {"text": "t", **more}
+    data = {"sendType": "personal", "target": "a", "message": message}
+
+    with pytest.raises(Complaint, match=next(iter(more))):
+        parse(json.dumps({"cmd": "MESSAGE", "data": data}))
+
+
+def test_a_broken_command_is_shown_without_its_token() -> None:
+    """It comes back to who said it, and goes into its logs."""
+    with pytest.raises(Complaint) as complaint:
+        parse('{"cmd":"AUTH","data":{"Token":"secret-word"')
+
+    assert "secret-word" not in str(complaint.value)

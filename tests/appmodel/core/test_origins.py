@@ -73,6 +73,16 @@ def test_refused(rule: Origins, headers: dict[str, str]) -> None:
         rule.check(headers)
 
 
+def test_a_link_of_another_site_changes_nothing_at_home() -> None:
+    """Where a GET changes something, who is led there is refused; who types it, or has a credential, is not."""
+    led = {"host": "localhost", "sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+
+    with pytest.raises(Forbidden, match="Sec-Fetch-Site"):
+        HOME.check(led, by_link=False)
+    HOME.check(led | {"sec-fetch-site": "none"}, by_link=False)
+    OPEN.check(led, by_link=False)
+
+
 def test_an_answer_may_be_read_by_allowed_pages_only() -> None:
     """CORS names the one origin that asked, never all."""
     allowed = SHOP.cors({"host": "push.example", "origin": "https://shop.example"})
