@@ -1,8 +1,9 @@
-"""Devices of Mpush, their groups and receivers, remembered by web: nothing that it says is older than the bound
+"""Devices of Mpush, their groups and receivers, as web knows them: nothing that it says is older than the bound
 (database.staleness).
 
     a device that is there      remembered until a note says that it has changed
     one that is not there       asked for each time: `no` right after its first login would be a lie
+    members of a group          asked for each time: who has just joined would never get what is pushed to it
     questions that wait         are one query
 """
 
@@ -18,7 +19,7 @@ from appmodel.io.mpush_books import SqlDevices, SqlReceivers
 class KnownDevices:
     """Reads of the books, from memory where that is right. `changes` must be running.
 
-    All raise `Unavailable`: the database is away, and nothing is remembered. Cancelling is safe.
+    All raise `Unavailable`: the database is away, and it is not remembered. Cancelling is safe.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class KnownDevices:
         *,
         limit: int = 10_000,
     ) -> None:
-        """`limit`: devices, groups and devices with their receivers, each, that are remembered."""
+        """`limit`: devices, and devices with their receivers, each, that are remembered."""
         self._devices: Cache[str, Device] = Cache(
             database,
             changes,
@@ -44,7 +45,7 @@ class KnownDevices:
             changes,
             load=devices.load_members,
             subject_of=note_of_group,
-            limit=limit,
+            limit=0,  # nothing is remembered, and what waits together is one query all the same
             keeps_nothing=False,
         )
         self._receivers: Cache[str, Sequence[Receiver]] = Cache(

@@ -191,6 +191,26 @@ class Version2:
         reply = await third.packet("MESSAGE_REPLY")
         assert reply["status"] == {anna: "ok", bert: "ok"}
 
+    async def test_who_joins_is_a_member_at_once(self, world: World) -> None:
+        """11.4. At every web node, also one that pushed to the group a moment ago; and who leaves is none."""
+        group = world.name()
+        names = world.names(3)
+        phones = []
+        for name in names:
+            phones.append(await world.device_2(name, group))
+            for _ in world.place.webs:
+                asked = world.asks("GET", f"/{group}.group?text=x")
+                for phone in phones:
+                    await phone.takes((await phone.message())["mid"])
+                assert await asked.states() == dict.fromkeys(names[: len(phones)], "ok")
+
+        assert (await phones.pop().auth(names[2]))["code"] == 200
+        for _ in world.place.webs:
+            asked = world.asks("GET", f"/{group}.group?text=x")
+            for phone in phones:
+                await phone.takes((await phone.message())["mid"])
+            assert await asked.states() == dict.fromkeys(names[:2], "ok")
+
     async def test_nobody_is_told_at_once(self, world: World) -> None:
         """11.5, 11.6. `no` for a device that is none, nothing for a group of none; by each of the three ways."""
         name = world.name()

@@ -56,18 +56,31 @@ async def test_a_first_login_elsewhere_is_seen_at_once(
     elsewhere.close()
 
 
+async def test_a_group_is_who_is_in_it_now(database: Database, elsewhere: Database) -> None:
+    """Who joined elsewhere is in and who left is out, at once: what is pushed to it comes to them once or never."""
+    devices = SqlDevices(elsewhere)
+    async with remembering(database) as known:
+        await devices.register("a", group="g", now=NOW)
+        assert await known.members("g") == ["a"]
+
+        await devices.register("b", group="g", now=NOW)
+        await devices.register("a", group="h", now=NOW)
+
+        assert await known.members("g") == ["b"]
+        assert await known.members("h") == ["a"]
+    elsewhere.close()
+
+
 async def test_a_device_that_is_known_costs_no_statement(database: Database) -> None:
-    """Nor do its group and its receivers; also when there are none."""
+    """Nor do its receivers; also when there are none."""
     await SqlDevices(database).register("d", group="g", now=NOW)
     async with remembering(database) as known:
         await known.exists("d")
-        await known.members("g")
         await known.receivers_of(["d"])
         before = database.statements
 
         assert await known.exists("d")
         assert await known.find("d") is not None
-        assert await known.members("g") == ["d"]
         assert await known.receivers_of(["d"]) == {}
 
         assert database.statements == before
