@@ -15,7 +15,7 @@ from tests.node import Node, running_node
 
 SECRET = "a secret of the tests, long enough to sign with"
 ALL = "the token of all devices"
-PATIENCE = 20.0  # seconds after which a test has failed
+PATIENCE = 40.0  # seconds after which a test has failed
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
         "APPMSG_AUTH__MODE": "on",
         "APPMSG_AUTH__SECRET": SECRET,
         "APPMSG_MPUSH__TOKEN": ALL,
+        "APPMSG_LOG__LEVEL": "debug",
     }
     with running_node(tmp_path_factory.mktemp("tokens"), settings) as node:
         yield node
@@ -49,6 +50,14 @@ def ask(node: Node, path: str, token: str = "", *, method: str = "GET") -> str:
             return str(error.code)
 
 
+def revoke(node: Node, token: str) -> None:
+    """As an administrator does it."""
+    credentials, now = Credentials(SECRET.encode()), time.time()
+    admin = credentials.issue_token({"admin"}, now=now, ttl=60)
+    token_id = verify(credentials, token, now=now).id
+    assert ask(node, f"/v2/tickets?id={token_id}", admin, method="DELETE") == ""
+
+
 def say(socket: ClientConnection, text: str) -> str:
     """Send it, and hear what comes."""
     socket.send(text)
@@ -72,15 +81,34 @@ def test_a_token_opens_what_it_says_until_it_is_revoked(node: Node) -> None:
             ask(node, "/phone/json?poll=1"),
         ] == ["401", "403", "403", "403", "", "401"]
 
-        credentials, now = Credentials(SECRET.encode()), time.time()
-        admin = credentials.issue_token({"admin"}, now=now, ttl=60)
-        token_id = verify(credentials, own, now=now).id
-        assert ask(node, f"/v2/tickets?id={token_id}", admin, method="DELETE") == ""
+        revoke(node, own)
 
         with pytest.raises(ConnectionClosed):
             socket.recv(PATIENCE)
     assert ask(node, "/phone?title=kept", script) == "offline"
     assert ask(node, "/phone/json?poll=1", own) == "401"
+
+
+def test_what_a_revoked_token_opened_ends(node: Node) -> None:
+    """Sockets of version 2.2 and streams, without a word to them; those of another token go on."""
+    own, other = issued("tablet"), issued("tablet")
+    auth = '{"cmd":"AUTH","data":{"token":"%s","name":"tablet"}}'
+    with connect(node.url("comet.mpush")) as socket:
+        assert '"code":200' in say(socket, auth % own)
+        url = node.url("web.mpush") + "/tablet/sse?token="
+        with (
+            urllib.request.urlopen(url + own, timeout=PATIENCE) as stream,
+            urllib.request.urlopen(url + other, timeout=PATIENCE) as goes_on,
+        ):
+            assert stream.readline() == b":\n"
+            revoke(node, own)
+
+            with pytest.raises(ConnectionClosed):
+                socket.recv(PATIENCE)
+            assert b"data" not in stream.read()  # up to its end
+            assert ask(node, "/tablet?title=later", ALL) == "offline"
+            while b"later" not in (line := goes_on.readline()):
+                assert line, "it ended"
 
 
 def test_a_device_pushes_and_joins_where_its_token_reaches(node: Node) -> None:
@@ -96,3 +124,19 @@ def test_a_device_pushes_and_joins_where_its_token_reaches(node: Node) -> None:
         assert '"INFO"' in say(socket, send % ("personal", "bob"))
         assert '"INFO"' in say(socket, send % ("group", "chiefs"))
         assert '"MESSAGE"' in say(socket, send % ("group", "team"))
+
+
+def test_no_token_gets_into_the_log(node: Node) -> None:
+    """In an address, a header, a first text, or a broken command: right or wrong."""
+    own, wrong = issued("desk"), "wrong-but-secret"
+    for token in (own, wrong):
+        ask(node, f"/desk/json?poll=1&token={token}")
+        ask(node, "/desk?title=x", token)
+        with connect(node.url("comet.mpush")) as socket:
+            say(socket, token)
+        with connect(node.url("comet.mpush")) as socket:
+            broken = f'{{"cmd":"AUTH","data":{{"name":"desk","token":"{token}"'
+            say(socket, broken)
+            say(socket, broken + "}}")
+
+    assert not [line for line in node.log if own in line or wrong in line or ALL in line]
