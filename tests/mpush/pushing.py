@@ -265,3 +265,25 @@ class Pushing:
     async def test_13_an_empty_name_is_nobody(self, world: World) -> None:
         """13. `no`, as from S+ on."""
         assert (await world.ask("GET", "/?title=x")).body == world.word("no")
+
+    async def test_15_what_is_delayed_comes_once(self, world: World) -> None:
+        """15. Whichever web node it was told and whichever pushes it; what was taken back never comes."""
+        name = world.name()
+        phone = await world.device(name)
+        ids: dict[str, str] = {}
+        for title, delay in [("one", "1s"), ("never", "1h"), ("two", "1s")]:
+            answer = await world.ask("GET", f"/{name}?title={title}&delay={delay}")
+            word, ids[title] = answer.body.decode().split()
+            assert word == "delayed"
+
+        taken_back = await world.ask("DELETE", f"/{name}/delayed/{ids['never']}")
+        titles: list[str] = []
+        while len(titles) < 2:
+            for message in await phone.messages():
+                titles.append(message["title"])
+                await phone.acks(message["mid"])
+
+        assert taken_back.body == world.word("ok")
+        assert sorted(titles) == ["one", "two"]
+        await world.until(f"/{name}/delayed", lambda answer: answer.json()["delayed"] == [])
+        await world.reaches(f"/{name}", phone)

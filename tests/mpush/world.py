@@ -10,7 +10,7 @@ async with open_world(place) as world:
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -191,11 +191,15 @@ class World:
         return mid
 
     async def until_word(self, target: str, word: str) -> None:
-        """Wait until every web node answers this: what comets write behind comes soon."""
+        """Wait until every web node answers this."""
+        await self.until(target, lambda answer: answer.body == self.word(word))
+
+    async def until(self, target: str, is_so: Callable[[Answer], bool]) -> None:
+        """Wait until the answers of all web nodes, one after the other, are so: what is written behind comes soon."""
         left = len(self.place.webs)
         with trio.fail_after(PATIENCE):
             while left:
-                if (await self.ask("GET", target)).body == self.word(word):
+                if is_so(await self.ask("GET", target)):
                     left -= 1
                 else:
                     left = len(self.place.webs)
