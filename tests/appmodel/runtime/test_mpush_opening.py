@@ -6,7 +6,7 @@ from appmodel.core.lightpush_records import Hidden
 from appmodel.core.mpush_stores import Delayed, Receiver, ReceiverKind
 from appmodel.errors import LimitReached
 from appmodel.io.database import Database
-from appmodel.runtime.config import MpushConfig
+from appmodel.runtime.config import MpushConfig, MpushHookConfig, Password
 from appmodel.runtime.mpush import open_mpush_books, preregister
 from appmodel.runtime.settings import Settings
 
@@ -52,6 +52,39 @@ def test_a_name_that_nobody_can_have_stops_the_start(
     """As any wrong setting does."""
     with pytest.raises(ValueError, match=message):
         MpushConfig(**given)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"name": ""}, "name: got '', expected a name that is not empty"),
+        ({"group": "a\n"}, "group: .* printable"),
+        ({"url": "ftp://nas.example/secret"}, "url: got 'ftp://nas.example', expected an absolute"),
+        ({"authorization": "Bearer a\r\nb"}, "authorization: expected printable ASCII"),
+    ],
+)
+def test_a_web_hook_that_cannot_be_called_stops_the_start(
+    given: dict[str, str], message: str
+) -> None:
+    """With the field that is wrong, and no secret of it."""
+    usual = {"name": "nas", "url": "https://nas.example/secret"}
+
+    with pytest.raises(ValueError, match=message) as caught:
+        MpushHookConfig(**(usual | given))  # type: ignore[arg-type]  # texts
+
+    assert "secret" not in str(caught.value)
+    assert "Bearer" not in str(caught.value)
+
+
+def test_two_web_hooks_of_one_name_stop_the_start() -> None:
+    """A device has one connection, and a hook is one."""
+    hook = MpushHookConfig(name="nas", url=Password("https://nas.example/"))
+
+    with pytest.raises(
+        ValueError, match=r"hooks: expected a name of its own for each, got \['nas', 'nas'\]"
+    ):
+        MpushConfig(hooks=(hook, hook))
+    assert "nas.example" not in repr(hook)
 
 
 def _hook(address: str) -> Receiver:
