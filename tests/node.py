@@ -5,8 +5,8 @@
         node.kill()                SIGKILL: nothing is said, nothing is written any more
         node.start()               the same ports, the same store
 
-It listens on free ports of loopback, keeps everything in the folder that it is given, and asks for no
-credential unless its settings say so. All of this blocks: from trio call it in a thread.
+It listens on ports of loopback that nobody else is given, keeps everything in the folder that it is
+given, and asks for no credential unless its settings say so. All of this blocks: from trio call it in a thread.
 """
 
 import json
@@ -19,10 +19,11 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
-START_TIMEOUT = 30.0  # seconds; it takes one, but the machine may be busy
-STOP_TIMEOUT = 20.0
+from tools.servers.ports import free_ports, give_back
+
+START_TIMEOUT = 80.0  # seconds; it takes one, but the machine may be busy
+STOP_TIMEOUT = 60.0
 LISTENERS = {  # how the ready line names them, and where their port is set
     "comet.websocket": "APPMSG_COMET__WEBSOCKET__PORT",
     "comet.tcp": "APPMSG_COMET__TCP__PORT",
@@ -51,7 +52,8 @@ class Node:
         self._settings = dict(settings)
         self._addresses: dict[str, str] = {}
         self._is_ready = False  # it said so, in this life
-        self._ports = dict.fromkeys(LISTENERS.values(), "0")
+        self._given = free_ports(len(LISTENERS))  # the same in all its lives
+        self._ports = dict(zip(LISTENERS.values(), map(str, self._given), strict=True))
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -100,6 +102,11 @@ class Node:
         """SIGTERM: it drains. Returns its exit code; one that hangs is killed."""
         return self._end(signal.SIGTERM)
 
+    def retire(self) -> None:
+        """Stop it for good: its ports may be given to others."""
+        self.stop()
+        give_back(self._given)
+
     def _end(self, number: int) -> int:
         if self._process is None:
             return 0
@@ -122,10 +129,6 @@ class Node:
             self.log.append(line.rstrip())
             if not ready.is_set() and '"event":"ready"' in line:
                 self._addresses = json.loads(line)["addresses"]
-                self._ports |= {
-                    LISTENERS[name]: str(urlsplit(url).port)
-                    for name, url in self._addresses.items()
-                }
                 self._is_ready = True
                 ready.set()
         ready.set()  # it ended, ready or not
@@ -141,4 +144,4 @@ def running_node(
     try:
         yield node
     finally:
-        node.stop()
+        node.retire()

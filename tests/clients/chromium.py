@@ -19,7 +19,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 15_000  # for a page; a pause before a try is a few seconds at most
+PATIENCE_MS = 40_000  # for a page; a pause before a try is a few seconds at most
 needs_chromium = pytest.mark.skipif(
     not os.access(CHROMIUM, os.X_OK), reason="chromium is not installed: the page is not tested"
 )

@@ -53,6 +53,7 @@ mode = "on"
 secret = "{SECRET}"
 [rpc]
 secret = "{SECRET}"
+connect_timeout = "10s"  # a machine that is busy breaks no law
 """
 PARTS = {
     Role.COMET: """
@@ -78,6 +79,7 @@ depth = 100_000
 """,
     Role.WEB: """
 [web]
+push_timeout = "20s"
 public.port = {public}
 admin.port = {admin}
 app.port = {app}

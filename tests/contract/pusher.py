@@ -21,7 +21,7 @@ from message.config import MessageConfig
 from message.stores.memory import MemoryStore
 
 A, B, NOBODY = Key("", "a", "user"), Key("", "b", "user"), Key("", "nobody", "user")
-PATIENCE = 10.0  # seconds
+PATIENCE = 40.0  # seconds
 
 
 class Received(NamedTuple):

@@ -22,7 +22,7 @@ from tests.web.gateways.authority import pem
 from tests.web.gateways.h2_server import serving
 
 HOUR = 3600.0  # seconds
-PATIENCE = 20.0  # seconds
+PATIENCE = 40.0  # seconds
 PAUSE = 0.1  # seconds between two connects of a client that looks for what it missed
 
 

@@ -24,7 +24,7 @@ from tests.web.world import Door
 
 PASSWORD = "s3cret"
 OK = {"status": 200, "msg": "ok"}
-PATIENCE = 10.0  # seconds for what is written behind
+PATIENCE = 40.0  # seconds for what is written behind
 PAUSE = 0.02  # seconds between two looks
 
 _numbers = itertools.count(1)

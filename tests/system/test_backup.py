@@ -72,7 +72,9 @@ def sqlite_place(folder: Path) -> Iterator[Place]:
 def redis_place(folder: Path) -> Iterator[Place]:
     port = free_port()
     file = folder / "redis.conf"
-    file.write_text(f'port {port}\nbind 127.0.0.1\ndir {folder}\nappendonly yes\nsave ""\n')
+    file.write_text(
+        f'port {port}\nbind 127.0.0.1\ndir {folder}\nappendonly yes\nappendfsync always\nsave ""\n'
+    )
 
     def answers() -> bool:
         with redis.Redis(port=port) as client:

@@ -25,7 +25,7 @@ from tests.databases import limits, make_tables
 from tests.node import Node, running_node
 
 SECRET = "a secret of the tests, long enough to sign with"
-PATIENCE = 10.0  # seconds for one message
+PATIENCE = 40.0  # seconds for one message
 DEVICES = ("A_iOS-d1", "A_Android-d2", "B_Android-d3")
 
 

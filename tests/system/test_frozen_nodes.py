@@ -44,8 +44,9 @@ def static_cluster(folder: Path, store: str) -> Iterator[Cluster]:
     cluster = Cluster(folder, Outside("", store))
     for name in ("m1", "m2", "c1", "c2", "w1"):
         cluster.add({"m": Role.MESSAGE, "c": Role.COMET, "w": Role.WEB}[name[0]], name)
-    impatient = '[web]\nread_timeout = "3s"\n'
-    cluster["w1"].settings = cluster["w1"].settings.replace("[web]\n", impatient)
+    settings = cluster["w1"].settings
+    settings = settings.replace('push_timeout = "20s"', 'push_timeout = "5s"\nread_timeout = "3s"')
+    cluster["w1"].settings = settings
     known = "".join(entry(node) for node in cluster.nodes.values() if node.role is not Role.WEB)
     try:
         for node in cluster.nodes.values():

@@ -11,7 +11,7 @@ from tools.servers.daemon import Missing
 from tools.servers.haproxy import EXAMPLE, check_configuration, running_haproxy
 from tools.servers.ports import free_port
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 40.0  # seconds
 
 
 def test_the_example_is_right() -> None:

@@ -24,7 +24,7 @@ from tools.servers.daemon import Daemon, Missing
 from tools.servers.nginx import CONF, EXAMPLE, check_configuration, running_nginx
 from tools.servers.ports import free_port
 
-PATIENCE = 20.0  # seconds for one test
+PATIENCE = 40.0  # seconds for one test
 TICKET = "a-ticket-that-no-log-may-show"
 CERTIFICATE = Path(__file__).parents[1] / "data/localhost.pem"
 NODES = """

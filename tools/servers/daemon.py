@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-START_TIMEOUT = 60.0  # seconds; most take one, but the machine may be busy
-STOP_TIMEOUT = 20.0
+START_TIMEOUT = 100.0  # seconds; most take one, but the machine may be busy
+STOP_TIMEOUT = 60.0
 
 
 class Missing(Exception):

@@ -16,7 +16,7 @@ from appmodel.io.rpc_link import RpcLimits
 from appmodel.io.rpc_server import Handlers, serve_rpc
 
 SECRET = b"the cluster's secret"
-PATIENCE = 10.0  # seconds after which a test has failed; nothing takes a fraction of it
+PATIENCE = 40.0  # seconds after which a test has failed; nothing takes a fraction of it
 LIMITS = RpcLimits(  # a machine that stands still for two seconds breaks no law
     connect_timeout=PATIENCE, retry_pause=0.001, max_retry_pause=0.01
 )

@@ -266,7 +266,7 @@ async def test_tls_is_agreed_in_the_connections_own_task() -> None:
     """A client that is slow to say hello delays nobody, and is cut at its deadline."""
     tls = tls_context(CERTIFICATE, CERTIFICATE)
     trust = ssl.create_default_context(cafile=str(CERTIFICATE))
-    async with serving(echo, tls=tls, handshake_timeout=0.2) as server:
+    async with serving(echo, tls=tls, handshake_timeout=3) as server:
         silent = await server.connect()
         wrong = await server.connect()
         await wrong.send_all(b"GET / HTTP/1.1\r\n\r\n")

@@ -15,7 +15,7 @@ from appmodel.errors import BadInput, OutcomeUnknown, TooLarge, Unavailable
 from appmodel.io.outbound import Outbound, OutboundLimits
 
 CERTIFICATE = Path(__file__).parents[2] / "data" / "localhost.pem"
-PATIENCE = 10.0  # seconds after which a test has failed
+PATIENCE = 40.0  # seconds after which a test has failed
 
 Handler = Callable[[trio.SocketStream], Awaitable[None]]
 
@@ -69,7 +69,8 @@ async def serving(server: Server, tls: ssl.SSLContext | None = None) -> AsyncIte
 def plain(server: Server, **limits: Any) -> Outbound:
     """Calls that may go to the server without TLS."""
     allowed = (f"http://127.0.0.1:{server.port}", f"http://push.example:{server.port}")
-    return Outbound(OutboundLimits(allowed=allowed, **limits))
+    patient = {"timeout": Duration(PATIENCE), "connect_timeout": Duration(PATIENCE)}
+    return Outbound(OutboundLimits(allowed=allowed, **patient | limits))
 
 
 async def test_an_answer_comes_with_status_headers_and_body() -> None:

@@ -226,7 +226,7 @@ async def test_who_leaves_properly_is_gone_at_once(roots: Roots, ours: ZooKeeper
         await leaving.register(C1)
         await until(ours, lambda view: view.nodes == (C1,))
 
-    with trio.fail_after(5):
+    with trio.fail_after(8):
         await until(ours, lambda view: view.nodes == ())
 
 

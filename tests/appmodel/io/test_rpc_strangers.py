@@ -23,10 +23,12 @@ from appmodel.io.rpc_server import serve_rpc
 from appmodel.io.rpc_strangers import LOG_PAUSE, LOGGED, RpcCounts, Strangers
 from appmodel.protocol import rpc
 from tests.appmodel.io.loopback import LIMITS, PATIENCE, SECRET, serving
+from tools.servers.ports import free_port
 
 ECHO = Call[bytes, bytes]("test.echo")
 NONCE = bytes(rpc.NONCE)
 QUICK = replace(LIMITS, connect_timeout=0.2)  # seconds
+BRIEF = replace(LIMITS, connect_timeout=2.0)  # and time for those who speak
 
 
 async def echo(value: bytes) -> bytes:
@@ -58,7 +60,7 @@ STRANGERS = [
 
 
 @asynccontextmanager
-async def server(counts: RpcCounts, limits: RpcLimits = QUICK) -> AsyncIterator[int]:
+async def server(counts: RpcCounts, limits: RpcLimits = LIMITS) -> AsyncIterator[int]:
     """Its port."""
     sockets = open_sockets("127.0.0.1", 0)
     port: int = sockets[0].getsockname()[1]
@@ -92,8 +94,9 @@ async def test_a_stranger_is_refused_and_nothing_else_happens(words: bytes, reas
     """One line with its address and why, one number; who is one of us is served as before."""
     counts = RpcCounts()
     with structlog.testing.capture_logs() as logs:
-        async with server(counts) as port, trio.open_nursery() as nursery:
-            client = RpcClient(f"127.0.0.1:{port}", secret=SECRET)
+        limits = BRIEF if reason == "silence" else LIMITS
+        async with server(counts, limits) as port, trio.open_nursery() as nursery:
+            client = RpcClient(f"127.0.0.1:{port}", secret=SECRET, limits=LIMITS)
             nursery.start_soon(client.run)
             assert await client.call(ECHO, b"before", timeout=PATIENCE) == b"before"
             stranger = await trio.open_tcp_stream("127.0.0.1", port)
@@ -250,7 +253,8 @@ async def test_a_node_that_is_none_is_unavailable(
         async with trio.open_nursery() as nursery:
             [listener] = await nursery.start(partial(trio.serve_tcp, behave, 0, host="127.0.0.1"))
             address = f"127.0.0.1:{listener.socket.getsockname()[1]}"
-            client = RpcClient(address, secret=SECRET, limits=QUICK, counts=counts)
+            limits = QUICK if reason == "silence" else LIMITS
+            client = RpcClient(address, secret=SECRET, limits=limits, counts=counts)
             nursery.start_soon(client.run)
 
             with pytest.raises(Unavailable, match=re.escape(address)):
@@ -267,19 +271,17 @@ async def test_a_node_that_is_none_is_unavailable(
 async def test_one_that_is_not_there_is_unreachable() -> None:
     """Through `Peers`, whose counters are those of the process; and another cause is another line."""
     counts = RpcCounts()
-    peers = Peers(EmbeddedRegistry(), secret=SECRET, limits=QUICK, counts=counts)
+    peers = Peers(EmbeddedRegistry(), secret=SECRET, limits=LIMITS, counts=counts)
     with structlog.testing.capture_logs() as logs:
         async with peers:
-            [sock] = open_sockets("127.0.0.1", 0)
-            address = f"127.0.0.1:{sock.getsockname()[1]}"
-            sock.close()
+            port = free_port()
+            address = f"127.0.0.1:{port}"
             node = Node(Role.COMET, "c1", rpc=address)
             with pytest.raises(Unavailable):
                 await peers.pusher(node).presence([])
             await until(lambda: counts.failures["unreachable"] >= 2)
 
             async with trio.open_nursery() as nursery:
-                port = int(address.partition(":")[2])
                 await nursery.start(partial(trio.serve_tcp, leave, port, host="127.0.0.1"))
                 await until(lambda: counts.failures["hangup"] >= 2)
                 nursery.cancel_scope.cancel()

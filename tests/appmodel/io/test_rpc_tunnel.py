@@ -21,7 +21,7 @@ from appmodel.io.wire import Wire
 from appmodel.protocol import rpc
 
 SECRET = b"a secret of the cluster, long enough"
-LIMITS = RpcLimits(connect_timeout=5.0)
+LIMITS = RpcLimits(connect_timeout=40.0)
 ECHO = Call[str, str]("echo")
 
 
@@ -69,7 +69,7 @@ async def test_a_tunnel_carries_what_its_ends_say() -> None:
 
         assert await wire.receive_some() == b"hellohello"
         assert await wire.receive_some() == b""
-        assert await client.call(ECHO, "still here", timeout=5) == "still here"
+        assert await client.call(ECHO, "still here", timeout=40) == "still here"
         wire.close()
         nursery.cancel_scope.cancel()
 

@@ -21,7 +21,7 @@ from appmodel.runtime import cli
 from tests.appmodel.io.loopback import serving
 from tests.shared_zookeeper import new_roots, shared_server
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 40.0  # seconds
 
 
 @dataclass(frozen=True)

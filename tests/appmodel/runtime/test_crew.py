@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
@@ -13,6 +13,7 @@ from appmodel.runtime.crew import Crew, Listener, Place, RestartConfig, Use, clo
 from appmodel.runtime.service import find_parts, find_sections
 from appmodel.runtime.settings import Settings, load_settings
 from appmodel.runtime.supervisor import find_crew
+from tools.servers.ports import free_ports
 
 ZOOKEEPER = (
     "comet.workers=3",
@@ -51,25 +52,9 @@ def ports(sockets: list[socket.socket]) -> list[int]:
     return [each.getsockname()[1] for each in sockets]
 
 
-def free_range(size: int) -> int:
-    """A port of loopback with so many free ones above it, in steps of ten."""
-    for _ in range(100):
-        [found] = open_sockets("127.0.0.1", 0)
-        port = bound_to([found]).port
-        found.close()
-        try:
-            taken = [open_sockets("127.0.0.1", port + 10 * n)[0] for n in range(size)]
-        except (ConfigError, OverflowError):
-            continue
-        for each in taken:
-            each.close()
-        return port
-    raise AssertionError("no range of free ports")
-
-
 def test_each_worker_has_its_own_port_and_a_share_of_the_common_one() -> None:
     """Its own is the first of its sockets: that is what a part announces."""
-    port = free_range(4)
+    port = free_ports(4, 10)[0]
     with places(crew(clients(port), workers=3)) as made:
         assert [ports(place.sockets["comet.tcp"]) for place in made] == [
             [port + 10, port],
@@ -104,7 +89,7 @@ def test_a_place_that_was_closed_opens_again_where_it_was() -> None:
 
 def test_the_advertised_addresses_keep_their_host_and_their_distance() -> None:
     """A forwarder in front maps port by port; calls of other nodes go to whatever port it is."""
-    port = free_range(3)
+    port = free_ports(3, 10)[0]
     calls = Listener("comet.rpc", Use.NODES, "127.0.0.1", 6970, "10.0.0.7:6970")
     with places(crew(clients(port, "push.example:443"), calls)) as made:
         of_process = made[1].open_for_process()
@@ -140,17 +125,17 @@ def test_what_cannot_be_is_said(listener: Listener, said: str) -> None:
 
 def test_if_one_address_is_taken_none_stays_open() -> None:
     """So that the next try finds them free."""
-    [taken] = open_sockets("127.0.0.1", 0)
-    port = free_range(2)
-    stat = Listener("comet.stat", Use.OPERATORS, "127.0.0.1", bound_to([taken]).port - 10)
-    place = Place(crew(clients(port), stat), 1, {})
+    port = free_ports(2, 10)[0]
+    with closing(open_sockets("127.0.0.1", 0)[0]) as taken:
+        stat = Listener("comet.stat", Use.OPERATORS, "127.0.0.1", bound_to([taken]).port - 10)
+        place = Place(crew(clients(port), stat), 1, {})
 
-    with pytest.raises(ConfigError, match=f":{bound_to([taken]).port}"):
-        place.open()
+        with pytest.raises(ConfigError, match=f":{bound_to([taken]).port}"):
+            place.open()
 
     assert not place.is_open
-    for each in (taken, *open_sockets("127.0.0.1", port), *open_sockets("127.0.0.1", port + 10)):
-        each.close()
+    for again in (*open_sockets("127.0.0.1", port), *open_sockets("127.0.0.1", port + 10)):
+        again.close()
 
 
 def test_the_comets_workers_are_those_of_its_settings() -> None:

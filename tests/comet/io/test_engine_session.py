@@ -9,7 +9,7 @@ from comet.config import CometConfig
 from comet.protocol.engineio import framed
 from comet.protocol.websocket import frame
 from tests.comet.engine_world import QUICK, EngineClient, EngineWorld, open_engine
-from tests.comet.world import changed, client_frame, pass_time
+from tests.comet.world import LIMIT, changed, client_frame, pass_time
 
 DEFAULTS = CometConfig()
 INTERVAL, TIMEOUT = DEFAULTS.socketio.ping_interval, DEFAULTS.socketio.ping_timeout
@@ -182,7 +182,8 @@ async def test_a_ping_that_went_out_late_has_its_whole_time(mock_clock: MockCloc
 
 async def test_quick_heartbeats_are_quick() -> None:
     """A client of engine.io-client hangs up if no ping comes within interval and timeout."""
-    async with open_engine(QUICK) as world:
+    patient = changed(QUICK, "socketio", ping_timeout=Duration(LIMIT))
+    async with open_engine(patient) as world:
         client = await world.websocket()
         for _ in range(2):
             began = trio.current_time()

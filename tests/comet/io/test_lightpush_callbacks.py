@@ -17,14 +17,16 @@ from comet.io.lightpush_callbacks import Callbacks
 from tests.comet.back_end import BackEnd, serving
 
 VISIT = Visit("/demo", {"uuid": "d1"}, "sid=1")
-LOOPBACK = OutboundLimits(allowed=("http://127.0.0.0/8",))
-LIMIT = 10.0  # seconds for a test
+LIMIT = 40.0  # seconds for a test
+LOOPBACK = OutboundLimits(
+    allowed=("http://127.0.0.0/8",), timeout=Duration(LIMIT), connect_timeout=Duration(LIMIT)
+)
 
 
 @asynccontextmanager
 async def calling(limits: OutboundLimits = LOOPBACK, **settings: Any) -> AsyncIterator[Callbacks]:
     """Callbacks that may go to loopback."""
-    config = CallbacksConfig(outbound=limits, **settings)
+    config = CallbacksConfig(outbound=limits, **{"timeout": Duration(LIMIT)} | settings)
     async with Outbound(config.outbound) as outbound, trio.open_nursery() as nursery:
         callbacks = Callbacks(outbound, config)
         await nursery.start(callbacks.run)

@@ -119,7 +119,7 @@ async def test_the_newest_wins_across_comets(places: Place, at: int) -> None:
 
     winner = await places.device("test", order[at][1])
 
-    with trio.fail_after(2):
+    with trio.fail_after(LIMIT):
         assert await loser.ends() == b""
     mid = await places.push("test")
     assert await winner.mids(1) == [mid]
@@ -208,8 +208,8 @@ async def test_what_is_acknowledged_before_it_was_sent_is_never_sent(database: D
 
 async def test_who_goes_while_its_claim_is_asked_for_leaves_nothing(database: Database) -> None:
     """No claim, no channel, no device."""
-    brief = changed(FAST, "cluster", claim_timeout=Duration(0.3), claim_proof=Duration(0.1))
-    async with open_mpush(database, "a", "b", comet=brief) as places:
+    slow = changed(FAST, "cluster", claim_timeout=Duration(3), claim_proof=Duration(0.1))
+    async with open_mpush(database, "a", "b", comet=slow) as places:
         await settled(places.cluster)
         owner = places.owner("test")
         [stranger] = {"a", "b"} - {owner}

@@ -369,11 +369,11 @@ async def test_too_few_replicas_leave_a_save_in_doubt(server: Server) -> None:
 
 async def test_no_answer_in_time_is_in_doubt(server: Server) -> None:
     """A frozen server: saves end in doubt, reads are refused, both within the deadline; a retry settles."""
-    async with open_on(server, timeout=0.5, connect_timeout=0.5) as store:
+    async with open_on(server, timeout=1) as store:
         await store.save([push(2, [B])])
-        server.cli("CLIENT", "PAUSE", 1500)
+        server.cli("CLIENT", "PAUSE", 3000)
 
-        with trio.fail_after(10):
+        with trio.fail_after(40):
             with pytest.raises(OutcomeUnknown):
                 await store.save([push(1)])
             with pytest.raises(Unavailable):

@@ -11,7 +11,7 @@ import pytest
 from tools.servers.daemon import Daemon
 from tools.servers.kept import Kept
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 40.0  # seconds
 SLEEPER = "import signal, time; {}; open({!r}, 'w').close(); time.sleep(600)"
 Make = Callable[..., Daemon]
 DEAF = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"

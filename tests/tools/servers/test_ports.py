@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tools.servers import ports
-from tools.servers.ports import free_port
+from tools.servers.ports import free_port, free_ports, give_back
 
 ROOT = Path(__file__).parents[3]
 OTHER = (
@@ -50,8 +50,25 @@ def test_nobody_is_given_a_port_that_another_process_was_given(few: list[int]) -
 
     assert ours | {theirs} == set(few)
     assert free_port() == theirs
-    with pytest.raises(RuntimeError, match="no port"):
+    with pytest.raises(RuntimeError, match="no 1 ports"):
         free_port()
+
+
+def test_what_was_given_back_is_given_again(few: list[int]) -> None:
+    """And who needs several gets all or none."""
+    one = free_port()
+    with pytest.raises(RuntimeError, match="no 3 ports"):
+        free_ports(3)
+    give_back([one])
+
+    assert list(free_ports(3)) == few
+
+
+def test_several_ports_are_as_far_apart_as_they_have_to_be() -> None:
+    """Workers of a comet count theirs in tens."""
+    first, second, third = free_ports(3, 10)
+
+    assert (second - first, third - second) == (10, 10)
 
 
 def test_a_port_where_somebody_listens_is_not_given(few: list[int]) -> None:

@@ -23,6 +23,8 @@ from tools.servers.daemon import Missing
 from tools.servers.s3 import ACCESS_KEY, SECRET_KEY, s3_server
 from web.config import AppConfig, FilesConfig, S3Config
 
+LIMIT = 40.0  # seconds: a test that hangs says where
+
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3000  # 768 kB: three pieces
 KIB = 1024
 
@@ -66,7 +68,7 @@ def kept(folder: Path) -> list[Path]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(LIMIT):
         while not condition():  # noqa: ASYNC110  # a folder tells nobody
             await trio.sleep(0.01)
 
@@ -131,7 +133,7 @@ async def test_an_upload_is_sent_as_a_message(tmp_path: Path) -> None:
         answer = await ann.ask("push", msg=letter(described))
 
         assert answer["baseResponse"]["ret"] == 0, answer
-        with trio.fail_after(5):
+        with trio.fail_after(LIMIT):
             while not (found := await links(world)):  # noqa: ASYNC110  # a table tells nobody
                 await trio.sleep(0.01)
         assert found == [("ann", said["fid"], said["file_url"])]
@@ -379,7 +381,7 @@ async def test_who_is_slow_is_given_up(tmp_path: Path) -> None:
     config = files(tmp_path, upload_timeout=Duration(0.3))
     head = b"POST /v2/files?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx"
     async with open_world(config=config) as world:
-        with trio.fail_after(5):
+        with trio.fail_after(LIMIT):
             answer = await world.api.exchange(head)
 
     assert answer.startswith(b"HTTP/1.1 408")

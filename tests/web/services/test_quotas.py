@@ -314,7 +314,7 @@ async def test_calls_have_quotas_of_their_own(database: Database) -> None:
 async def test_nobody_takes_while_the_database_is_away(database: Database) -> None:
     """Unavailable, and nothing was taken; afterwards all is as before."""
     await put(database, quota(5))
-    hasty = Database(limits(url_of(database), timeout=Duration(0.05)))
+    hasty = Database(limits(url_of(database), timeout=Duration(1)))
     async with a_node(hasty) as desk:
         assert await desk.pushes(1)
         with locked(database), pytest.raises(Unavailable):
@@ -419,7 +419,7 @@ async def test_a_counter_has_one_row_for_each_period_and_shard(database: Databas
 @ON_SQLITE
 async def test_counters_wait_for_the_database(database: Database) -> None:
     """What it does not take stays, and comes when it is back; nobody who counts waits or hears of it."""
-    hasty = Database(limits(url_of(database), timeout=Duration(0.05)))
+    hasty = Database(limits(url_of(database), timeout=Duration(0.3)))
     async with a_node(hasty, QuotaConfig(flush=Duration(3600))) as desk:
         with locked(database):
             desk.quotas.note_push(ANN, "@user", 3)
