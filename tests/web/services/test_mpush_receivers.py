@@ -338,7 +338,7 @@ async def test_a_failure_waits_longer_each_time(town: Town) -> None:
 
 async def next_due(town: Town) -> float:
     """Seconds until the first errand is due."""
-    due_at = await town.database.read(
+    due_at: int | None = await town.database.read(
         lambda session: session.scalar(sa.select(sa.func.min(MpushReceiver.due_at)))
     )
     assert due_at is not None
