@@ -110,7 +110,7 @@ def test_nothing_that_is_a_frame_ends_a_connection(place: Place) -> None:
     """Text, binary, in pieces, pings; junk, commands that are half right, JSON of any depth: it stays, and is answered."""
     node, witness = place
 
-    @fuzz(60)
+    @fuzz(30)
     @given(BEGINNINGS, st.lists(FRAMES, min_size=1, max_size=8))
     def holds(beginning: list[str], frames: list[bytes]) -> None:
         device = Device(node.url("comet.mpush"))
@@ -133,7 +133,7 @@ def test_what_is_no_frame_ends_its_own_connection(place: Place) -> None:
     """Bytes of any kind, cut anywhere: a close frame with a reason, or the end; and only there."""
     node, witness = place
 
-    @fuzz(40)
+    @fuzz(20)
     @given(BEGINNINGS, st.lists(st.binary(max_size=200) | FRAMES, max_size=5), st.integers(0, 400))
     def holds(beginning: list[str], pieces: list[bytes], cut: int) -> None:
         device = Device(node.url("comet.mpush"))
@@ -163,7 +163,7 @@ def test_no_handshake_ends_anything(place: Place) -> None:
         ]
     )
 
-    @fuzz(40)
+    @fuzz(20)
     @given(
         st.sampled_from(["GET", "POST", "HEAD", "OPTIONS", "get", ""]),
         st.text(st.characters(min_codepoint=33, max_codepoint=255), max_size=30),

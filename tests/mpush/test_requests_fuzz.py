@@ -156,7 +156,7 @@ def test_any_request_is_answered(place: Place) -> None:
     """Paths, percent sequences, queries, bodies of any type, whole and in chunks: 200, or a refusal that names what was wrong."""
     node, witness = place
 
-    @fuzz(150)
+    @fuzz(80)
     @given(
         st.sampled_from(METHODS),
         PATHS,
@@ -229,7 +229,7 @@ def test_what_is_no_http_ends_its_own_connection(place: Place) -> None:
         ]
     )
 
-    @fuzz(80)
+    @fuzz(40)
     @given(st.lists(lines | st.binary(max_size=30), max_size=8))
     def holds(pieces: list[bytes]) -> None:
         with connected(node.url("web.mpush")) as connection:
@@ -246,7 +246,7 @@ def test_any_json_that_v2_pushes_reaches_a_device(place: Place) -> None:
     """Shown as text where it is no message of Mpush; nothing that was accepted cannot be delivered."""
     node, witness = place
 
-    @fuzz(40)
+    @fuzz(20)
     @given(JSON_VALUES.map(as_json) | NESTED)
     def holds(message: Any) -> None:
         body = f'{{"to":["other@mpush"],"msg":{message},"ttl":"10m"}}'.encode()
