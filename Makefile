@@ -1,11 +1,11 @@
 # Two commands do all: `make run` starts a node, `make test` runs every test.
-# Needed: Python 3.11 or newer with venv, make, and a package index that pip can reach.
+# Needed: Python 3.11 to 3.13 with venv, make, and a package index that pip can reach.
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' >/dev/null 2>&1 \
 	&& echo $$python && break; done)
 
 .DEFAULT_GOAL := help
@@ -83,7 +83,7 @@ install: $(VENV)/run.stamp
 install-dev: $(VENV)/dev.stamp
 
 $(VENV)/locked.stamp: requirements.lock
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3"; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 		|| { echo "$(PYTHON) has no venv: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) ..."

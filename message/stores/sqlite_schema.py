@@ -129,9 +129,11 @@ def open_writer(path: Path, *, synchronous: str, cache: int) -> sqlite3.Connecti
 
 def open_reader(path: Path, *, cache: int) -> sqlite3.Connection:
     """A connection that only reads, beside the writer's."""
-    with named_errors(path):
+    with named_errors(path), contextlib.ExitStack() as undo:
         database = _connect(path, cache)
+        undo.callback(database.close)
         database.execute("PRAGMA query_only = on")
+        undo.pop_all()
         return database
 
 
@@ -151,7 +153,11 @@ def _connect(path: Path, cache: int) -> sqlite3.Connection:
         check_same_thread=False,  # one thread at a time: its Rounds see to that
         cached_statements=256,
     )
-    database.execute(f"PRAGMA cache_size = -{cache // 1024}")
+    try:
+        database.execute(f"PRAGMA cache_size = -{cache // 1024}")
+    except sqlite3.Error:
+        database.close()
+        raise
     return database
 
 
