@@ -22,6 +22,7 @@ from bench.mpush_servers import MpushServer
 NAME = "phone"
 SILENCE = 20.0  # seconds without a byte after which something is missing
 BUFFER = 1 << 18  # bytes
+AT_ONCE = 1_000  # acknowledgements in one frame
 LONGEST_HEAD = 10  # bytes, of a frame
 HEADS = {b"\x7e": 4, b"\x7f": LONGEST_HEAD}  # bytes, by what says how long the length is; else 2
 _END = b"\r\n\r\n"
@@ -45,7 +46,7 @@ class Phone:
         return self._socket.fileno()
 
     def hear(self) -> int:
-        """Read what is there, acknowledge its messages, a frame for a frame; how many came.
+        """Read what is there, and acknowledge its messages; how many came.
 
         Raises:
             LoadFailed: the server hung up.
@@ -53,17 +54,14 @@ class Phone:
         data = self._socket.recv(BUFFER)
         if not data:
             raise LoadFailed("the server hung up on the device")
-        before = len(self.got)
-        for payload in self._frames(data):
-            found = _MESSAGE.findall(payload)
-            if found:
-                self.got += [int(number) for number, _ in found]
-                self.mids += [int(mid) for _, mid in found]
-                mids = b'","'.join(mid for _, mid in found)
-                self._socket.sendall(
-                    client_frame(b'{"cmd":"SENDMSG_CB","data":{"midList":["%b"]}}' % mids)
-                )
-        return len(self.got) - before
+        found = [one for payload in self._frames(data) for one in _MESSAGE.findall(payload)]
+        self.got += [int(number) for number, _ in found]
+        self.mids += [int(mid) for _, mid in found]
+        for first in range(0, len(found), AT_ONCE):
+            mids = b'","'.join(mid for _, mid in found[first : first + AT_ONCE])
+            text = b'{"cmd":"SENDMSG_CB","data":{"midList":["%b"]}}' % mids
+            self._socket.sendall(client_frame(text))
+        return len(found)
 
     def wait(self, timeout: float) -> bool:
         """Whether there is something to hear within `timeout` s."""

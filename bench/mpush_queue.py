@@ -1,7 +1,7 @@
 """Mpush: a device that is away for long, and devices that have nothing to say.
 
-queue    20,000 pushes to a device that is away, each answered `offline`; then it logs in, and acknowledges each
-         frame as it comes: all of them arrive, once, in their order. It logs in again: nothing is left
+queue    20,000 pushes to a device that is away, each answered `offline`; then it logs in, and acknowledges
+         what comes as it comes: all of them arrive, once, in their order. It logs in again: nothing is left
 idle     5,000 devices that are logged in, at rest: what each costs in memory, and what a login costs
 """
 
