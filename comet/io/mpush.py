@@ -109,6 +109,7 @@ class Mpush:
             devices=books.devices,
             acks=self.acks,
             turns=Throttle(config.logins, config.logins_window, capacity=FLAPPING),
+            revocations=comet.revocations,
             now=now,
         )
         self.commands = self._commands(books, auth, ttl, hooks, now)
@@ -189,7 +190,6 @@ class Mpush:
             session.leave("login failed")
             return
         if state is not None:
-            self.counts.logins += 1
             session.enter(Delivery(session, state, SEED, self.config.window), login_frame(name))
 
     def note_acknowledged(self, session: MpushSession, ids: Sequence[int]) -> None:

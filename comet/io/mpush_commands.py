@@ -153,14 +153,14 @@ class Commands:
                 info_frame(f"MESSAGE: expected at most {self._pushes_at_once} at the same time")
             )
             return
+        assert session.grant is not None, "a device is logged in"
         session.pushes += 1
-        session.mpush.spawn(self._push, session, send)
+        # who it is now: by the time that the task begins it may be another device, or none
+        session.mpush.spawn(self._push, session, send, session.device, session.grant)
 
-    async def _push(self, session: MpushSession, send: Send) -> None:
-        grant = session.grant
-        assert grant is not None, "a device is logged in"
+    async def _push(self, session: MpushSession, send: Send, sender: str, grant: Grant) -> None:
         try:
-            mid, status = await self._pushing.push(send, session.device, grant)
+            mid, status = await self._pushing.push(send, sender, grant)
             session.offer(reply_frame(mid, status))
         except PushError as error:
             session.offer(info_frame(str(error)))

@@ -21,6 +21,7 @@ import trio
 from appmodel.core.mpush import device_key
 from appmodel.core.mpush_stores import AckState, Devices
 from appmodel.core.names import Key
+from appmodel.core.revocations import Revocations
 from appmodel.core.throttle import Throttle
 from comet.core.hub import Hub
 from comet.io.claims import ClusterClaims
@@ -43,11 +44,13 @@ class Login:
         devices: Devices,
         acks: AckWriter,
         turns: Throttle,
+        revocations: Revocations,
         now: Callable[[], float],
     ) -> None:
         """`turns`: how often a device may log in. `now`: Unix seconds."""
         self._hub, self._entrance, self._claims = hub, entrance, claims
         self._devices, self._acks, self._turns, self._now = devices, acks, turns, now
+        self._revocations = revocations
         self.here: dict[Key, MpushSession] = {}  # who is logged in, or about to be
 
     async def begin(self, session: MpushSession, name: str, group: str | None) -> AckState | None:
@@ -66,15 +69,16 @@ class Login:
         channels = self._entrance.open([key])
         try:
             await self._entrance.make_ready(channels)
-            if _has_gone(session) or not await self._claims.take(key, session):
+            if not self._may_enter(session, key):
+                return None
+            if not await self._claims.take(key, session):
                 session.leave("another connection has its device")
                 return None
-            if _has_gone(session):  # while its claim was granted
+            if not self._may_enter(session, key):  # while its claim was granted
                 self._claims.release(key, session)
                 return None
             channel = channels.pop()
             session.channel, session.device = channel, name
-            session.ticket = session.grant.ticket(key) if session.grant is not None else None
             self.here[key] = session
             self._hub.join(channel, session)
         finally:
@@ -91,6 +95,14 @@ class Login:
                 return False
         self._turns.take(name, trio.current_time(), what="login")
         return True
+
+    def _may_enter(self, session: MpushSession, key: Key) -> bool:
+        """Whether it is still there, and its token good: who revokes one looks for those who have come in."""
+        assert session.grant is not None, "it has shown a token"
+        session.ticket = session.grant.ticket(key)
+        if session.ticket is not None and self._revocations.voids(session.ticket):
+            session.leave("token revoked")
+        return not _has_gone(session)
 
     def end(self, session: MpushSession) -> None:
         """It is the device's connection no more. Nothing happens if it was none."""

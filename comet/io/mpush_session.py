@@ -276,6 +276,7 @@ class MpushSession(Line, Following[SeedDialect | V2Dialect]):
         """It is logged in: greet it, then send what waits."""
         self.stage, self.delivery = Stage.IN, delivery
         self._counted_from = trio.current_time()
+        self.mpush.counts.logins += 1
         log.info("mpush login", device=self.device, peer=self.address, v2=self.speaks_v2)
         if self.offer(greeting):
             delivery.go_on()

@@ -58,19 +58,23 @@ HANDSHAKE = (
 )
 
 
+def client_frame(text: str | bytes, *, opcode: int = 0x1) -> bytes:
+    """A frame as clients send it, masked with zeros; bytes as they are."""
+    payload = text.encode() if isinstance(text, str) else text
+    size = len(payload)
+    if size < 126:
+        head = bytes([0x80 | opcode, 0x80 | size])
+    else:
+        head = bytes([0x80 | opcode, 0x80 | 126]) + size.to_bytes(2, "big")
+    return head + b"\0\0\0\0" + payload
+
+
 class Phone(Client):
     """A device's end of a WebSocket."""
 
     async def say(self, text: str | bytes, *, opcode: int = 0x1) -> None:
         """One frame; bytes as they are."""
-        payload = text.encode() if isinstance(text, str) else text
-        size = len(payload)
-        head = bytes([0x80 | opcode])
-        if size < 126:
-            head += bytes([0x80 | size])
-        else:
-            head += bytes([0x80 | 126]) + size.to_bytes(2, "big")
-        await self.send(head + b"\0\0\0\0" + payload)
+        await self.send(client_frame(text, opcode=opcode))
 
     async def frame(self) -> tuple[int, bytes]:
         """The next frame: opcode and payload; (0, b"") at the end."""

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from appmodel.core.lightpush_records import Hidden
+from appmodel.core.mpush import Sender, device_key, read_body
 from appmodel.core.mpush_auth import Bearer, MpushAuth
 from appmodel.core.mpush_keys import open_vapid, public_text
 from appmodel.core.mpush_steps import Step, step
@@ -17,7 +18,17 @@ from appmodel.core.mpush_stores import ReceiverKind
 from appmodel.core.mpush_tokens import Right, issue
 from appmodel.errors import NotStored
 from appmodel.io.database import Database
-from tests.comet.devices import AUTH_KEY, NEED_AUTH, PACED, TOKEN_INVALID, Phone, Place, open_mpush
+from tests.comet.devices import (
+    AUTH_KEY,
+    NEED_AUTH,
+    PACED,
+    TOKEN,
+    TOKEN_INVALID,
+    Phone,
+    Place,
+    client_frame,
+    open_mpush,
+)
 from tests.comet.world import LIMIT, pass_time
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -37,6 +48,11 @@ async def v2(place: Place, name: str = "test", group: str = "", comet: str = "a"
     phone = await place.phone(comet)
     assert (await phone.auth(name, group))["code"] == 200
     return phone
+
+
+def command(cmd: str, **data: object) -> bytes:
+    """Its frame."""
+    return client_frame(json.dumps({"cmd": cmd, "data": data}))
 
 
 async def mid_of_next(phone: Phone) -> str:
@@ -368,6 +384,26 @@ async def test_a_second_auth_makes_the_connection_that_of_its_device(place: Plac
     assert (await place.delivery("test")).online == (0,)
     second = await place.push("other")
     assert await mid_of_next(phone) == second
+
+
+async def test_a_push_is_from_whoever_it_was_when_it_said_so(place: Place) -> None:
+    """Also when the same bytes make the connection another device's: tasks begin in any order."""
+    watcher = await place.device("watcher")
+    phone = await place.phone()
+    push = command("MESSAGE", sendType="personal", target="watcher", message={"text": "hello"})
+    log_in = command("AUTH", token=TOKEN, name="other")
+
+    for turn in range(10):
+        await phone.auth(f"me-{turn}")
+        await phone.send(push + log_in)
+        assert (await phone.packet("AUTH"))["code"] == 200
+        mid = await watcher.mids(1)
+        await watcher.acks(*mid)
+        assert (await phone.packet("MESSAGE_REPLY"))["status"] == {"watcher": "ok"}
+
+    page = await place.world().store.fetch(device_key("watcher"), 0, limit=20)
+    senders = [read_body(stored.body).sender for stored in page.messages]
+    assert senders == [Sender("websocket", f"me-{turn}") for turn in range(10)]
 
 
 async def test_a_group_is_that_of_the_latest_login(place: Place) -> None:

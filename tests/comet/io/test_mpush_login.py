@@ -7,14 +7,19 @@ import pytest
 import trio
 
 from appmodel.core.cluster import Node, State
+from appmodel.core.message import Revocation
 from appmodel.core.mpush import device_key
 from appmodel.core.mpush_tokens import OWN, issue
 from appmodel.core.mpush_waits import Awaited
+from appmodel.core.names import Key
+from appmodel.core.realms import Claimant
+from appmodel.core.revocations import token_subject
 from appmodel.core.units import Duration
 from appmodel.errors import NotStored, Unavailable
 from appmodel.io.calls import Caller
 from appmodel.io.database import Database
 from comet.config import MpushConfig
+from comet.io.revoked import Revoked
 from tests.comet.devices import QUICK, Place, open_mpush
 from tests.comet.several import FAST, settled, until_online
 from tests.comet.world import LIMIT, changed
@@ -354,23 +359,70 @@ async def test_too_much_during_a_login_ends_it(database: Database) -> None:
         assert await phone.ends() == b""
 
 
-async def test_a_revoked_token_ends_its_connections(database: Database) -> None:
-    """A token for some devices lets those in, and no others; its ticket is that of the subscriber."""
-    async with open_mpush(database) as place:
-        world = place.world()
-        token, grant = issue(world.credentials, OWN, ["pi-*"], now=world.now(), ttl=60)
-        phone = await place.phone()
-        await phone.say(token)
-        await phone.packet("AUTH")
+async def test_a_revoked_token_ends_its_connections(place: Place) -> None:
+    """A token for some devices lets those in, and no others; once it is revoked they go."""
+    world = place.world()
+    token, grant = issue(world.credentials, OWN, ["pi-*"], now=world.now(), ttl=60)
+    phone = await place.phone()
+    await phone.say(token)
+    await phone.packet("AUTH")
+    await phone.say("other")
+    assert (await phone.packet("AUTH"))["code"] == 403
+    await phone.say("pi-1")
+    assert await phone.packet("LOGIN") == {"name": "pi-1"}
 
-        await phone.say("other")
-        assert (await phone.packet("AUTH"))["code"] == 403
-        await phone.say("pi-1")
-        assert await phone.packet("LOGIN") == {"name": "pi-1"}
+    comet, revocation = world.comet, _note_revoked(place, grant.id)
+    Revoked(comet.live.hub, comet.revocations, comet.spawn).hear(revocation)
 
-        session = next(iter(place.served["a"].sessions))
-        assert session.ticket is not None
-        assert session.ticket.id == grant.id
+    assert await phone.ends() == b""
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+async def test_a_token_that_is_revoked_during_a_login_lets_nobody_in(
+    place: Place, is_asked: bool
+) -> None:
+    """Before its device is named, or while the claim is on its way: nobody else would look for it later.
+
+    Who has the device already is ousted by a good token only.
+    """
+    world = place.world()
+    token, grant = issue(world.credentials, OWN, ["pi-1"], now=world.now(), ttl=60)
+    await place.device("pi-1")
+    phone = await place.phone()
+    await phone.say(token)
+    await phone.packet("AUTH")
+
+    if is_asked:
+        _revoke_at_the_claim(place, grant.id)
+    else:
+        _note_revoked(place, grant.id)
+    await phone.say("pi-1")
+
+    assert await phone.ends() == b""
+    has_ousted = is_asked  # it was good then
+    assert len(world.comet.claims) == (0 if has_ousted else 1)
+    assert (await place.delivery("pi-1")).online == (0 if has_ousted else 1,)
+
+
+def _note_revoked(place: Place, token_id: str) -> Revocation:
+    """The comet has heard of it."""
+    now = place.world().now()
+    revocation = Revocation(1, token_subject(token_id), now + 1, now + 600)
+    place.world().comet.revocations.add(revocation)
+    return revocation
+
+
+def _revoke_at_the_claim(place: Place, token_id: str) -> None:
+    """Once the next claim is granted."""
+    claims = place.world().comet.claims
+    take = claims.take
+
+    async def granted(key: Key, claimant: Claimant) -> bool:
+        is_granted = await take(key, claimant)
+        _note_revoked(place, token_id)
+        return is_granted
+
+    claims.take = granted  # type: ignore[method-assign]
 
 
 def _with(**values: object) -> MpushConfig:
