@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-import structlog
 import trio
 
 from appmodel.core.addresses import Addresses
@@ -16,21 +15,22 @@ from appmodel.core.mpush_auth import AUTH_TTL, MpushAuth, auth_key
 from appmodel.core.mpush_tokens import WELL_KNOWN, MpushGate
 from appmodel.core.origins import Origins
 from appmodel.core.units import Duration
-from appmodel.errors import ConfigError, PushError
 from appmodel.io.http import FrontDoor, HttpLimits
 from appmodel.io.mpush_waits import ClusterWaits
-from appmodel.runtime.config import is_loopback, open_tls
-from appmodel.runtime.mpush import open_mpush_books, open_tries, preregister
+from appmodel.runtime.config import open_tls
+from appmodel.runtime.mpush import (
+    open_mpush_books,
+    open_tries,
+    preregister,
+    require_own_token,
+)
 from appmodel.runtime.service import Context
 from comet.config import CometConfig, MpushConfig
 from comet.io.comet import Comet
 from comet.io.mpush import Books, Mpush
 from comet.io.mpush_door import MpushDoor
 
-log = structlog.get_logger("comet")
-
 HANDSHAKE_GRACE = Duration(1.0)  # for who is in the middle of a handshake when the node stops
-AGAIN = 5.0  # seconds between two tries to make the devices of the configuration
 
 
 @asynccontextmanager
@@ -49,7 +49,7 @@ async def opened_mpush(
     if not config.enabled:
         yield None
         return
-    require_own_token(settings.mpush.token, config.host)
+    require_own_token("comet.mpush", config.host, settings.mpush.token)
     books = open_mpush_books(settings, context.database)
     with_auth = settings.auth.mode == "on"
     gate = MpushGate(
@@ -70,33 +70,12 @@ async def opened_mpush(
     )
     _observe(context, mpush)
 
-    async def make_devices() -> None:
-        """Those of the configuration, once the database answers."""
-        while True:
-            try:
-                await preregister(settings, books)
-            except PushError as error:
-                log.warning("devices of [mpush] are not there yet", error=str(error))
-                await trio.sleep(AGAIN)
-            else:
-                return
-
     async with trio.open_nursery() as nursery:
         await nursery.start(mpush.run)
         if settings.mpush.registers:
-            nursery.start_soon(make_devices)
+            nursery.start_soon(preregister, settings, books)
         yield mpush
         nursery.cancel_scope.cancel()
-
-
-def require_own_token(token: str, host: str) -> None:
-    """Design law 10. Raises ConfigError."""
-    if token == WELL_KNOWN and not is_loopback(host):
-        expected = (
-            "the well-known token is for loopback only: set mpush.token, "
-            'keep comet.mpush.host "127.0.0.1", or set comet.mpush.enabled = false'
-        )
-        raise ConfigError("mpush.token", token, expected)
 
 
 def origins_of(config: MpushConfig, token: str) -> Origins:

@@ -10,19 +10,22 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
 import trio
 
 from appmodel.core.addresses import Addresses
 from appmodel.core.mpush_auth import AUTH_TTL, MpushAuth, auth_key
-from appmodel.core.mpush_tokens import WELL_KNOWN, MpushGate, Right
+from appmodel.core.mpush_tokens import MpushGate, Right
 from appmodel.core.origins import Origins
-from appmodel.errors import ConfigError, PushError
 from appmodel.io.caching import Changes
 from appmodel.io.mpush_known import KnownDevices
 from appmodel.io.mpush_waits import ClusterWaits
 from appmodel.runtime.config import is_loopback
-from appmodel.runtime.mpush import MpushBooks, open_mpush_books, open_tries, preregister
+from appmodel.runtime.mpush import (
+    open_mpush_books,
+    open_tries,
+    preregister,
+    require_own_token,
+)
 from appmodel.runtime.service import Context
 from web.api.mpush_commands import MpushCommands
 from web.api.mpush_frame import MpushFrame
@@ -39,10 +42,6 @@ from web.services.mpush_reading import MpushReading, Tail
 from web.services.pushing import Pushing
 from web.services.reading import Reading
 
-PAUSE = 2.0  # seconds before devices of the configuration are tried to be made again
-
-log = structlog.get_logger(__name__)
-
 
 @asynccontextmanager
 async def open_mpush(
@@ -57,7 +56,7 @@ async def open_mpush(
     if not config.enabled:
         yield None
         return
-    require_own_token(config, context.settings.mpush.token)
+    require_own_token("web.mpush", config.host, context.settings.mpush.token)
     tail = Tail(
         context.peers.store,
         every=config.poll,
@@ -70,22 +69,12 @@ async def open_mpush(
     _observe(context, wiring, tail)
     async with wiring.receivers(stop), trio.open_nursery() as nursery:
         if context.settings.mpush.registers:
-            await nursery.start(_preregister, context, wiring.books)
+            await nursery.start(preregister, context.settings, wiring.books)
         nursery.start_soon(tail.run)
         nursery.start_soon(wiring.delayed.run)
         nursery.start_soon(_let_go, tail, stop)
         yield wiring.frame()
         nursery.cancel_scope.cancel()
-
-
-def require_own_token(config: MpushConfig, token: str) -> None:
-    """Design law 10. Raises ConfigError."""
-    if token == WELL_KNOWN and not is_loopback(config.host):
-        expected = (
-            "the well-known token is for loopback only: set mpush.token, "
-            'keep web.mpush.host "127.0.0.1", or set web.mpush.enabled = false'
-        )
-        raise ConfigError("mpush.token", token, expected)
 
 
 def open_rights(config: MpushConfig, auth_mode: str) -> frozenset[Right]:
@@ -206,24 +195,6 @@ def _observe(context: Context, wiring: _Wiring, tail: Tail) -> None:
     tries = wiring.tries
     context.metrics.counter("web_mpush_wrong_tokens", "Weighed.", lambda: tries.wrong)
     context.metrics.counter("web_mpush_slowed", "Tokens that had to wait.", lambda: tries.slowed)
-
-
-async def _preregister(
-    context: Context, books: MpushBooks, *, task_status: trio.TaskStatus[None]
-) -> None:
-    """Started after the first try: a database that is away now does not keep the node from starting."""
-    is_first = True
-    while True:
-        try:
-            await preregister(context.settings, books)
-            return
-        except PushError as error:
-            log.warning("devices not registered", setting="mpush.registers", error=str(error))
-        finally:
-            if is_first:
-                task_status.started()
-                is_first = False
-        await trio.sleep(PAUSE)
 
 
 async def _let_go(tail: Tail, stop: trio.Event) -> None:

@@ -118,7 +118,9 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
 def check_click(link: str) -> str:
     """`link`, if it may be opened. Raises BadInput."""
     if len(link) > MAX_CLICK or not _URL.fullmatch(link) or _RUNS.match(link):
-        raise BadInput("click", link, f"a URL of at most {MAX_CLICK} characters")
+        raise BadInput(
+            "click", link, f"a URL that runs no script, of at most {MAX_CLICK} characters"
+        )
     return link
 
 

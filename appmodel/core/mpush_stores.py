@@ -25,8 +25,6 @@ from appmodel.core.lightpush_records import Hidden
 
 MAX_DONE = 1000  # ids above its floor that are kept of a device; the highest of more are forgotten
 MAX_ADDRESS = 4096  # characters of a receiver's address
-MAX_SECRETS = 8192  # characters of a receiver's secrets
-MAX_BODY = 1_000_000  # bytes of a push that waits for its time
 
 
 @dataclass(frozen=True, slots=True)

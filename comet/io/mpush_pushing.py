@@ -23,12 +23,12 @@ from appmodel.core.mpush_commands import Send
 from appmodel.core.mpush_steps import copy_words
 from appmodel.core.mpush_stores import Devices, ReceiverKind, Receivers
 from appmodel.core.mpush_tokens import Grant, Right, as_group
-from appmodel.core.mpush_waits import Awaited, MpushWaits
+from appmodel.core.mpush_waits import MAX_AWAITED, Awaited, MpushWaits
 from appmodel.errors import Forbidden, LimitReached, PushError
 
 log = structlog.get_logger("comet")
 
-MEMBERS: Final = 10_000  # of a group that is pushed to
+MEMBERS: Final = MAX_AWAITED  # of a group that is pushed to: as many as one call waits for
 
 
 class Pushing:

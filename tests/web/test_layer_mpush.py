@@ -4,13 +4,12 @@ import pytest
 
 from appmodel.core.cluster import Node, Role
 from appmodel.core.mpush_tokens import Right
-from appmodel.errors import ConfigError, LimitReached
-from appmodel.runtime.config import Password
+from appmodel.errors import LimitReached
 from message.stores.memory import MemoryStore
 from tests.web.mpush_desk import open_desk
 from tests.web.world import HonestComet, open_world, web_config
 from web.config import MpushConfig
-from web.layer_mpush import open_rights, require_own_token
+from web.layer_mpush import open_rights
 
 HOME, AWAY = "127.0.0.1", "192.0.2.1"
 
@@ -31,15 +30,6 @@ def test_pushing_is_open_at_home_only(host: str, mode: str, opens: str, rights: 
     config = MpushConfig(host=host, open=opens)  # type: ignore[arg-type]  # a parameter is any text
 
     assert open_rights(config, mode) == rights
-
-
-def test_the_well_known_token_is_for_home() -> None:
-    """Anybody could log in as anybody."""
-    require_own_token(MpushConfig(host=HOME), Password("mpush"))
-    require_own_token(MpushConfig(host=AWAY), Password("our own"))
-    require_own_token(MpushConfig(host=AWAY), Password(""))
-    with pytest.raises(ConfigError, match=r"^mpush\.token"):
-        require_own_token(MpushConfig(host=AWAY), Password("mpush"))
 
 
 async def test_a_node_may_do_without() -> None:

@@ -74,10 +74,10 @@ class MpushPushes:
     async def _delay(
         self, call: Call, targets: Sequence[Meant], body: bytes, due: float
     ) -> Response:
-        most = self._pushing.now() + self._config.max_delay
-        if due > most:
-            expected = f"at most {self._config.max_delay:g} seconds from now"
-            raise BadInput("delay" if "delay" in call.fields else "at", due, expected)
+        if due > self._pushing.now() + self._config.max_delay:
+            field = "delay" if call.fields.get("delay") else "at"
+            expected = f"at most {self._config.max_delay:.0f} seconds from now"
+            raise BadInput(field, call.fields[field], expected)
         if not any(each.exists for each in targets):
             return self._word(call, Fate(State.NO))
         delayed_id = await self._pushing.delay(targets, body, due)

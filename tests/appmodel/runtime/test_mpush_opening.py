@@ -1,13 +1,18 @@
-"""The books of Mpush are opened as the configuration says."""
+"""Mpush is opened as the configuration says: its books, its token, its devices."""
+
+from collections.abc import Collection
+from functools import partial
 
 import pytest
+import trio
+from trio.testing import MockClock
 
 from appmodel.core.lightpush_records import Hidden
 from appmodel.core.mpush_stores import Delayed, Receiver, ReceiverKind
-from appmodel.errors import LimitReached
+from appmodel.errors import ConfigError, LimitReached, Unavailable
 from appmodel.io.database import Database
 from appmodel.runtime.config import MpushConfig, MpushHookConfig, Password
-from appmodel.runtime.mpush import open_mpush_books, preregister
+from appmodel.runtime.mpush import open_mpush_books, preregister, require_own_token
 from appmodel.runtime.settings import Settings
 
 NOW = 1_800_000_000_000  # ms
@@ -35,6 +40,45 @@ async def test_the_bounds_are_those_of_the_configuration(database: Database) -> 
     await books.delays.put([Delayed("2", "b", NOW, b"{}", 60)])
     with pytest.raises(LimitReached, match=r"mpush\.delayed:"):
         await books.delays.put([Delayed("3", "c", NOW, b"{}", 60)])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_the_well_known_token_is_good_at_home(host: str) -> None:
+    """As in the original, for trying it out."""
+    require_own_token("comet.mpush", host, "mpush")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
+def test_strangers_do_not_come_in_with_it(host: str) -> None:
+    """The node does not start; with a token of its own, or none, it does."""
+    with pytest.raises(ConfigError, match=r"^mpush\.token = .* keep web\.mpush\.host"):
+        require_own_token("web.mpush", host, Password("mpush"))
+
+    require_own_token("web.mpush", host, Password("another one"))
+    require_own_token("web.mpush", host, Password(""))
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_devices_of_the_configuration_wait_for_the_database(
+    database: Database, autojump_clock: MockClock
+) -> None:
+    """A node starts without them, and makes them once it answers."""
+    settings = Settings.of(mpush=MpushConfig(registers=("a",)))
+    books = open_mpush_books(settings, database)
+    register, failures = books.devices.preregister, ["away", "still away"]
+
+    async def fails_at_first(names: Collection[str], *, now: int) -> None:
+        if failures:
+            raise Unavailable(failures.pop())
+        await register(names, now=now)
+
+    books.devices.preregister = fails_at_first  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(preregister, settings, books))
+        has_started_without = len(failures)
+
+    assert has_started_without == 1
+    assert list(await books.devices.find(["a"])) == ["a"]
 
 
 @pytest.mark.parametrize(

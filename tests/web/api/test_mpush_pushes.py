@@ -160,7 +160,21 @@ REFUSALS: list[tuple[str, str, bytes, int, str]] = [
     ("GET", "/" + "x" * 201, b"", 400, "name: got "),
     ("GET", "/a%00b", b"", 400, "name: got 'a\\x00b', expected printable characters only\n"),
     ("GET", "/%ff", b"", 400, "path: got "),
-    ("GET", "/phone?delay=40d", b"", 400, "delay: got "),
+    (
+        "GET",
+        "/phone.send?text=t&delay=40d&at=noon",
+        b"",
+        400,
+        '{"cmd":"INFO","data":"delay: got \'40d\', expected at most',
+    ),
+    ("GET", "/phone?at=99999999999", b"", 400, "at: got '99999999999', expected at most"),
+    (
+        "GET",
+        "/phone?delay=40d",
+        b"",
+        400,
+        "delay: got '40d', expected at most 2592000 seconds from now",
+    ),
     ("PATCH", "/phone.send", b"", 405, '{"cmd":"INFO","data":"method: got'),
     ("GET", "/" + ",".join("x" * 101), b"", 413, "path: more than 100 names"),
 ]
@@ -179,6 +193,7 @@ async def test_a_refusal_names_what_was_wrong_and_keeps_nothing() -> None:
         problem = await desk.ask("GET", "/phone?titel=t", headers=wants_json)
 
     assert (problem.status, problem.json()["code"]) == (400, "bad_input")
+    assert problem.json()["status"] == 400
     assert problem.headers["content-type"] == "application/problem+json"
 
 
