@@ -69,7 +69,8 @@ class SocketioConfig(ListenerConfig, frozen=True):
     same_site: Literal["strict", "lax", "none"] = "strict"  # of the cookie; none needs TLS
     http_connections: Count = 10_000  # that ask or are idle; others wait to be accepted
     handshake_timeout: Duration = Duration(5)  # of a request's head
-    body_timeout: Duration = Duration(30)  # of a post
+    body_timeout: Duration = Duration(30)  # of a post, from its head to its end
+    bodies: Size = Size(256 * 1024**2)  # of all posts under way; what does not fit is refused
     idle_timeout: Duration = Duration(5)  # of a connection between two requests: Node's
 
     def __post_init__(self) -> None:
@@ -77,6 +78,8 @@ class SocketioConfig(ListenerConfig, frozen=True):
             raise ValueError("ping_interval, ping_timeout, upgrade_timeout: expected > 0")
         if not (self.transports and self.revisions):
             raise ValueError("transports, revisions: expected at least one")
+        if self.bodies < self.max_payload:
+            raise ValueError("bodies: expected at least `max_payload`")
 
 
 class AcksConfig(Section, frozen=True):

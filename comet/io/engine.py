@@ -10,6 +10,7 @@ import msgspec
 
 from comet.config import SocketioConfig
 from comet.core.transport import Open
+from comet.io.engine_bodies import Bodies
 from comet.io.live import Live
 from comet.protocol.engineio import Packet, PacketType
 
@@ -34,6 +35,13 @@ class Engine:
     upgraded: int = 0
     packets: int = 0  # of clients
     polls: int = 0  # that wait now
+    bodies: Bodies = field(init=False)  # of posts, also of those for other comets
+
+    def __post_init__(self) -> None:
+        config = self.config
+        self.bodies = Bodies(
+            each=config.max_payload, total=config.bodies, timeout=config.body_timeout
+        )
 
     def new_sid(self) -> str:
         """Nobody can guess it. It ends in the tag of this comet."""

@@ -147,10 +147,12 @@ class EngineDoor:
             raise Refusal(BAD_REQUEST)
         polls.is_posting = True
         try:
-            packets = self._decode(await self._read(request), request, session, asked)
+            self._check_length(request)
+            async with self._engine.bodies.read(request) as body:
+                packets = self._decode(body, request, session, asked)
         except PushError as error:
             session.fail(f"protocol: {error}")
-            raise Refusal(BAD_REQUEST, status=413 if isinstance(error, TooLarge) else 400) from None
+            raise _refusal(error) from None
         except BaseException:
             session.fail("connection lost")  # in the middle of a post
             raise
@@ -165,22 +167,18 @@ class EngineDoor:
         # text/html, as the originals: some browsers offer text/plain for download
         return Response(headers=[("Content-Type", "text/html"), *asked.headers], body=b"ok")
 
-    async def _read(self, request: Request) -> bytes:
+    def _check_length(self, request: Request) -> None:
+        """What says that it is too long is not read."""
         limit = self._engine.config.max_payload
         if int(request.headers.get("content-length", 0)) > limit:
             raise TooLarge(f"post: over {limit} bytes")
-        body = bytearray()
-        assert request.chunks is not None
-        async for chunk in request.chunks:
-            body += chunk
-            if len(body) > limit:
-                raise TooLarge(f"post: over {limit} bytes")
-        return bytes(body)
 
     def _decode(
         self, body: bytes, request: Request, session: Session, asked: Asked
     ) -> list[Packet]:
-        revision = session.handshake.revision
+        revision, most = session.handshake.revision, self._engine.config.max_payload
+        if len(body) > most:
+            raise TooLarge(f"post: over {most} bytes")
         if asked.jsonp and revision == 3:
             body = form_payload(body)
         binary = request.headers.get("content-type") == "application/octet-stream"
@@ -285,6 +283,11 @@ class EngineDoor:
         if request.secure:
             text += "; Secure"
         return [("Set-Cookie", text)]
+
+
+def _refusal(error: PushError) -> Refusal:
+    """Of a post, by what was wrong with it."""
+    return Refusal(BAD_REQUEST, status=error.status if error.status in {408, 413, 503} else 400)
 
 
 def _cors(request: Request) -> list[tuple[str, str]]:

@@ -3,10 +3,12 @@
     400 {"code":0,"message":"Transport unknown"}          none, another, or one that is switched off
         1 Session ID unknown    2 Bad handshake method    3 Bad request    5 Unsupported protocol version
     403 4 Forbidden             a page of an origin that may not connect
+    408 3 Bad request           a post that was not whole within body_timeout: the session is closed
     413 3 Bad request           a post over max_payload: the session is closed
+    503 3 Bad request           no room for a post: `bodies`; the session is closed
     503 3 Try again later       a limit of [comet.limits], or this comet drains
 
-Source: engine.io 6 lib/server.ts; 413 and 503 are ours.
+Source: engine.io 6 lib/server.ts; 408, 413 and 503 are ours.
 """
 
 import msgspec

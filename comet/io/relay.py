@@ -15,11 +15,8 @@ several clients on one connection. So there is one way for all of them.
 Who asks is told beside the request, and only those are believed who have proved the cluster's secret.
 """
 
-import math
-from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 import structlog
 import trio
@@ -30,32 +27,19 @@ from appmodel.io.http_held import Held
 from appmodel.io.wire import Wire
 from appmodel.protocol.http import Request, Response, plain
 from appmodel.protocol.http1_answers import has_no_body
-from comet.core.claiming import Process, process
 from comet.core.relaying import home_of
+from comet.io.engine_bodies import Bodies
 from comet.io.line import set_buffers
 from comet.io.live import Live
+from comet.io.relay_tunnels import GONE, OpenTunnel, RelayTunnels
 from comet.io.splice import SpliceEnd
 from comet.protocol.relaying import AnswerReader, encode_request
 
 log = structlog.get_logger("comet")
 
-PURPOSE = "engine.io"
-KEPT = (
-    30.0  # seconds that an idle tunnel is kept: less than the other comet keeps it (idle_timeout)
-)
-MOST_KEPT = 64  # idle tunnels to one comet
 READ = 64 * 1024  # bytes of an answer at once
 ANSWER = 5.0  # seconds beyond what a poll may take, and for the answer to an upgrade
 ANSWER_MORE = 64 * 1024  # bytes of an answer beside what a session may owe, doubled for base64
-
-GONE = (OSError, trio.BrokenResourceError, trio.ClosedResourceError)
-
-
-class OpenTunnel(Protocol):
-    """A connection to another comet: `Peers.tunnel`."""
-
-    async def __call__(self, node: Node, purpose: str, /) -> Wire:
-        """Raises Unavailable."""
 
 
 class Relay:
@@ -68,17 +52,19 @@ class Relay:
         view: Callable[[], ClusterView],
         open_tunnel: OpenTunnel,
         live: Live,
+        bodies: Bodies,
         max_payload: int,
         patience: float,
         limit: int,
     ) -> None:
         """`max_payload`: bytes of a post. `patience`: seconds that a poll may take. `limit`: at once."""
-        self._me, self._view, self._open_tunnel = me, view, open_tunnel
+        self._me, self._view = me, view
+        self.tunnels = RelayTunnels(open_tunnel, patience=patience)
         self.live, self._max_payload, self.patience = live, max_payload, patience
-        self._limit = limit
+        self._bodies, self._limit = bodies, limit
+        self._coming = 0  # requests that have no tunnel yet
         self.exchanges: set[Exchange] = set()
         self._ends: set[SpliceEnd] = set()
-        self._idle: defaultdict[Process, list[tuple[Wire, float]]] = defaultdict(list)
         self.relayed = 0  # requests, of them upgrades
         self.upgraded = 0
         self.failed = 0  # requests that got no answer of the other comet
@@ -93,36 +79,27 @@ class Relay:
 
         Raises:
             TooLarge: a post over the limit, which is not read to its end. Its session is closed.
+            TooSlow, Full, HttpError: see `Bodies.read`; its session does not hear of it.
         """
         node = home_of(sid, self._view(), self._me())
         if node is None or request.method not in {"GET", "POST"}:
             return None
-        if len(self.exchanges) + self.spliced >= self._limit:
+        if len(self.exchanges) + self.spliced + self._coming >= self._limit:
             self.failed += 1
             return plain(503, "too many requests for other comets")
-        body = await self._body(request)
-        data = encode_request(request, body)
-        self.relayed += 1
+        self._coming += 1
         try:
-            if "upgrade" in request.headers:
-                return await self._upgrade(node, data)
-            response: Response | None = await self._exchange(node, data)
-        except (*GONE, PushError, trio.TooSlowError) as error:
-            self.failed += 1
-            log.warning("not relayed", home=node.name, error=str(error))
-            response = None
+            async with self._bodies.read(request) as body:
+                response = await self._pass_on(node, request, body)
+        finally:
+            self._coming -= 1
         if len(body) > self._max_payload:
             raise TooLarge(f"post: over {self._max_payload} bytes")
         return response
 
     async def run(self) -> None:
         """Close tunnels that nobody needs, until cancelled; then all of them."""
-        try:
-            while True:
-                await trio.sleep(KEPT / 2)
-                self._close_idle(trio.current_time() - KEPT)
-        finally:
-            self._close_idle(math.inf)
+        await self.tunnels.run()
 
     def close(self) -> None:
         """Nobody is relayed any more: this comet stops."""
@@ -132,6 +109,18 @@ class Relay:
             end.drop("stopped")
 
     # One request, one answer
+
+    async def _pass_on(self, node: Node, request: Request, body: bytes) -> Response | None:
+        data = encode_request(request, body)
+        self.relayed += 1
+        try:
+            if "upgrade" in request.headers:
+                return await self._upgrade(node, data)
+            return await self._exchange(node, data)
+        except (*GONE, PushError, trio.TooSlowError) as error:
+            self.failed += 1
+            log.warning("not relayed", home=node.name, error=str(error))
+            return None
 
     async def _exchange(self, node: Node, data: bytes) -> Response:
         """Held until the answer is here. The tunnel is watched at once: nobody may come to wait for it."""
@@ -148,7 +137,7 @@ class Relay:
 
     async def _send(self, node: Node, data: bytes) -> Wire:
         """A tunnel that has taken `data`."""
-        wire = self._kept(node) or await self._open_tunnel(node, PURPOSE)
+        wire = await self.tunnels.take(node)
         sent = False
         try:
             with trio.fail_after(ANSWER):
@@ -158,43 +147,6 @@ class Relay:
             if not sent:
                 wire.close()
         return wire
-
-    async def _body(self, request: Request) -> bytes:
-        """All of it; of one over the limit so much that it shows."""
-        body = bytearray(request.body)
-        if request.chunks is not None:
-            async for chunk in request.chunks:
-                body += chunk
-                if len(body) > self._max_payload:
-                    break
-        return bytes(body[: self._max_payload + 1])
-
-    # Tunnels that are kept
-
-    def keep(self, node: Node, wire: Wire) -> None:
-        """It can serve another request."""
-        idle = self._idle[process(node)]
-        if len(idle) < MOST_KEPT:
-            idle.append((wire, trio.current_time()))
-        else:
-            wire.close()
-
-    def _kept(self, node: Node) -> Wire | None:
-        """The one that was used last, if it is still good."""
-        idle = self._idle.get(process(node), [])
-        while idle:
-            wire, since = idle.pop()
-            if since > trio.current_time() - KEPT and _is_silent(wire):
-                return wire
-            wire.close()
-        return None
-
-    def _close_idle(self, before: float) -> None:
-        for name, idle in list(self._idle.items()):
-            while idle and idle[0][1] < before:
-                idle.pop(0)[0].close()
-            if not idle:
-                del self._idle[name]
 
     # A WebSocket
 
@@ -291,7 +243,7 @@ class Exchange:
         if self._reader.is_whole:
             self._end()
             if self._reader.keep_alive:
-                self._relay.keep(self._node, self._wire)
+                self._relay.tunnels.keep(self._node, self._wire)
             else:
                 self._wire.close()
             self._answer(self._reader.response)
@@ -341,6 +293,8 @@ class Exchange:
         if self._held is not None:
             if response is None or has_no_body(response.status):
                 response = plain(502, "the comet of this session does not answer")
+            # who waited here counts in no limit of connections any more: strangers do not go on like that
+            response.close = 400 <= response.status < 500
             self._release().answer(response)
 
     def _release(self) -> Held:
@@ -397,11 +351,3 @@ class _Waiting:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
-
-
-def _is_silent(wire: Wire) -> bool:
-    """Neither closed by the other comet, nor did it say anything that nobody asked for."""
-    try:
-        return wire.receive_nowait(1) is None
-    except GONE:
-        return False

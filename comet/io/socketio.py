@@ -26,8 +26,9 @@ from comet.io.live import Live
 from comet.io.membership import Membership
 from comet.io.obeying import Obeying
 from comet.io.reception import Reception
-from comet.io.relay import PURPOSE, OpenTunnel, Relay
+from comet.io.relay import Relay
 from comet.io.relay_entrance import RelayEntrance
+from comet.io.relay_tunnels import PURPOSE, OpenTunnel
 from comet.io.replay import Reading
 from comet.io.talk import Spawn, TalkLimits, Talks
 from comet.protocol.native import GOING_AWAY
@@ -88,6 +89,7 @@ class SocketIo:
             view=view,
             open_tunnel=open_tunnel,
             live=live,
+            bodies=self.engine.bodies,
             max_payload=config.socketio.max_payload,
             patience=config.socketio.ping_interval + config.socketio.ping_timeout,
             limit=config.cluster.relayed,

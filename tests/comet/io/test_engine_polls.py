@@ -1,12 +1,13 @@
 """Long polling: what a GET waits for, what a POST brings, and how each ends."""
 
 import json
+from contextlib import suppress
 
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from appmodel.core.units import Size
+from appmodel.core.units import Duration, Size
 from comet.config import CometConfig
 from comet.io.engine_polls import PROBE_PATIENCE, Polls
 from comet.protocol.engineio import framed
@@ -509,3 +510,28 @@ async def test_an_answer_of_revision_4_has_no_more_packets_than_every_client_tak
 
         assert heard == [*said, b"1"]
         assert await is_unknown(world, target)
+
+
+async def test_a_post_is_whole_in_time_or_its_session_ends() -> None:
+    """However steadily a byte comes now and then: it would hold a connection and the session for ever."""
+    config = changed(CometConfig(), "socketio", body_timeout=Duration(0.3))
+    async with open_engine(config) as world:
+        client, target = await world.begin()
+        head = (
+            f"POST /engine.io/?{target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n"
+        )
+        await client.send(head.encode())
+
+        async def dribble() -> None:
+            with suppress(trio.BrokenResourceError):
+                while True:
+                    await client.send(b"x")
+                    await trio.sleep(0.01)  # of its body, and not to synchronise
+
+        async with trio.open_nursery() as dribbling:
+            dribbling.start_soon(dribble)
+            assert (await client.reply()).status == 408
+            dribbling.cancel_scope.cancel()
+
+        assert world.speaker.ends == ["protocol: post: not whole within 0.3 s"]
+        assert world.engine.bodies.held == 0

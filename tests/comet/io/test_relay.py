@@ -1,5 +1,6 @@
 """A session lives on one comet; its requests may come in on any, and nobody can tell the difference."""
 
+import os
 import socket
 import ssl
 from contextlib import closing, suppress
@@ -12,11 +13,12 @@ import trio.lowlevel
 from trio.testing import wait_all_tasks_blocked
 
 from appmodel.core.cluster import Node, Role
-from appmodel.core.units import Size
+from appmodel.core.units import Duration, Size
 from appmodel.io.listener import tls_context
 from appmodel.io.wire import Wire
 from comet.core.relaying import process_tag
 from comet.protocol.websocket import BINARY, frame
+from tests.comet.engine_world import EngineClient
 from tests.comet.several import Cluster, settled
 from tests.comet.site import ON, open_site
 from tests.comet.world import changed, client_frame
@@ -26,6 +28,7 @@ UPGRADE = (
     "GET /engine.io/?{target} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+BURST = 200  # more than a comet hears strangers of one address
 PACKETS = {3: "6:4hello", 4: "4hello"}
 
 
@@ -108,8 +111,8 @@ async def test_tunnels_are_used_again() -> None:
             await client.post(target, b"4hello")
             await client.get(target)
 
-        [idle] = site.world("b").comet.socketio.relay._idle.values()
-        assert len(idle) == 1
+        tunnels = site.world("b").comet.socketio.relay.tunnels
+        assert tunnels.idle(site.world("a").comet.node) == 1
 
 
 async def test_a_tunnel_that_was_closed_is_not_used_again() -> None:
@@ -118,7 +121,7 @@ async def test_a_tunnel_that_was_closed_is_not_used_again() -> None:
         target = await site.begin("a")
         client = await site.connect("b")
         await client.post(target, b"4hello")
-        [[(wire, _)]] = site.world("b").comet.socketio.relay._idle.values()
+        [[(wire, _)]] = site.world("b").comet.socketio.relay.tunnels._idle.values()
         for connection in tuple(
             site.world("a").comet.socketio.relay_entrance._front._service.connections
         ):
@@ -221,7 +224,7 @@ async def test_what_a_comet_says_behind_its_101_is_not_lost() -> None:
                 return Wire(socket.socket(fileno=stream.socket.detach()))
 
             homes: list[socket.socket] = []
-            relay._open_tunnel = answer_at_once
+            relay.tunnels._open_tunnel = answer_at_once
             target = (await site.begin("a")).replace("polling", "websocket")
             client = await site.connect("b")
             await client.send(UPGRADE.format(target=target).encode())
@@ -322,7 +325,7 @@ async def test_a_comet_that_hangs_is_waited_for_as_long_as_a_poll_may_take() -> 
                 stream = await trio.open_tcp_stream(*silent.getsockname())
                 return Wire(socket.socket(fileno=stream.socket.detach()))
 
-            relay._open_tunnel = hang
+            relay.tunnels._open_tunnel = hang
             client = await site.connect("b")
             await client.ask("GET", await site.begin("a"))
             await site.world("b").until(lambda: len(relay.exchanges) == 1)
@@ -418,3 +421,84 @@ async def test_there_is_a_limit() -> None:
         await site.world("a").until(lambda: site.world("a").comet.socketio.engine.polls == 1)
 
         assert (await other.get(second)).status == 503
+
+
+async def test_all_that_come_at_once_are_relayed() -> None:
+    """As after a push that has answered all polls: tunnels are opened a few at a time, and none is refused."""
+    async with open_site("a", "b") as site:
+        targets = [await site.begin("a") for _ in range(BURST)]
+        clients = [await site.connect("b") for _ in targets]
+        for client, target in zip(clients, targets, strict=True):
+            request = f"GET /engine.io/?{target} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            assert isinstance(client.stream, trio.SocketStream)
+            os.write(client.stream.socket.fileno(), request.encode())  # all before any is read
+
+        engine = site.world("a").comet.socketio.engine
+        await site.world("a").until(lambda: engine.polls == BURST)
+
+        assert site.world("b").comet.socketio.relay.failed == 0
+
+
+async def test_posts_that_are_never_whole_hold_nothing() -> None:
+    """A byte now and then is no reason to wait, also where the session is not; then the place is free."""
+    config = changed(ON, "socketio", body_timeout=Duration(0.3))
+    async with open_site("a", "b", config=config) as site:
+        target = await site.begin("a")
+        relay = site.world("b").comet.socketio.relay
+        client = await site.connect("b")
+        head = (
+            f"POST /engine.io/?{target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000\r\n\r\n"
+        )
+        await client.send(head.encode())
+        async with trio.open_nursery() as dribbling:
+            dribbling.start_soon(dribble, client)
+
+            assert (await client.reply()).status == 408
+            dribbling.cancel_scope.cancel()
+
+        assert relay._coming == relay._bodies.held == 0
+        assert (
+            site.heard[0].ends == []
+        )  # whoever knows the sid could do so, but nobody has heard it
+
+
+async def dribble(client: EngineClient) -> None:
+    """A byte, and again a byte."""
+    with suppress(trio.BrokenResourceError):
+        while True:
+            await client.send(b"x")
+            await trio.sleep(0.01)  # of its body, and not to synchronise
+
+
+async def test_posts_for_other_comets_share_a_bound() -> None:
+    """Strangers may send as many as they like with sids that they made up: no more is kept of them than that."""
+    config = changed(ON, "socketio", max_payload=Size(5000), bodies=Size(8000))
+    async with open_site("a", "b", config=config) as site:
+        relay = site.world("b").comet.socketio.relay
+        sid = "made-up." + process_tag(site.world("a").comet.node)
+        target = f"EIO=4&transport=polling&sid={sid}"
+        half = (
+            f"POST /engine.io/?{target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n"
+        )
+        first, second = await site.connect("b"), await site.connect("b")
+        await first.send(half.encode() + b"4" * 4999)
+        await site.world("b").until(lambda: relay._bodies.held == 4999)
+
+        refused = await second.post(target, b"4" * 5000)
+        await first.send(b"4")
+
+        assert refused.status == 503
+        assert (await first.reply()).status == 400
+        assert relay._bodies.held == 0
+
+
+async def test_who_is_refused_by_another_comet_does_not_go_on() -> None:
+    """Its connection was taken from those that are counted when it waited: sids that are made up are no way around."""
+    async with open_site("a", "b") as site:
+        client = await site.connect("b")
+        sid = "made-up." + process_tag(site.world("a").comet.node)
+
+        refused = await client.get(f"EIO=4&transport=polling&sid={sid}")
+
+        assert (refused.status, refused.headers["connection"]) == (400, "close")
+        assert await client.read_until(b"never") == b""
