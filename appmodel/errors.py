@@ -173,6 +173,12 @@ class LimitReached(PushError):
     code = "limit"
     title = "Limit reached"
 
+    pause: int = 1  # seconds, after which it is worth another try
+
+    def __init__(self, message: str, *, pause: int = pause) -> None:
+        super().__init__(message)
+        self.pause = pause
+
 
 class CallQuota(LimitReached):
     """The tenant has no calls of this kind left."""

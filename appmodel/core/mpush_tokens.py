@@ -123,7 +123,7 @@ class MpushGate:
             Unauthorized: there is none, or it is not ours, not good any more, or revoked.
         """
         if not text:  # nor is an empty token of all equal to it
-            raise Unauthorized("token: there is none")
+            raise Unauthorized("token: there is none: say ?token=, or a header Authorization")
         if hmac.compare_digest(text.encode(errors="replace"), self._token):
             return EVERYTHING
         if self._credentials is None:

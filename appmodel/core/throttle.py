@@ -43,7 +43,8 @@ class Throttle:
             return
         wait = self.pause(name, now)
         if wait:
-            raise LimitReached(f"{what}: too often; try again in {math.ceil(wait)} s")
+            pause = math.ceil(wait)
+            raise LimitReached(f"{what}: too often; try again in {pause} s", pause=pause)
         self._empty_at[name] = max(self._empty_at.get(name, now), now) + self._pace
         self._empty_at.move_to_end(name)
         if len(self._empty_at) > self._capacity:

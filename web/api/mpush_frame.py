@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from appmodel.core.mpush_tokens import Grant, Right
 from appmodel.core.origins import Origins
 from appmodel.errors import BadInput, Forbidden, PushError, Unauthorized
@@ -25,7 +27,7 @@ from web.core.mpush_drafts import KNOWN, TOKEN
 from web.core.mpush_fields import Fields, read_body, read_query
 from web.core.mpush_frames import info
 from web.core.mpush_paths import Aim, Wanted, read_path
-from web.core.problems import RETRY_AFTER, render_problem
+from web.core.problems import MEDIA_TYPE, problem, retry_after
 from web.services.mpush_access import MpushAccess
 
 METHODS = frozenset({"GET", "POST", "PUT"})
@@ -33,6 +35,8 @@ NO_STORE = ("Cache-Control", "no-store")
 TEXT = ("Content-Type", "text/plain; charset=utf-8")
 JSON = ("Content-Type", "application/json; charset=utf-8")
 FORM_FIELDS = KNOWN | {TOKEN}
+
+_encode = msgspec.json.Encoder().encode
 
 
 class MethodRefused(PushError):
@@ -145,7 +149,8 @@ class MpushFrame:
         """The `render_error` of the listener."""
         status = 400 if isinstance(error, BadInput) else error.status
         if _wants_json(request):
-            response = render_problem(error)
+            body = _encode(problem(error, status=status))
+            response = Response(headers=[("Content-Type", MEDIA_TYPE)], body=body)
         elif _is_version_2(request):
             response = Response(headers=[JSON], body=info(str(error)))
         else:
@@ -156,8 +161,7 @@ class MpushFrame:
             response.headers.append(("Allow", ", ".join(sorted(METHODS))))
         if isinstance(error, Unauthorized):
             response.headers.append(("WWW-Authenticate", "Bearer"))
-        if status in {429, 503}:
-            response.headers.append(("Retry-After", RETRY_AFTER))
+        response.headers += retry_after(error)
         return response
 
     def _preflight(self, request: Request) -> Response:

@@ -12,11 +12,11 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from appmodel.errors import PushError, Unauthorized
+from appmodel.errors import LimitReached, PushError, Unauthorized
 from appmodel.protocol.http import Response
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER = "1"  # seconds; what is away or full now may be back then
+PAUSE = 1  # seconds; what is away or full now may be back then
 
 
 class Problem(msgspec.Struct):
@@ -31,12 +31,14 @@ class Problem(msgspec.Struct):
     line: Annotated[int, msgspec.Meta(description="Of a stream, from 1")] | UnsetType = UNSET
 
 
-def problem(error: PushError, *, line: int | UnsetType = UNSET) -> Problem:
-    """`error` as its caller sees it."""
+def problem(
+    error: PushError, *, status: int | None = None, line: int | UnsetType = UNSET
+) -> Problem:
+    """`error` as its caller sees it. `status`: where it is answered with another than its own."""
     return Problem(
         type=f"/v2/docs#{error.code}",
         title=error.title,
-        status=error.status,
+        status=status or error.status,
         code=error.code,
         detail=str(error),
         field=getattr(error, "field", None) or UNSET,
@@ -49,9 +51,15 @@ def problem_headers(error: PushError) -> list[tuple[str, str]]:
     headers = [("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store")]
     if isinstance(error, Unauthorized):
         headers.append(("WWW-Authenticate", 'Bearer realm="appmsg"'))
-    if error.status in {429, 503}:
-        headers.append(("Retry-After", RETRY_AFTER))
-    return headers
+    return headers + retry_after(error)
+
+
+def retry_after(error: PushError) -> list[tuple[str, str]]:
+    """The header that says when it is worth another try, if it ever is."""
+    if error.status not in {429, 503}:
+        return []
+    pause = error.pause if isinstance(error, LimitReached) else PAUSE
+    return [("Retry-After", str(pause))]
 
 
 def render_problem(error: PushError, request: object = None) -> Response:
