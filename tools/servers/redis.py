@@ -182,7 +182,9 @@ def _join(servers: Sequence[Server]) -> None:
         server.cli("CLUSTER", "ADDSLOTSRANGE", number * share, last)
         server.cli("CLUSTER", "MEET", "127.0.0.1", servers[0].port, servers[0].bus_port)
     end = time.monotonic() + START_TIMEOUT
-    whole = f"cluster_slots_ok:{SLOTS}\r\n".encode()  # "ok" is also a state of who knows himself alone
+    whole = (
+        f"cluster_slots_ok:{SLOTS}\r\n".encode()
+    )  # "ok" is also a state of who knows himself alone
     while any(whole not in server.cli("CLUSTER", "INFO") for server in servers):
         if time.monotonic() > end:
             raise RuntimeError("the Cluster did not form")
