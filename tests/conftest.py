@@ -1,8 +1,10 @@
 """What holds for every test."""
 
+import logging
 from collections import Counter
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.databases import database as database  # a fixture for all
@@ -16,3 +18,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: `make test` gives each worker file by file, and the last one should be short."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """A command that ran in this process has said where logs go; its stream is closed, others may still speak."""
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        logging.getLogger().handlers.clear()
+        logging.captureWarnings(capture=False)

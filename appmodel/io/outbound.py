@@ -17,7 +17,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from types import TracebackType
 from typing import Self
 
@@ -72,6 +72,12 @@ def trusting(ca_file: str) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=ca_file or None)
 
 
+@cache
+def _trusting_system() -> ssl.SSLContext:
+    """For all calls of this process: it takes 25 ms to read the authorities of the system."""
+    return trusting("")
+
+
 class SystemResolver:
     """Asks the system. It may think for long, so it has threads of its own: nobody else waits for them."""
 
@@ -109,7 +115,7 @@ class Outbound:
         self._limits = limits
         self._outward = Outward(limits.allowed)
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls or trusting(limits.ca_file),
+            ssl_context=tls or (trusting(limits.ca_file) if limits.ca_file else _trusting_system()),
             max_connections=limits.max_connections,
             keepalive_expiry=limits.idle_timeout,
             http2=True,
