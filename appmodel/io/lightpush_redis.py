@@ -9,6 +9,7 @@ themselves: a Redis Cluster would refuse them.
     refused, or no such server    Unavailable     nothing was done
     lost or too slow              Unavailable for what only reads; OutcomeUnknown for what writes
     once more on a new connection what may be repeated: idle connections break unnoticed
+    no thread free for `timeout`  Unavailable     one that stands still makes nobody wait for all who came before
 """
 
 from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ class RedisLink:
         Raises:
             ConfigError: the URL is none of Redis. It may hold a password, and is not shown.
         """
-        self._prefix = f"{prefix}:lp"
+        self._prefix, self._timeout = f"{prefix}:lp", timeout
         self._limiter = trio.CapacityLimiter(THREADS)
         self._scripts: dict[str, Script] = {}
         try:
@@ -99,9 +100,11 @@ class RedisLink:
         return self._scripts[text]
 
     async def _call(self, work: Callable[[], T], *, tries: int, writes: bool) -> T:
-        return await trio.to_thread.run_sync(
-            lambda: self._try(work, tries=tries, writes=writes), limiter=self._limiter
-        )
+        with trio.move_on_after(self._timeout):  # for a thread: what has begun there goes on
+            return await trio.to_thread.run_sync(
+                lambda: self._try(work, tries=tries, writes=writes), limiter=self._limiter
+            )
+        raise Unavailable(f"light-push's Redis had no time within {self._timeout:g} s")
 
     def _try(self, work: Callable[[], T], *, tries: int, writes: bool) -> T:
         for left in reversed(range(tries)):

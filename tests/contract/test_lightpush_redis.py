@@ -1,6 +1,8 @@
 """Who is present and what was pushed, in Redis: the contracts; and installations that share a server never meet."""
 
+import signal
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import trio
@@ -10,7 +12,7 @@ from appmodel.core.lightpush_stores import Attendance, PushBook
 from appmodel.errors import ConfigError, OutcomeUnknown, Unavailable
 from appmodel.io.lightpush_attendance_redis import RedisAttendance
 from appmodel.io.lightpush_pushes_redis import RedisPushBook
-from appmodel.io.lightpush_redis import RedisLink
+from appmodel.io.lightpush_redis import THREADS, RedisLink
 from tests.contract.lightpush_attendance import (
     C1,
     PHONE,
@@ -21,6 +23,8 @@ from tests.contract.lightpush_attendance import (
 from tests.contract.lightpush_pushes import BOUNDS, NOW, PushBookContract, a_push
 from tests.message.stores.redis_opening import new_prefix, or_skip
 from tools.servers.redis import Server, redis_server
+
+LONG = 20.0  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,29 @@ class TestRedisAttendance(AttendanceContract):
         await store.record(C1, came(PHONE, rooms="r"))
         assert await store.platform() == Overview(1, 1, 1)
 
+    async def test_redis_stands_still(self, server: Server) -> None:
+        """Who waits hears so in the time of a call or two, however many wait; and it serves again when it goes on."""
+        hasty = RedisLink(f"redis://{server.address}/0", prefix=new_prefix(), timeout=0.1)
+
+        async def ask() -> None:
+            with pytest.raises(Unavailable):
+                await RedisAttendance(hasty).platform()
+
+        with closing(hasty):
+            server.daemon.signal(signal.SIGSTOP)
+            try:
+                with trio.fail_after(
+                    LONG
+                ):  # one after the other they would take three times as long
+                    async with trio.open_nursery() as nursery:
+                        for _ in range(round(3 * LONG / 0.1 * THREADS)):
+                            nursery.start_soon(ask)
+            finally:
+                server.daemon.signal(signal.SIGCONT)
+            with trio.fail_after(LONG):
+                while await platform(hasty) is None:
+                    await trio.lowlevel.checkpoint()
+
 
 class TestRedisPushBook(PushBookContract):
     @pytest.fixture
@@ -113,6 +140,14 @@ class TestRedisPushBook(PushBookContract):
         after = await store.history("/a", offset=0, limit=1, now=new.expires_at)
 
         assert [push.id for push in (*before, *after)] == [ids[1], ids[0]]
+
+
+async def platform(link: RedisLink) -> Overview | None:
+    """Nobody is there; None: Redis had no time."""
+    try:
+        return await RedisAttendance(link).platform()
+    except Unavailable:
+        return None
 
 
 def redis_ms(server: Server) -> int:
