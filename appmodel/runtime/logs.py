@@ -12,7 +12,7 @@ A reader who does not read costs lines, never time: see log_writer.py.
 import io
 import logging
 import sys
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO
 
@@ -24,13 +24,21 @@ from structlog.typing import Processor
 from appmodel.runtime.config import LogConfig
 from appmodel.runtime.log_writer import FLUSH, LineWriter
 
+FIRST = (
+    "time",
+    "level",
+    "event",
+    "logger",
+    "node",
+)  # of a line, for those who read JSON with their eyes
+
 log = structlog.get_logger(__name__)
 
 
 class Sink(Protocol):
-    """Takes whole lines: LineWriter, or any text stream."""
+    """Takes whole lines, and never fails."""
 
-    def write(self, text: str, /) -> object: ...
+    def write(self, text: str, /) -> None: ...
 
 
 def configure_logs(config: LogConfig, stream: TextIO | None = None, *, node: str = "") -> None:
@@ -112,7 +120,7 @@ class _Foreign(logging.Handler):
 
 
 class _Stamp:
-    """First of a line, for those who read JSON with their eyes: time, level, event, logger, node."""
+    """Begins the line: FIRST."""
 
     def __init__(self, node: str) -> None:
         self._node = node
@@ -132,11 +140,23 @@ class _Stamp:
         return line
 
 
+class _Stream:
+    """What has no descriptor. Once it is closed, lines are lost."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """See `Sink`."""
+        if not self._stream.closed:
+            self._stream.write(text)
+
+
 def _sink(stream: TextIO, backlog: int) -> Sink:
     try:
         descriptor = stream.fileno()
     except io.UnsupportedOperation:
-        return stream
+        return _Stream(stream)
     for known in _writers():
         if known.descriptor == descriptor:  # configured again: what waits there comes first
             known.backlog = backlog
@@ -155,9 +175,26 @@ def _renderer(config: LogConfig, stream: TextIO) -> Processor:
         pretty = ConsoleRenderer(
             colors=terminal, exception_formatter=plain_traceback, timestamp_key="time"
         )
-        return lambda voice, level, event: f"{pretty(voice, level, event)}\n"
+        return _Line(lambda event: str(pretty(None, "", event)))
     encode = msgspec.json.Encoder(enc_hook=str).encode
-    return lambda _voice, _level, event: encode(event).decode() + "\n"
+    return _Line(lambda event: encode(event).decode())
+
+
+class _Line:
+    """The last step. Who says something never fails because of how it looks: half a surrogate, a broken `__str__`."""
+
+    def __init__(self, render: Callable[[MutableMapping[str, Any]], str]) -> None:
+        self._render = render
+
+    def __call__(self, _voice: object, _level: str, event: MutableMapping[str, Any]) -> str:
+        try:
+            return self._render(event) + "\n"
+        except Exception as error:  # whatever its values do
+            plain = {name: event[name] for name in FIRST if name in event}
+            why = f"{type(error).__name__} in one of {', '.join(event)}"
+            return (
+                self._render({**plain, "event": ascii(event["event"]), "unprintable": why}) + "\n"
+            )
 
 
 def _route_standard_logging(handler: logging.Handler, level: int) -> None:

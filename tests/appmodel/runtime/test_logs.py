@@ -100,3 +100,33 @@ def test_a_terminal_gets_text_for_people_and_a_pipe_json() -> None:
     assert lines(pipe)[0]["event"] == "started"
     assert "\x1b" not in forced.getvalue()
     assert "port=1" in forced.getvalue()
+
+
+class Broken:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("value", [Broken(), {"deep": [Broken()]}, "half a \ud800"])
+def test_no_value_makes_who_says_it_fail(form: str, value: object) -> None:
+    """Values come from strangers; the event is told all the same."""
+    stream = io.StringIO()
+    configure_logs(LogConfig(format=form), stream)  # type: ignore[arg-type]  # as above
+
+    structlog.get_logger("comet.app").warning("refused", name=value)
+    logging.getLogger("hypercorn.error").error("broken %s")
+
+    refused, broken = stream.getvalue().splitlines()
+    assert "refused" in refused
+    assert "broken" in broken
+
+
+def test_a_stream_that_is_closed_costs_the_line() -> None:
+    """As when a test is over and a thread of it still has something to say."""
+    stream = io.StringIO()
+    configure_logs(LogConfig(), stream)
+    stream.close()
+
+    structlog.get_logger("comet.app").warning("too late")
+    logging.getLogger("hypercorn.error").error("too late")
