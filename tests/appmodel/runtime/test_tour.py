@@ -31,6 +31,20 @@ def test_where_credentials_are_asked_for_the_tour_gets_them() -> None:
     assert f'curl -H "Authorization: Bearer {issue} --scope push)" -d ' in text
 
 
+def test_where_mpush_is_there_is_a_device_to_push_to() -> None:
+    """The page that is one, and a line that reaches it; where that needs a token, with one."""
+    addresses = [Address("web.api", "http://h:2"), Address("web.mpush", "http://h:3")]
+
+    at_home, away = tour(addresses, 1), tour(addresses, 1, appmsg="bin/appmsg", auth=True)
+
+    assert (
+        "\nDevice      http://h:2/mpush/\nPush to it  curl 'http://h:3/phone?title=hello'\n"
+        in at_home
+    )
+    issue = "$(APPMSG_AUTH__MODE=on bin/appmsg token issue --mpush --device phone --publish)"
+    assert f"curl -H \"Authorization: {issue}\" 'http://h:3/phone?title=hello'\n" in away
+
+
 def test_without_web_there_is_nothing_to_paste() -> None:
     """A comet alone takes no pushes by REST."""
     assert "curl" not in tour([Address("comet.tcp", "tcp://h:1")], 1)

@@ -92,7 +92,7 @@ function show(part) {
 
 function showState({ state, reason = "", seconds }) {
   const known = ["unreachable", "taken", "silent", "bad_server"].includes(reason);
-  const text = say(state, { reason: known ? say(reason) : reason, seconds });
+  const text = say(state, { reason: known ? say(reason, { server: at("server").value }) : reason, seconds });
   at("state").dataset.state = state;
   at("state-text").textContent = text;
   at("now").hidden = state !== "waiting";
@@ -182,11 +182,16 @@ function rendered(message) {
       element("time", { dateTime: time.toISOString(), textContent: when.format(time) }),
       ...notes.map((note) => element("span", { className: "tag", textContent: note })),
     ]),
-    element("p", { className: "content", textContent: message.content }),
+    element("p", { className: hasColumns(message.content) ? "content columns" : "content", textContent: message.content }),
     element("div", { className: "actions" }, actions(message, title)),
   ]);
   item.dataset.cut = message.cut;
   return item;
+}
+
+/** It is a table that a command printed: `df -h | curl ...`. */
+function hasColumns(content) {
+  return content.split("\n").filter((line) => line.trim().includes("  ")).length > 1;
 }
 
 function actions({ mid, click, cut, done }, title) {
