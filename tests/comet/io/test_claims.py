@@ -16,10 +16,7 @@ from tests.comet.claimants import CLIENT, Visitor, arrive
 from tests.comet.several import FAST, Cluster, open_cluster, settled
 from tests.comet.world import World, changed, open_comet
 
-STEADY = changed(
-    FAST, "cluster", lease=Duration(10)
-)  # nobody is taken for silent on a busy machine
-PATIENT = changed(STEADY, "cluster", claim_proof=Duration(0.1))
+PATIENT = changed(FAST, "cluster", claim_proof=Duration(0.1))
 BRIEF = changed(PATIENT, "cluster", claim_timeout=Duration(0.2))
 HASTY = changed(BRIEF, "cluster", lease=Duration(0.6))  # looks for two of one id at once
 
@@ -71,7 +68,7 @@ async def claim_at_once(*visitors: Visitor) -> list[bool]:
 
 async def test_the_second_of_two_is_refused_while_the_first_lives() -> None:
     """On every comet, also the one that has it; and when the first has gone, nobody is in the way."""
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         for home in others(cluster):
             first = await arrive(home)
 
@@ -83,7 +80,7 @@ async def test_the_second_of_two_is_refused_while_the_first_lives() -> None:
 
 async def test_a_claim_is_there_before_its_client_is() -> None:
     """While the rules still ask somebody whether it may come in, another one is refused (W30)."""
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         near, far, farther = others(cluster)
         first = Visitor(far)
         assert await first.claim()
@@ -98,7 +95,7 @@ async def test_a_claim_is_there_before_its_client_is() -> None:
 @pytest.mark.parametrize("silent", [True, False])
 async def test_of_several_at_once_one_comes_in(silent: bool) -> None:
     """Whether or not a dead one has to be put away first."""
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         worlds = others(cluster)
         ghosts = [await arrive(worlds[1])] if silent else []
         for ghost in ghosts:
@@ -114,7 +111,7 @@ async def test_of_several_at_once_one_comes_in(silent: bool) -> None:
 
 async def test_who_shows_no_life_makes_room() -> None:
     """On every comet, for a client of every comet; it is gone before the new one is told yes."""
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         for home in others(cluster):
             for world in others(cluster):
                 ghost = await arrive(home)
@@ -183,7 +180,7 @@ async def test_a_cancelled_claim_leaves_nothing() -> None:
 
 async def test_a_comet_that_is_gone_takes_its_claims_along() -> None:
     """Nobody waits for an answer of a process that the registry has lost."""
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         _, far, farther = others(cluster)
         lost = await arrive(far)
         await cluster.registry.withdraw(far.comet.node)
@@ -241,7 +238,7 @@ async def test_of_two_the_dead_one_goes_though_it_is_the_elder() -> None:
 
 async def test_a_new_owner_knows_who_is_there() -> None:
     """After the ring has changed, as soon as holders have attached."""
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         near, far, farther = others(cluster)
         first = await arrive(far)
         await cluster.change(near.comet.node.name, state=State.DRAINING)
@@ -270,7 +267,7 @@ async def test_whatever_happens_one_lives_and_nobody_is_kept_out_by_a_ghost(seed
     """Arrivals in crowds, on all comets, while others go, or fall silent: two keys, many histories."""
     chance = random.Random(seed)
     keys = [client_key("/demo", f"/demo#u{n}#web-d1") for n in range(2)]
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         inside: list[Visitor] = []
         for _ in range(40):
             crowd = [Visitor(chance.choice(list(cluster.worlds.values())), k) for k in keys * 2]
@@ -304,7 +301,7 @@ def test_a_proof_fits_into_the_time_of_a_claim() -> None:
 async def test_the_newest_of_a_device_wins_whoever_calls_last() -> None:
     """On every comet, in any order; nobody is asked for life, and the loser hears it."""
     device = Key("", "test@mpush", "")
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         worlds = list(cluster.worlds.values())
         visitors = [Visitor(world) for world in (*worlds, *reversed(worlds), worlds[1])]
 
@@ -317,7 +314,7 @@ async def test_the_newest_of_a_device_wins_whoever_calls_last() -> None:
 async def test_of_devices_that_come_at_once_one_is_left() -> None:
     """Whoever was told that it has the key, and is not, has been ousted."""
     device = Key("", "test@mpush", "")
-    async with open_cluster("a", "b", "c", config=STEADY) as cluster:
+    async with open_cluster("a", "b", "c", config=FAST) as cluster:
         visitors = [Visitor(world) for world in cluster.worlds.values() for _ in range(4)]
         heard: dict[int, bool] = {}
 

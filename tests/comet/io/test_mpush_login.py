@@ -159,7 +159,8 @@ async def test_two_that_slipped_through_are_found_and_the_youngest_stays(
     database: Database,
 ) -> None:
     """While views differ, or an owner cannot be asked, each comet may let one in."""
-    hasty = changed(FAST, "cluster", claim_timeout=Duration(0.2), claim_proof=Duration(0.1))
+    values = {"claim_timeout": 0.2, "claim_proof": 0.1, "lease": 0.6}
+    hasty = changed(FAST, "cluster", **{name: Duration(value) for name, value in values.items()})
     async with open_mpush(database, "a", "b", "c", comet=hasty) as places:
         await settled(places.cluster)
         owner, first, second = others(places)
