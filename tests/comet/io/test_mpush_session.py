@@ -4,8 +4,11 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+import trio
 
+from appmodel.core.message import Page
 from appmodel.core.mpush import device_key
+from appmodel.core.names import Key
 from appmodel.core.units import Size
 from appmodel.io.database import Database
 from tests.comet.devices import AUTHENTICATED, TOKEN_INVALID, Place, open_mpush
@@ -279,3 +282,27 @@ async def test_who_reads_slowly_loses_nothing(database: Database) -> None:
 
         mids = await phone.mids(100)
         assert mids == sorted(set(mids))
+
+
+async def test_what_comes_while_the_store_is_read_comes_behind_what_is_read(place: Place) -> None:
+    """Not past it: what is read would lie behind the newest that was sent, and be lost until the next login."""
+    before = await place.push("test")
+    mpush, has_read, may_go_on = place.served["a"], trio.Event(), trio.Event()
+    fetch = mpush.store.fetch
+
+    async def fetch_slowly(key: Key, after: int, *, limit: int, until: int | None = None) -> Page:
+        page = await fetch(key, after, limit=limit, until=until)
+        has_read.set()
+        await may_go_on.wait()
+        return page
+
+    mpush.store.fetch = fetch_slowly  # type: ignore[method-assign]
+    phone = await place.device("test")
+    await has_read.wait()
+    meanwhile = await place.push("test")
+    delivery = next(iter(mpush.sessions)).delivery
+    assert delivery is not None
+    await place.world().until(lambda: delivery._behind or mpush.counts.sent > 0)
+    may_go_on.set()
+
+    assert await phone.mids(2) == [before, meanwhile]

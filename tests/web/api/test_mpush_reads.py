@@ -146,7 +146,7 @@ async def test_what_has_gone_is_not_waited_for() -> None:
             await desk.world.keep(str(key), b'{"content":"gone"}', first_id=5000)
             await desk.world.store.delete(key)
             stream.seen = b""
-            await stream.until(b"\n\r\n1\r\n\n")
+            await stream.until(10 * b"1\r\n\n\r\n")  # by then it has heard of the mark
             await desk.ask("GET", "/phone?title=there")
             await stream.until(b"there")
 
