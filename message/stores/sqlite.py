@@ -149,9 +149,9 @@ class SqliteStore:
     async def delete(self, key: Key, ids: Sequence[int] | None = None) -> int:
         def change(database: sqlite3.Connection, now: float) -> int:
             if ids is None:
-                gone = database.execute(DELETE_ALL, (now, key.stored)).fetchall()
+                gone = database.execute(DELETE_ALL, (key.stored, now)).fetchall()
             else:
-                gone = database.execute(DELETE_SOME, (now, key.stored, _listed(ids))).fetchall()
+                gone = database.execute(DELETE_SOME, (key.stored, _listed(ids), now)).fetchall()
             release(database, ((push,) for push, _ in gone))
             self._thinned.add(key)
             return sum(alive for _, alive in gone)
@@ -332,18 +332,18 @@ FETCH = """
     ORDER BY mid LIMIT ?"""
 MARKS = "SELECT name, mark FROM key WHERE name IN (SELECT value FROM json_each(?))"
 DELETE_ALL = """
-    DELETE FROM message WHERE key_id = (SELECT id FROM key WHERE name = ?2)
-    RETURNING push, (SELECT expires_at FROM push WHERE id = message.push) > ?1"""
+    DELETE FROM message WHERE key_id = (SELECT id FROM key WHERE name = ?)
+    RETURNING push, (SELECT expires_at FROM push WHERE id = message.push) > ?"""
 DELETE_SOME = """
-    DELETE FROM message WHERE key_id = (SELECT id FROM key WHERE name = ?2)
-    AND mid IN (SELECT value FROM json_each(?3))
-    RETURNING push, (SELECT expires_at FROM push WHERE id = message.push) > ?1"""
+    DELETE FROM message WHERE key_id = (SELECT id FROM key WHERE name = ?)
+    AND mid IN (SELECT value FROM json_each(?))
+    RETURNING push, (SELECT expires_at FROM push WHERE id = message.push) > ?"""
 FEED = """
     SELECT receipt.id, name, mid FROM receipt JOIN key ON key.id = key_id
     WHERE receipt.id > ? ORDER BY receipt.id LIMIT ?"""
 REMEMBER = """
-    INSERT INTO answer VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE
-    SET value = excluded.value, kept_until = excluded.kept_until WHERE answer.kept_until <= ?4"""
+    INSERT INTO answer VALUES (?, ?, ?) ON CONFLICT DO UPDATE
+    SET value = excluded.value, kept_until = excluded.kept_until WHERE answer.kept_until <= ?"""
 RECALL = "SELECT value FROM answer WHERE name = ? AND kept_until > ?"
 REVOKE = "INSERT INTO revocation (subject, issued_before, kept_until) VALUES (?, ?, ?)"
 REVOCATIONS = """

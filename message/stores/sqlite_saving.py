@@ -125,8 +125,8 @@ COUNT_ALIVE = """
     SELECT count(*), min(expires_at) FROM message JOIN push ON push.id = message.push
     WHERE key_id = ?"""
 DROP_OLDEST = """
-    DELETE FROM message WHERE key_id = ?1 AND mid <= (
-        SELECT mid FROM message WHERE key_id = ?1 ORDER BY mid LIMIT 1 OFFSET ?2
+    DELETE FROM message WHERE key_id = ? AND mid <= (
+        SELECT mid FROM message WHERE key_id = ? ORDER BY mid LIMIT 1 OFFSET ?
     ) RETURNING push"""
 RELEASE = """
     UPDATE push SET live = live - 1,
@@ -293,7 +293,9 @@ class Draft:
             rows, soonest = database.execute(COUNT_ALIVE, (state.id,)).fetchone()
         if rows > depth:
             excess = rows - depth
-            release(database, database.execute(DROP_OLDEST, (state.id, excess - 1)).fetchall())
+            release(
+                database, database.execute(DROP_OLDEST, (state.id, state.id, excess - 1)).fetchall()
+            )
             self._trims.append((key, excess))
         return state._replace(rows=min(rows, depth), soonest=soonest or math.inf)
 
