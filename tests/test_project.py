@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +10,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from typer.testing import CliRunner
 
+from appmodel.runtime.cli import app
 from appmodel.runtime.reference import defaults_markdown
 from appmodel.runtime.service import find_sections
 from appmodel.runtime.settings import SHARED, load_settings
 
 ROOT = Path(__file__).parent.parent
-APPMSG = Path(sys.executable).with_name("appmsg")
 BUILD_FILES = [
     "Makefile",
     ".ci/run",
@@ -141,9 +141,9 @@ def test_the_commands_of_the_readme_exist() -> None:
         elif words[0].endswith("appmsg"):
             names = [word for word in words[1:3] if word.isalpha()]
             names = names if names[0] in {"config", "node", "token"} else names[:1]
-            command = [str(APPMSG), *names, "--help"]
-            shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            assert all(word in shown for word in words if word.startswith("--")), words
+            shown = CliRunner().invoke(app, [*names, "--help"], env={"COLUMNS": "200"})
+            assert shown.exit_code == 0, words
+            assert all(word in shown.stdout for word in words if word.startswith("--")), words
     assert {"make", ".venv/bin/appmsg", "curl"} <= seen
 
 

@@ -14,6 +14,7 @@ Packages add commands by the entry points `appmsgsrv.commands`: a function, or a
 Exit codes: 0 done, 1 failed, 2 a wrong command or setting, 130 interrupted.
 """
 
+import gc
 import os
 import sys
 import time
@@ -31,7 +32,7 @@ from appmodel.runtime.cli_keys import ring, token_app
 from appmodel.runtime.cli_migrate import migrate
 from appmodel.runtime.cli_nodes import app as node_app
 from appmodel.runtime.logs import flush_logs
-from appmodel.runtime.service import Address, credentials_secret, find_parts, run
+from appmodel.runtime.service import COLLECT, Address, credentials_secret, find_parts, run
 from appmodel.runtime.supervisor import find_crew, supervise
 from appmodel.runtime.tour import own_name, tour
 
@@ -50,6 +51,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point. What is refused on purpose is one line on stderr; a bug is a traceback."""
+    gc.set_threshold(*COLLECT)
     try:
         app()
     except PushError as error:

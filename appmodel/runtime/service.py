@@ -54,6 +54,7 @@ PARTS, SECTIONS = "appmsgsrv.nodes", "appmsgsrv.sections"
 ORDER = ("message", "comet", "web")
 # A node holds very many objects that live long and few that are garbage in cycles: a look at all of
 # them takes 100 ms with 100,000 connections, so it is rare, and what was made before "ready" is left out.
+# `appmsg` sets it before it imports the parts: looking for garbage among modules is a tenth of the start.
 COLLECT = (10_000, 20, 1_000)
 PATIENCE = 1.0  # seconds on top of node.drain_timeout, for a part that uses all of it
 LAST_RESORT = 3.0  # seconds for what was cut off to end by itself
@@ -153,7 +154,6 @@ def run(
     Raises:
         PushError: a part cannot start: a wrong setting, a taken port, a store that does not open.
     """
-    gc.set_threshold(*COLLECT)
     sockets, line = take_handed()
     began = time.monotonic() if began is None else began
     process = _Process(list(parts), settings, began, sockets, line)
