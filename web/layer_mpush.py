@@ -118,12 +118,23 @@ class _Wiring:
             MpushRules(self.config.targets, settings.mpush.ttl, self.hooks),
             now=time.time,
         )
+        self.kept = MpushReading(
+            reading,
+            context.peers.store,
+            books.acks,
+            self.waits,
+            tail,
+            timeout=self.whole.read_timeout,
+            beat=self.config.beat,
+            hooks=self.hooks,
+        )
         self.delayed = DelayedPushes(books.delays, self.making, now=time.time)
         self.pushes = MpushPushes(self.making, self.config, max_message=self.whole.max_message)
 
     def frame(self) -> MpushFrame:
         """All of it."""
-        reads = self._reads()
+        config = self.config
+        reads = MpushReads(self.making, self.kept, self.books.delays, line_feed=config.line_feed)
         parts = {
             Wanted.PUSH: self.pushes.push,
             Wanted.JSON: reads.lines,
@@ -132,7 +143,6 @@ class _Wiring:
             Wanted.DELAYED: reads.waiting,
             Wanted.CANCEL: reads.cancel,
         }
-        config = self.config
         home = Right.PUBLISH in self.rights and is_loopback(config.host)
         origins = Origins(config.origins, self.whole.hosts, home=home)
         commands = self._commands()
@@ -148,33 +158,11 @@ class _Wiring:
         ):
             yield
 
-    def _reads(self) -> MpushReads:
-        reading = MpushReading(
-            self.reading,
-            self.context.peers.store,
-            self.books.acks,
-            self.waits,
-            self.tail,
-            timeout=self.whole.read_timeout,
-            beat=self.config.beat,
-            hooks=self.hooks,
-        )
-        return MpushReads(self.making, reading, self.books.delays, line_feed=self.config.line_feed)
-
     def _commands(self) -> MpushCommands:
         key = auth_key(self.context.credentials, self.context.settings.mpush.token)
         auth = MpushAuth(key, ttl=AUTH_TTL)
-        return MpushCommands(
-            self.pushes,
-            self.making,
-            self.access,
-            auth,
-            self.books.devices,
-            self.books.acks,
-            self.waits,
-            self.books.keys,
-            self.books.registering,
-        )
+        parts = (self.pushes, self.making, self.kept, self.access, auth, self.books, self.waits)
+        return MpushCommands(*parts)
 
 
 def _observe(context: Context, wiring: _Wiring, tail: Tail) -> None:

@@ -1,6 +1,7 @@
 """FCM for devices of Mpush, on a web node and a Google that verifies what it is asked."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import msgspec
 import trio
 
 from appmodel.core.cluster import Node, Role
+from appmodel.core.mpush import device_key
 from appmodel.runtime.config import MpushConfig, MpushFcmConfig
 from appmodel.runtime.mpush import open_mpush_books
 from tests.web.gateways.fcm_case import AUTHORITY
@@ -76,11 +78,16 @@ async def until_sent(google: Google, count: int) -> list[Any]:
 
 
 async def test_an_app_that_registers_gets_what_is_pushed_from_then_on(tmp_path: Path) -> None:
-    """It is told the project at AUTH; its copy is the MESSAGE; the device is away, and stays so."""
+    """It is told the project at AUTH; its copy is the MESSAGE; the device is away, and stays so.
+
+    What was pushed before is older, also where its ids run ahead of the clock: a burst of pushes makes them.
+    """
     google = Google()
     async with with_google(google, tmp_path) as phone:
         told = await phone.log_in("phone")
         before = await phone.world.mpush.ask("GET", "/phone?title=before")
+        ahead = round((time.time() + 30) * 1000) * 1000
+        await phone.world.keep(str(device_key("phone")), b'{"content":"burst"}', first_id=ahead)
         said = await phone.say("REGISTER_FCM", token="abc")
         after = await phone.world.mpush.ask("GET", "/phone?title=after&content=c")
         [sent] = await until_sent(google, 1)

@@ -23,20 +23,21 @@ from appmodel.core.mpush_commands import (
     Send,
     read,
 )
-from appmodel.core.mpush_keys import MpushKeys
-from appmodel.core.mpush_registering import Registering
 from appmodel.core.mpush_steps import Step, step
-from appmodel.core.mpush_stores import AckBook, AckNews, Devices
+from appmodel.core.mpush_stores import AckNews
 from appmodel.core.mpush_tokens import Right, as_group
 from appmodel.core.mpush_waits import Awaited, MpushWaits
 from appmodel.errors import Forbidden, Unauthorized
 from appmodel.protocol.http import Response
+from appmodel.runtime.mpush import MpushBooks
 from web.api.mpush_frame import JSON, Call, confirm
 from web.api.mpush_pushes import ANONYMOUS, MpushPushes, token_name
 from web.core.mpush_frames import REFUSED, admitted, info
 from web.core.mpush_paths import Aim, Target, Wanted
+from web.core.mpush_reading import Edge
 from web.services.mpush_access import MpushAccess
 from web.services.mpush_pushing import MpushPushing
+from web.services.mpush_reading import MpushReading
 
 TEST = "TEST_HTTP"
 
@@ -48,18 +49,15 @@ class MpushCommands:
         self,
         pushes: MpushPushes,
         pushing: MpushPushing,
+        reading: MpushReading,
         access: MpushAccess,
         auth: MpushAuth,
-        devices: Devices,
-        acks: AckBook,
+        books: MpushBooks,
         waits: MpushWaits,
-        keys: MpushKeys,
-        registering: Registering,
     ) -> None:
-        self._pushes, self._pushing = pushes, pushing
+        self._pushes, self._pushing, self._reading = pushes, pushing, reading
         self._access, self._auth = access, auth
-        self._devices, self._acks, self._waits = devices, acks, waits
-        self._keys, self._registering = keys, registering
+        self._books, self._waits = books, waits
 
     async def obey(self, call: Call) -> Response:
         """Whatever it is. Raises PushError."""
@@ -86,13 +84,15 @@ class MpushCommands:
         except (Unauthorized, Forbidden):
             return Response(headers=[JSON], body=REFUSED)
         now = time.time()
-        await self._devices.register(name, group=group, now=round(now * 1000))
+        await self._books.devices.register(name, group=group, now=round(now * 1000))
         auth = self._auth.issue(name, group, now=now, grant=grant)
-        return Response(headers=[JSON], body=admitted(auth, await self._keys.public()))
+        return Response(headers=[JSON], body=admitted(auth, await self._books.keys.public()))
 
     async def _register(self, device: Bearer, asked: RegisterFcm) -> Response:
-        now = time.time()  # ids are microseconds: what is pushed from now on is above
-        await self._registering.register(device.name, asked, cursor=round(now * 1_000_000), now=now)
+        newest = await self._reading.cursor(
+            device.name, Edge.END
+        )  # its ids may be ahead of any clock
+        await self._books.registering.register(device.name, asked, cursor=newest, now=time.time())
         return _info("ok")
 
     async def _push(self, call: Call, send: Send) -> Response:
@@ -111,7 +111,7 @@ class MpushCommands:
         if done.by_webpush:
             await self._waits.note([step(device.name, Step.WEBPUSH_SHOWN, done.id)])
         else:
-            await self._acks.acknowledge([AckNews(device.name, done=(done.id,))])
+            await self._books.acks.acknowledge([AckNews(device.name, done=(done.id,))])
             await self._waits.note([Awaited(device_key(device.name), done.id)])
         return _info("ok")
 
