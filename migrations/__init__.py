@@ -5,6 +5,7 @@
     0003_lightpush       the tables of light-push                                     lightpush.py
     0004_mpush           the tables of Mpush                                          mpush.py
     0005_mpush_keys      keys that Mpush makes for itself                             mpush_keys.py
+    0006_lightpush_turns  an index: namespaces of light-push take turns
 
 A revision brings tables to the shape that it has written down, whatever they look like (reshaping.py), so one
 that was interrupted is simply run again; what the new shape forbids is put in order first (fitting.py,
@@ -22,5 +23,6 @@ REVISIONS = (
     "0003_lightpush",
     "0004_mpush",
     "0005_mpush_keys",
+    "0006_lightpush_turns",
 )
 HEAD = REVISIONS[-1]  # what this version of the code works with

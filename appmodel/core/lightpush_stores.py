@@ -275,7 +275,9 @@ class PushBook(Protocol):
     async def claim_jobs(self, *, now: int, lease: int, limit: int) -> Sequence[Job]:
         """Jobs that are due, each given to one caller for `lease` ms; then they are due again.
 
-        Of all namespaces. The job of a push that has expired is forgotten.
+        Namespaces take turns: of each its longest due one, before any has a second; and the next call goes on
+        behind the last one. So who pushes much keeps nobody else waiting. The job of a push that has expired
+        is forgotten, and counts in `limit`.
         """
 
     async def advance(self, job: Job, progress: Progress, *, until: int) -> bool:

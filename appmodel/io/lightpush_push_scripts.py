@@ -27,9 +27,23 @@ local function prune(ns, now)
   end
   return #gone
 end
+-- the first job of a namespace tells when it has a turn
+local function set_turn(ns)
+  local first = redis.call('ZRANGE', key('jobs', ns), 0, 0, 'WITHSCORES')
+  if #first > 0 then
+    redis.call('ZADD', key('jobs'), first[2], ns)
+  else
+    redis.call('ZREM', key('jobs'), ns)
+  end
+end
+local function put_job(ns, id, due)
+  redis.call('ZADD', key('jobs', ns), due, id)
+  set_turn(ns)
+end
 local function drop_job(ns, id)
-  redis.call('ZREM', key('jobs'), ns .. ' ' .. id)
+  redis.call('ZREM', key('jobs', ns), id)
   redis.call('DEL', key('job', ns, id))
+  set_turn(ns)
 end
 """
 
@@ -61,7 +75,8 @@ local function create(ns, sent, expires, due, minute, hour, day, fields)
   count(ns, 'hour', 3600000, 24, hour)
   count(ns, 'day', 86400000, 100, day)
   if due ~= '' then
-    redis.call('ZADD', key('jobs'), due, ns .. ' ' .. id)
+    put_job(ns, id, due)
+    keep_until(key('jobs', ns), ends)
     redis.call('HSET', key('job', ns, id), 'attempts', 0, 'lease', '', 'cursor', '')
     keep_until(key('job', ns, id), ends)
   end
@@ -176,25 +191,41 @@ return found
 CLAIM = (
     _SHARED
     + """
-local now, lease, limit = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local found = {}
-for at, name in ipairs(redis.call('ZRANGEBYSCORE', key('jobs'), '-inf', now, 'LIMIT', 0, limit)) do
-  local ns, id = string.match(name, '^(%S+) (%d+)$')
-  if not is_alive(ns, id, now) then
-    drop_job(ns, id)
-  else
-    local job, token = key('job', ns, id), ARGV[4 + at]
-    redis.call('ZADD', key('jobs'), string.format('%.0f', now + lease), name)
-    redis.call('HSET', job, 'lease', token)
-    found[#found + 1] = {
-      id, redis.call('HGETALL', push_key(ns, id)), token,
-      redis.call('HINCRBY', job, 'attempts', 1), redis.call('HGET', job, 'cursor') or ''}
+local now, lease, limit, last = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+
+-- namespaces that have something due, those behind the last one first
+local names = redis.call('ZRANGEBYSCORE', key('jobs'), '-inf', now, 'LIMIT', 0, 1000)
+table.sort(names)
+local turns, lanes = {}, {}
+for _, ns in ipairs(names) do if ns > last then turns[#turns + 1] = ns end end
+for _, ns in ipairs(names) do if ns <= last then turns[#turns + 1] = ns end end
+for at, ns in ipairs(turns) do
+  if at > limit then break end
+  lanes[at] = redis.call('ZRANGEBYSCORE', key('jobs', ns), '-inf', now, 'LIMIT', 0, limit)
+  if #lanes[at] == 0 then set_turn(ns) end
+end
+
+local found, taken = {}, 0
+local function claim(ns, id)
+  taken, last = taken + 1, ns
+  if not is_alive(ns, id, now) then return drop_job(ns, id) end
+  local job, token = key('job', ns, id), ARGV[5 + taken]
+  put_job(ns, id, string.format('%.0f', now + lease))
+  redis.call('HSET', job, 'lease', token)
+  found[#found + 1] = {
+    id, redis.call('HGETALL', push_key(ns, id)), token,
+    redis.call('HINCRBY', job, 'attempts', 1), redis.call('HGET', job, 'cursor') or ''}
+end
+for lap = 1, limit do
+  for at, lane in ipairs(lanes) do
+    if taken < limit and lane[lap] then claim(turns[at], lane[lap]) end
   end
 end
-return found
+return {last, found}
 """
 )
-"""Now, lease, limit, and as many tokens: id, fields of the push, token, attempts and cursor of each."""
+"""Now, lease, limit, the namespace that had the last turn, and as many tokens: who had it now; and id, fields of
+the push, token, attempts and cursor of each."""
 
 _OWN = (
     _SHARED
@@ -209,7 +240,7 @@ ADVANCE = (
     _OWN
     + """
 local push, note = push_key(ns, id), ARGV[9]
-redis.call('ZADD', key('jobs'), ARGV[5], ns .. ' ' .. id)
+put_job(ns, id, ARGV[5])
 redis.call('HSET', job, 'cursor', ARGV[6])
 if redis.call('EXISTS', push) == 0 then return 1 end
 redis.call('HINCRBY', push, 'apns_count', ARGV[7])
@@ -227,7 +258,7 @@ return 1
 POSTPONE = (
     _OWN
     + """
-redis.call('ZADD', key('jobs'), ARGV[5], ns .. ' ' .. id)
+put_job(ns, id, ARGV[5])
 redis.call('HSET', job, 'lease', '')
 return 1
 """

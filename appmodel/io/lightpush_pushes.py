@@ -30,6 +30,7 @@ class SqlPushBook:
     def __init__(self, database: Database, bounds: PushBounds = USUAL) -> None:
         self._database, self._bounds = database, bounds
         self._making = GroupCommit(self._create)
+        self._served = ""  # the namespace that had the last turn
 
     async def create(self, draft: Draft, *, offline_after: int | None = None) -> int:
         """See PushBook."""
@@ -109,9 +110,11 @@ class SqlPushBook:
 
     async def claim_jobs(self, *, now: int, lease: int, limit: int) -> Sequence[Job]:
         """See PushBook."""
-        return await self._database.write(
-            lambda session: offline.claim_jobs(session, now, lease, limit)
+        after = self._served
+        jobs, self._served = await self._database.write(
+            lambda session: offline.claim_jobs(session, now, lease, limit, after=after)
         )
+        return jobs
 
     async def advance(self, job: Job, progress: Progress, *, until: int) -> bool:
         """See PushBook."""

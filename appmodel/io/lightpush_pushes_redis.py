@@ -7,7 +7,8 @@
     stat:<ns>:<unit>                hash        bucket -> pushes
     inbox:<ns>:<client>             sorted set  ids by the time when they expire
     inboxes:<ns>                    set         who may have one
-    jobs                            sorted set  "<ns> <id>" by the time when they are due
+    jobs                            sorted set  namespaces by the time when their first job is due
+    jobs:<ns>                       sorted set  ids by the time when they are due
     job:<ns>:<id>                   hash        attempts, lease, cursor
     tally:<node> <incarnation>      string      the number of the last tally, for a day
 
@@ -50,6 +51,7 @@ class RedisPushBook:
     def __init__(self, link: RedisLink, bounds: PushBounds = USUAL) -> None:
         self._link, self._bounds = link, bounds
         self._creating = GroupCommit(self._create_all)
+        self._served = ""  # the namespace that had the last turn
 
     async def create(self, draft: Draft, *, offline_after: int | None = None) -> int:
         """See PushBook."""
@@ -138,9 +140,10 @@ class RedisPushBook:
         """See PushBook."""
         tokens = [secrets.token_hex(16) for _ in range(limit)]
         jobs: list[Job] = []
-        for push_id, fields, token, attempts, cursor in await self._link.run(
-            scripts.CLAIM, now, lease, limit, *tokens
-        ):
+        self._served, found = await self._link.run(
+            scripts.CLAIM, now, lease, limit, self._served, *tokens
+        )
+        for push_id, fields, token, attempts, cursor in found:
             push = _stored(int(push_id), _pairs(fields))
             if push is not None:
                 jobs.append(Job(push, cursor, attempts, token))

@@ -231,7 +231,7 @@ class NspJob(Base):
     """A push whose absent recipients are looked after when it is due."""
 
     __tablename__ = "nsp_job"
-    __table_args__ = options(sa.Index(None, "due_at"))
+    __table_args__ = options(sa.Index(None, "due_at"), sa.Index(None, "namespace", "due_at"))
 
     namespace: Mapped[NamespaceKey]
     push_id: Mapped[NumberKey]

@@ -4,11 +4,13 @@
             ^               │ advance: the lease and the cursor move on
             └── postpone, or the lease runs out: somebody else goes on behind the cursor
 
-A claim is an update of a row that nobody has changed since it was read, so of two claimers one gets it.
+A claim is an update of a row that nobody has changed since it was read, so of two claimers one gets it. Namespaces
+take turns: the index by namespace and time finds the first job of each, however many one of them has.
 """
 
 import secrets
 from collections.abc import Collection
+from itertools import chain, islice, zip_longest
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -61,28 +63,68 @@ def forget_inboxes(session: Session, namespace: str, clients: Collection[str]) -
     session.execute(mine, execution_options={"synchronize_session": False})
 
 
-def claim_jobs(session: Session, now: int, lease: int, limit: int) -> list[Job]:
-    """See PushBook.claim_jobs."""
-    due = sa.select(NspJob).where(NspJob.due_at <= now).order_by(NspJob.due_at).limit(limit)
-    jobs: list[Job] = []
-    for row in session.scalars(due).all():
-        token = new_token()
-        claim = sa.update(NspJob).where(
-            NspJob.namespace == row.namespace,
-            NspJob.push_id == row.push_id,
-            NspJob.due_at == row.due_at,
-            NspJob.lease == row.lease,
+def claim_jobs(
+    session: Session, now: int, lease: int, limit: int, *, after: str
+) -> tuple[list[Job], str]:
+    """See PushBook.claim_jobs. `after`: the namespace that had the last turn; also who had it now."""
+    due = _in_turns(session, now, limit, after)
+    # all claimers lock in one order, so none waits for another one in a circle
+    claimed = {row: _claim(session, row, now, lease) for row in sorted(due, key=_place)}
+    jobs = [job for row in due if (job := claimed[row]) is not None]
+    return jobs, due[-1].namespace if due else after
+
+
+def _in_turns(session: Session, now: int, limit: int, after: str) -> list[NspJob]:
+    """What is due: of each namespace one, then of each another one."""
+    names = _whose_turn(session, now, limit, after)
+    most = limit - len(names) + 1  # of one of them
+    lanes = []
+    for name in names:
+        mine = sa.select(NspJob).where(NspJob.namespace == name, NspJob.due_at <= now)
+        lanes.append(
+            session.scalars(mine.order_by(NspJob.due_at, NspJob.push_id).limit(most)).all()
         )
-        changed = claim.values(due_at=now + lease, lease=token, attempts=row.attempts + 1)
-        if not session.connection().execute(changed).rowcount:
-            continue
-        push = session.get(NspPush, row.push_id)
-        if push is None or push.expires_at <= now or push.namespace != row.namespace:
-            key = {"namespace": row.namespace, "push_id": row.push_id}
-            delete_rows(session, NspJob, [key])
-        else:
-            jobs.append(Job(stored(push), row.cursor, row.attempts + 1, token))
-    return jobs
+    turns = chain.from_iterable(zip_longest(*lanes))
+    return list(islice((row for row in turns if row is not None), limit))
+
+
+def _whose_turn(session: Session, now: int, limit: int, after: str) -> list[str]:
+    """Namespaces that have something due, those behind `after` first. A look at the index for each."""
+    found: list[str] = []
+    for first, last in ((after, None), ("", after)):
+        name: str | None = first
+        while name is not None and len(found) < limit:
+            due = sa.select(NspJob.namespace).where(NspJob.namespace > name, NspJob.due_at <= now)
+            if last is not None:
+                due = due.where(NspJob.namespace <= last)
+            name = session.scalar(due.order_by(NspJob.namespace).limit(1))
+            if name is not None:
+                found.append(name)
+    return found
+
+
+def _claim(session: Session, row: NspJob, now: int, lease: int) -> Job | None:
+    """None: somebody else was first, or its push has expired."""
+    token = new_token()
+    mine = sa.update(NspJob).where(
+        NspJob.namespace == row.namespace,
+        NspJob.push_id == row.push_id,
+        NspJob.due_at == row.due_at,
+        NspJob.lease == row.lease,
+    )
+    claim = mine.values(due_at=now + lease, lease=token, attempts=row.attempts + 1)
+    if not session.connection().execute(claim).rowcount:
+        return None
+    push = session.get(NspPush, row.push_id)
+    if push is None or push.expires_at <= now or push.namespace != row.namespace:
+        key = {"namespace": row.namespace, "push_id": row.push_id}
+        delete_rows(session, NspJob, [key])
+        return None
+    return Job(stored(push), row.cursor, row.attempts + 1, token)
+
+
+def _place(row: NspJob) -> tuple[str, int]:
+    return row.namespace, row.push_id
 
 
 def new_token() -> str:

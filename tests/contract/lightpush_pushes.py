@@ -277,6 +277,20 @@ class PushBookContract:
         assert [job.push.id for job in first] == [early]
         assert [job.push.id for job in rest] == [late]
 
+    async def test_namespaces_take_turns(self, store: PushBook) -> None:
+        """Who pushes much, and first, keeps nobody else waiting, whether jobs are claimed one by one or several."""
+        for _ in range(12):
+            await store.create(a_push("/b"), offline_after=0)
+        for of in ("/c", "/a", "/a"):
+            await store.create(a_push(of), offline_after=1000)
+        claimed = []
+        for limit in (1, 1, 2, 5):
+            jobs = await store.claim_jobs(now=NOW + 2000, lease=HOUR, limit=limit)
+            claimed.append([job.push.draft.namespace for job in jobs])
+
+        assert claimed == [["/a"], ["/b"], ["/c", "/a"], ["/b"] * 5]
+        assert len(await store.claim_jobs(now=NOW + 2000, lease=HOUR, limit=99)) == 6
+
     async def test_a_namespace_is_cleared(self, store: PushBook) -> None:
         """Nothing of it is left, but for the counters if they are to stay; others keep all of theirs."""
         for of in ("/a", "/b"):

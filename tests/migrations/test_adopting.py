@@ -127,6 +127,7 @@ session: 2 rows removed: comets tell anew who is connected
 up to 0003_lightpush
 up to 0004_mpush
 up to 0005_mpush_keys
+up to 0006_lightpush_turns
 4 users have an old password: it is replaced when they log in
 1 users have no password and cannot log in
 2 users cannot log in: their id has "_" or "@" in it

@@ -125,6 +125,8 @@ def test_every_step_can_be_taken_back_and_again(url: str) -> None:
     newest = shape(url)
 
     down(url)
+    with_keys = shape(url)
+    down(url)
     with_mpush = shape(url)
     down(url)
     with_lightpush = shape(url)
@@ -134,7 +136,8 @@ def test_every_step_can_be_taken_back_and_again(url: str) -> None:
     original = shape(url)
     down(url)
 
-    assert newest.keys() == with_mpush.keys() | MPUSH_KEYS.tables.keys()
+    assert newest != with_keys
+    assert newest.keys() == with_keys.keys() == with_mpush.keys() | MPUSH_KEYS.tables.keys()
     assert with_mpush.keys() == with_lightpush.keys() | MPUSH.tables.keys()
     assert with_lightpush.keys() == OURS.tables.keys() | LIGHTPUSH.tables.keys()
     assert ours.keys() == OURS.tables.keys()

@@ -47,7 +47,7 @@ def test_up_is_what_it_does_unless_told_otherwise(run: Run, url: str) -> None:
 
     assert code == 0
     assert out.startswith(UP)
-    assert out.endswith("is up to date (0005_mpush_keys)\n")
+    assert out.endswith("is up to date (0006_lightpush_turns)\n")
     assert "secret" not in out
     code, out, _ = run("up", where)
     assert (code, out.count("\n")) == (0, 1)
@@ -67,7 +67,7 @@ def test_status_changes_nothing_and_its_exit_code_tells(run: Run, url: str) -> N
     run("down", where)
     code, out, _ = run("status", where)
     assert code == 1
-    assert out.endswith("is behind this version: run `appmsg migrate` (0004_mpush)\n")
+    assert out.endswith("is behind this version: run `appmsg migrate` (0005_mpush_keys)\n")
 
 
 def test_status_does_not_wait_for_a_migration(run: Run, url: str) -> None:
