@@ -60,7 +60,7 @@ async def fragile(database: Database, **roll: Any) -> AsyncIterator[tuple[Tenant
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between tries."""
     monkeypatch.setattr("comet.io.lightpush_roll.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("comet.io.lightpush_receipts.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("comet.io.writing_behind.FIRST_PAUSE", 0.01)
 
 
 async def overview(tenants: Tenants) -> Overview:
