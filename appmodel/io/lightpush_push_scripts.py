@@ -158,7 +158,7 @@ for at = 6, #ARGV do
   if surplus > 0 then
     local ids = redis.call('ZRANGE', inbox, 0, -1)
     table.sort(ids, function(a, b) return tonumber(a) < tonumber(b) end)
-    redis.call('ZREM', inbox, unpack(ids, 1, surplus))
+    for at = 1, surplus do redis.call('ZREM', inbox, ids[at]) end
   end
 end
 keep_until(key('inboxes', ns), expires)

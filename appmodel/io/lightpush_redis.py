@@ -7,6 +7,7 @@ What changes more than one key is a Lua script, so it has happened or not. The s
 themselves: a Redis Cluster would refuse them.
 
     refused, or no such server    Unavailable     nothing was done
+    a foreign key among ours      OutcomeUnknown  a script that fails in the middle is not taken back
     lost or too slow              Unavailable for what only reads; OutcomeUnknown for what writes
     once more on a new connection what may be repeated: idle connections break unnoticed
     no thread free for `timeout`  Unavailable     one that stands still makes nobody wait for all who came before
@@ -117,8 +118,18 @@ class RedisLink:
                     raise OutcomeUnknown("light-push's Redis was lost in a write") from None
                 raise Unavailable("light-push's Redis is away or too slow") from None
             except redis.RedisError as error:  # full, loading, read-only, no right to
+                if writes and _broke_off(error):
+                    raise OutcomeUnknown(
+                        "light-push's Redis has a foreign key among ours"
+                    ) from None
                 raise Unavailable(f"light-push's Redis refuses: {str(error)[:80]}") from None
         raise AssertionError("unreachable")
+
+
+def _broke_off(error: redis.RedisError) -> bool:
+    """Whether a script had begun: Redis refuses what it refuses at all before the first write."""
+    text = str(error)
+    return "user_script" in text and text.startswith(("WRONGTYPE", "ERR"))
 
 
 def _was_refused(error: BaseException | None) -> bool:

@@ -20,7 +20,7 @@ from tests.contract.lightpush_attendance import (
     came,
     went,
 )
-from tests.contract.lightpush_pushes import BOUNDS, NOW, PushBookContract, a_push
+from tests.contract.lightpush_pushes import BOUNDS, HOUR, NOW, PushBookContract, a_push
 from tests.message.stores.redis_opening import new_prefix, or_skip
 from tools.servers.redis import Server, redis_server
 
@@ -127,6 +127,35 @@ class TestRedisPushBook(PushBookContract):
         endless = [key for key in keys(server, link) if server.cli("PTTL", key) < 0]
 
         assert sorted(key.rpartition(b":")[2] for key in endless) == [b"jobs", b"push_id"]
+
+    async def test_what_a_foreign_key_stops_is_not_called_undone(
+        self, store: PushBook, link: RedisLink, server: Server
+    ) -> None:
+        """The push is there, though its job is not: who were told that nothing was done would push it again."""
+        server.cli("SET", link.key("jobs", "/a"), "somebody else's")
+
+        with pytest.raises(OutcomeUnknown):
+            await store.create(a_push(), offline_after=0)
+
+        assert len(await store.history("/a", offset=0, limit=9, now=NOW)) == 1
+        assert await store.create(a_push("/b"), offline_after=0)
+        assert len(await store.claim_jobs(now=NOW, lease=1, limit=9)) == 1
+
+    async def test_an_inbox_may_become_much_smaller(
+        self, store: PushBook, link: RedisLink, server: Server
+    ) -> None:
+        """`lightpush.inbox` was more than Lua's stack: what is too many now goes, and the page is filled."""
+        push_id = await store.create(a_push())
+        push = await store.find("/a", push_id, now=NOW)
+        assert push is not None
+        before = [str(part) for number in range(9000) for part in (NOW + HOUR, -number)]
+        server.cli("ZADD", link.key("inbox", "/a", "c"), *before)
+
+        await store.put_in_inboxes(push, ["c", "d"], now=NOW)
+
+        assert server.cli("ZCARD", link.key("inbox", "/a", "c")) == BOUNDS.inbox
+        assert [one.id for one in await store.take_inbox("/a", "c", now=NOW)] == [push_id]
+        assert [one.id for one in await store.take_inbox("/a", "d", now=NOW)] == [push_id]
 
     async def test_callers_say_what_has_expired(self, store: PushBook, server: Server) -> None:
         """Whose clock is behind that of Redis finds it still, and what is older behind it."""
