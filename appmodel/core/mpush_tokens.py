@@ -198,7 +198,11 @@ def verify(credentials: Credentials, text: str, *, now: float) -> Grant:
         Unauthorized: not a token of ours, or not good at `now`.
     """
     try:
-        claims = _read(credentials.payload(text))
+        payload = credentials.payload(text)
+    except Unauthorized:
+        raise Unauthorized("token: wrong, or not signed by this cluster") from None
+    try:
+        claims = _read(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Unauthorized("token: its claims are not those of Mpush") from None
     if claims.aud != AUDIENCE:

@@ -83,8 +83,8 @@ def test_the_token_of_all_allows_everything(gate: MpushGate) -> None:
 
 @pytest.mark.parametrize("wrong", ["", ALL[:-1], ALL + " ", ALL.upper(), "\ud800", "x.y.z"])
 def test_what_is_no_token_opens_nothing(gate: MpushGate, wrong: str) -> None:
-    """And what was said is in no error."""
-    with pytest.raises(Unauthorized) as refused:
+    """And what was said is in no error, which names the field that it came in."""
+    with pytest.raises(Unauthorized, match="^token: ") as refused:
         gate.grant(wrong)
 
     assert not wrong or wrong not in str(refused.value)
