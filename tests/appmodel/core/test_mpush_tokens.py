@@ -84,7 +84,7 @@ def test_the_token_of_all_allows_everything(gate: MpushGate) -> None:
 @pytest.mark.parametrize("wrong", ["", ALL[:-1], ALL + " ", ALL.upper(), "\ud800", "x.y.z"])
 def test_what_is_no_token_opens_nothing(gate: MpushGate, wrong: str) -> None:
     """And what was said is in no error, which names the field that it came in."""
-    with pytest.raises(Unauthorized, match="^token: ") as refused:
+    with pytest.raises(Unauthorized, match=r"^token: ") as refused:
         gate.grant(wrong)
 
     assert not wrong or wrong not in str(refused.value)
