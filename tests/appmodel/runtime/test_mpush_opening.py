@@ -5,14 +5,14 @@ from functools import partial
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from appmodel.core.lightpush_records import Hidden
 from appmodel.core.mpush_stores import Delayed, Receiver, ReceiverKind
 from appmodel.errors import ConfigError, LimitReached, Unavailable
 from appmodel.io.database import Database
 from appmodel.runtime.config import MpushConfig, MpushHookConfig, Password
-from appmodel.runtime.mpush import open_mpush_books, preregister, require_own_token
+from appmodel.runtime.mpush import PAUSE, open_mpush_books, preregister, require_own_token
 from appmodel.runtime.settings import Settings
 
 NOW = 1_800_000_000_000  # ms
@@ -60,7 +60,7 @@ def test_strangers_do_not_come_in_with_it(host: str) -> None:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_devices_of_the_configuration_wait_for_the_database(
-    database: Database, autojump_clock: MockClock
+    database: Database, mock_clock: MockClock
 ) -> None:
     """A node starts without them, and makes them once it answers."""
     settings = Settings.of(mpush=MpushConfig(registers=("a",)))
@@ -76,6 +76,9 @@ async def test_devices_of_the_configuration_wait_for_the_database(
     async with trio.open_nursery() as nursery:
         await nursery.start(partial(preregister, settings, books))
         has_started_without = len(failures)
+        for _ in range(2):
+            mock_clock.jump(PAUSE)
+            await wait_all_tasks_blocked()
 
     assert has_started_without == 1
     assert list(await books.devices.find(["a"])) == ["a"]
