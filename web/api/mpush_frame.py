@@ -173,7 +173,9 @@ class MpushFrame:
 
 
 def _aim(request: Request) -> Aim:
-    method = request.method
+    method, upgrade = request.method, request.headers.get("upgrade", "")
+    if upgrade.lower() == "websocket":  # else it would be a push of nothing
+        raise BadInput("upgrade", upgrade, "none: devices connect to comet.mpush.port, 2245")
     aim = read_path(method, request.path)
     if method not in METHODS and not (aim.wanted is Wanted.CANCEL and aim.whole):
         expected = "GET, POST or PUT; DELETE takes back what is delayed: /name/delayed/<id>"

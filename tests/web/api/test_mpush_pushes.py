@@ -197,6 +197,18 @@ async def test_a_refusal_names_what_was_wrong_and_keeps_nothing() -> None:
     assert problem.headers["content-type"] == "application/problem+json"
 
 
+async def test_a_device_that_connects_to_this_port_is_told_its_own() -> None:
+    """It is no push of an empty message. Other upgrades, as curl offers one, are not looked at."""
+    async with open_desk("phone") as desk:
+        socket = await desk.ask("GET", "/phone", headers={"Upgrade": "websocket"})
+        nothing = await desk.kept("phone")
+        h2c = await desk.ask("GET", "/phone?title=t", headers={"Upgrade": "h2c"})
+
+    assert (socket.status, nothing) == (400, [])
+    assert b"2245" in socket.body
+    assert h2c.status == 200
+
+
 async def test_an_owner_that_takes_no_more_is_said() -> None:
     """429, and when to come back: nothing was kept, and nobody may think that it was."""
     async with open_desk("phone", "tablet") as desk:
