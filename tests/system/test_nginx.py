@@ -24,6 +24,8 @@ from tools.servers.daemon import Daemon, Missing
 from tools.servers.nginx import CONF, EXAMPLE, check_configuration, running_nginx
 from tools.servers.ports import free_port
 
+# One web node reads the addresses of files that the other has made.
+SHARED = {"APPMSG_AUTH__SECRET": "the secret of all web nodes behind this proxy"}
 PATIENCE = 40.0  # seconds for one test
 TICKET = "a-ticket-that-no-log-may-show"
 CERTIFICATE = Path(__file__).parents[1] / "data/localhost.pem"
@@ -92,7 +94,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         known += COMET.format(comet=rpc, advertised=ports[9081])
         (folder / "conf/appmsg.toml").write_text(known)
         webs = [
-            running.enter_context(running_node(folder, {"APPMSG_NODE__NAME": name}, part="web"))
+            running.enter_context(
+                running_node(folder, SHARED | {"APPMSG_NODE__NAME": name}, part="web")
+            )
             for name in ("w1", "w2")
         ]
         for number, web in enumerate(webs, start=1):
@@ -326,6 +330,7 @@ async def test_files_go_through(site: Site, nginx: Daemon) -> None:
                 url = f"{site.clients}/v2/files?name=cat.png"
                 kept = await http.post(url, content=picture, headers={"Content-Type": "image/png"})
                 nameless = await http.post(f"{site.clients}/v2/files", content=picture)
+                assert "url" in kept.json(), kept.text
                 read = await http.get(kept.json()["url"])
                 asked = await http.get(f"{site.clients}/v2/me")
 
