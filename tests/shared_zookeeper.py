@@ -8,7 +8,6 @@ import atexit
 import functools
 import itertools
 import os
-import subprocess
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -37,16 +36,7 @@ def shared_server() -> Server:
         server = stack.enter_context(zookeeper(Path(folder)))
     except Missing as missing:
         pytest.skip(str(missing))
-    heir = _heir(f"kill -9 {server.daemon.pid}; rm -rf {folder}")
-    stack.callback(heir.wait)
-    stack.callback(heir.kill)
     return server
-
-
-def _heir(will: str) -> "subprocess.Popen[bytes]":
-    """Somebody who does what is to be done if this process is killed: its pipe closes then."""
-    command = ["sh", "-c", f"read _; {will}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def new_roots() -> Roots:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -71,10 +72,10 @@ def checkout() -> Iterator[Checkout]:
     missing = [package.name for package in PACKAGES if package.cluster and not package.is_there]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    taken = [member.port for member in MEMBERS if is_taken(member.port)]
-    if taken:
-        pytest.skip(f"somebody has the ports {taken}: a cluster that runs?")
-    with tempfile.TemporaryDirectory() as name:  # where PostgreSQL's user may go, not in tmp_path
+    with (
+        the_ports(),
+        tempfile.TemporaryDirectory() as name,
+    ):  # where PostgreSQL's user may go, not in tmp_path
         folder = Path(name)
         folder.chmod(0o755)
         made = Checkout(folder)
@@ -82,6 +83,20 @@ def checkout() -> Iterator[Checkout]:
             yield made
         finally:
             made.cluster("stop")
+
+
+@contextmanager
+def the_ports() -> Iterator[None]:
+    """They are for one run of these tests at a time. Skips the test if somebody has them."""
+    with socket.socket(socket.AF_UNIX) as note:
+        try:
+            note.bind("\0appmsg/make cluster")  # an abstract name, which the kernel forgets with us
+        except OSError:
+            pytest.skip("another run of the tests has the ports")
+        taken = [member.port for member in MEMBERS if is_taken(member.port)]
+        if taken:
+            pytest.skip(f"somebody has the ports {taken}: a cluster that runs?")
+        yield
 
 
 def is_taken(port: int) -> bool:

@@ -44,6 +44,7 @@ class Daemon:
         self._environment = {**os.environ, **(environment or {})}
         self._stop_signal = stop_signal
         self._process: subprocess.Popen[bytes] | None = None
+        self._heir: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -57,12 +58,16 @@ class Daemon:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it, the same command at the same place, and wait until it serves."""
+        """Start it, the same command at the same place, and wait until it serves.
+
+        It does not outlive this process, even if that is killed.
+        """
         self.spawn()
+        self._heir = _heir_of(self.pid)
         self.wait_ready()
 
     def spawn(self) -> None:
-        """Start it, and do not wait."""
+        """Start it, and do not wait. It may outlive this process."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -112,6 +117,16 @@ class Daemon:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
+        finally:
+            self._dismiss_heir()
+
+    def _dismiss_heir(self) -> None:
+        heir, self._heir = self._heir, None
+        if heir is not None:
+            heir.kill()  # before its pipe is closed: another process may have that id by now
+            heir.wait()
+            assert heir.stdin is not None
+            heir.stdin.close()
 
     def _is_ready(self) -> bool:
         try:
@@ -142,6 +157,12 @@ def running(
         yield daemon
     finally:
         daemon.stop()
+
+
+def _heir_of(pid: int) -> "subprocess.Popen[bytes]":
+    """Somebody who kills a session when this process is gone: then the pipe between them is closed."""
+    command = ["sh", "-c", f"read _; kill -s KILL -- -{pid}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def send(number: int, pids: Sequence[int]) -> None:
