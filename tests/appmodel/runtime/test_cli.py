@@ -299,12 +299,14 @@ def home(tmp_path: Path) -> Iterator[HomeNode]:
 
 def test_a_home_node_shows_the_way_and_can_be_used_at_once(home: HomeNode, tmp_path: Path) -> None:
     """What is printed works as it stands: the push is pasted into a shell, and `listen` finds it."""
-    (paste,) = [
-        line.removeprefix("Push").strip() for line in home.printed if line.startswith("Push")
-    ]
+    paste, mpush = (line[line.index("curl") :] for line in home.printed if line.startswith("Push"))
     assert (tmp_path / home.addresses["Listen"].split()[0]).samefile(APPMSG)
 
-    answer = subprocess.run(["sh", "-c", paste], capture_output=True, text=True, check=True).stdout
+    answer, word = (
+        subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True).stdout
+        for line in (paste, mpush)
+    )
+    assert word == "no\n"  # no page has logged in as this device yet
     pushed = subprocess.run(
         [APPMSG, "push", "u1@user", '["second"]', "--ttl", "1m", "--url", home.addresses["web.api"]],
         capture_output=True, text=True, check=True,
