@@ -523,9 +523,9 @@ async def test_a_push_is_three_statements_at_most(kind: str, to: str) -> None:
 
 
 BEHIND = re.compile(
-    r"^BEGIN|FROM .?change\b|apns_token|push_device|^INSERT INTO (api_call|push_cnt)|\bnsp_job\b|\bmpush_delayed\b"
+    r"^BEGIN|FROM .?change\b|apns_token|push_device|^INSERT INTO (api_call|push_cnt)|\bnsp_|\bmpush_(delayed|receiver)\b"
 )
-"""What runs beside and behind a push: notes of changes, devices to be notified, counters; jobs of light-push; what is delayed."""
+"""What runs beside and behind a push: notes of changes, devices to be notified, counters; light-push; what Mpush has to do."""
 
 
 def _key(name: str) -> Any:
