@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import gc
 import logging
 from collections import Counter
 
@@ -18,6 +19,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with slow tests first: `make test` gives each worker file by file, and the last one should be short."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Modules and 8,000 tests are no garbage, and not searched for any: it took 3.5 of 27 s of 2,000 small tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(trylast=True)
